@@ -1,0 +1,1 @@
+//! Service hours, holidays, on-call rotas, time intervals. Pure.

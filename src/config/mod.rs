@@ -1,0 +1,1 @@
+//! The configuration file: what was written, and what it means.

@@ -1,0 +1,1 @@
+//! The embedded little world of `augenmass demo`.

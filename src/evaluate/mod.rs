@@ -1,0 +1,1 @@
+//! Ticks rule groups and writes their results back.

@@ -1,0 +1,185 @@
+use std::fmt;
+use std::sync::Arc;
+
+use regex::Regex;
+
+use super::labels::{EscapedValue, is_legacy_label_name};
+use super::{Labels, METRIC_NAME};
+
+/// One condition on one label. An absent label has the empty value.
+#[derive(Clone, Debug)]
+pub struct Matcher {
+    name: Arc<str>,
+    test: Test,
+}
+
+/// The four operators `=`, `!=`, `=~`, `!~`. Regular expressions are anchored at both ends.
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// `=`
+    Equal(Arc<str>),
+    /// `!=`
+    NotEqual(Arc<str>),
+    /// `=~`
+    Match(Pattern),
+    /// `!~`
+    NotMatch(Pattern),
+}
+
+/// A regular expression, fully anchored as Prometheus does; the compiled form and the text
+/// cannot drift apart.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    text: Arc<str>,
+    program: Regex,
+}
+
+/// A regular expression that does not compile.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct BadPattern {
+    /// What the user wrote.
+    pub text: String,
+    /// Why it was refused.
+    pub reason: String,
+}
+
+impl Pattern {
+    /// Largest compiled size, so that `(a{1000}){1000}` costs an error and not the memory.
+    const SIZE_LIMIT: usize = 1 << 20;
+
+    /// Compiles `^(?s:text)$`.
+    ///
+    /// # Errors
+    /// The expression is not valid or too large when compiled.
+    pub fn new(text: &str) -> Result<Self, BadPattern> {
+        let bad = |reason: String| BadPattern { text: text.to_owned(), reason };
+        // Checked alone first: `a)(b` must not become valid inside our brackets.
+        regex_syntax::Parser::new().parse(text).map_err(|e| bad(reason_of(&e)))?;
+        let program = regex::RegexBuilder::new(&format!("^(?s:{text})$"))
+            .size_limit(Self::SIZE_LIMIT)
+            .build()
+            .map_err(|e| bad(e.to_string()))?;
+        Ok(Self { text: text.into(), program })
+    }
+
+    /// What the user wrote.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the whole value matches.
+    pub fn is_match(&self, value: &str) -> bool {
+        self.program.is_match(value)
+    }
+}
+
+fn reason_of(error: &regex_syntax::Error) -> String {
+    match error {
+        regex_syntax::Error::Parse(e) => e.kind().to_string(),
+        regex_syntax::Error::Translate(e) => e.kind().to_string(),
+        other => other.to_string(),
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Matcher {
+    /// A matcher on the label `name`.
+    pub fn new(name: &str, test: Test) -> Self {
+        Self { name: name.into(), test }
+    }
+
+    /// `name="value"`.
+    pub fn equal(name: &str, value: &str) -> Self {
+        Self::new(name, Test::Equal(value.into()))
+    }
+
+    /// `__name__="metric"`.
+    pub fn metric(metric: &str) -> Self {
+        Self::equal(METRIC_NAME, metric)
+    }
+
+    /// The label's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The condition.
+    pub fn test(&self) -> &Test {
+        &self.test
+    }
+
+    /// Whether a label with this value passes; `""` for an absent label.
+    pub fn accepts(&self, value: &str) -> bool {
+        match &self.test {
+            Test::Equal(want) => **want == *value,
+            Test::NotEqual(want) => **want != *value,
+            Test::Match(pattern) => pattern.is_match(value),
+            Test::NotMatch(pattern) => !pattern.is_match(value),
+        }
+    }
+
+    /// Whether a label set passes.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.accepts(labels.get(&self.name).unwrap_or(""))
+    }
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+            && match (&self.test, &other.test) {
+                (Test::Equal(a), Test::Equal(b)) | (Test::NotEqual(a), Test::NotEqual(b)) => a == b,
+                (Test::Match(a), Test::Match(b)) | (Test::NotMatch(a), Test::NotMatch(b)) => a == b,
+                _ => false,
+            }
+    }
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (operator, value) = match &self.test {
+            Test::Equal(value) => ("=", &**value),
+            Test::NotEqual(value) => ("!=", &**value),
+            Test::Match(pattern) => ("=~", pattern.as_str()),
+            Test::NotMatch(pattern) => ("!~", pattern.as_str()),
+        };
+        if is_legacy_label_name(&self.name) {
+            write!(f, "{}{operator}\"{}\"", self.name, EscapedValue(value))
+        } else {
+            write!(f, "\"{}\"{operator}\"{}\"", EscapedValue(&self.name), EscapedValue(value))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_anchored_and_crosses_lines() {
+        let pattern = Pattern::new("a.*|b").unwrap();
+        assert!(pattern.is_match("a\nx") && pattern.is_match("b"));
+        assert!(!pattern.is_match("xb") && !pattern.is_match("bx"));
+    }
+
+    #[test]
+    fn brackets_cannot_break_out() {
+        assert!(Pattern::new("a)(b").is_err());
+        assert!(Pattern::new("(((((((x{100}){100}){100}){100})))").is_err());
+    }
+
+    #[test]
+    fn an_absent_label_is_empty() {
+        let labels = Labels::from_pairs([("a", "1")]).unwrap();
+        assert!(Matcher::equal("b", "").matches(&labels));
+        let something = Matcher::new("b", Test::Match(Pattern::new(".+").unwrap()));
+        assert!(!something.matches(&labels));
+        assert_eq!(something.to_string(), r#"b=~".+""#);
+    }
+}

@@ -1,0 +1,5 @@
+//! Carries messages to people: outbox, email, Matrix, webhook.
+
+mod settings;
+
+pub use settings::{EmailSettings, MatrixSettings, Settings, SmtpTls, WebhookSettings};

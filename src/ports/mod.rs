@@ -1,0 +1,24 @@
+//! The doors of the house: everything that reaches outside the process, or from one shell to
+//! another, passes through one of these traits. `app` plugs in the real thing, `sim` a seeded fake.
+
+mod board;
+mod clock;
+mod deliver;
+mod samples;
+mod system_clock;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use board::{Board, TargetStatus, Verdict};
+pub use clock::{Clock, Tick};
+pub use deliver::{
+    Address, Attachment, Channel, Delivery, DeliveryError, Message, Notifier, Receipt, Urgency,
+};
+pub use samples::{
+    Append, AppendError, Appended, Found, Queryable, Select, SelectError, SeriesId, Snapshot,
+};
+pub use system_clock::SystemClock;
+
+/// A future behind a trait object. Its cost is nothing beside a disk or a network.
+pub type Doing<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,0 +1,1 @@
+//! The PromQL engine: lex, parse, plan, evaluate over a [`crate::ports::Select`]. Pure.

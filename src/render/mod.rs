@@ -1,0 +1,1 @@
+//! What people read: message texts, HTML, translations. Pure.

@@ -1,0 +1,1 @@
+//! Services, dependencies, outages, service-level arithmetic, reaction deadlines. Pure.

@@ -1,0 +1,1 @@
+//! The whole system behind a seeded clock, disk, network and mailbox.

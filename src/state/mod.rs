@@ -1,0 +1,1 @@
+//! Small durable state in SQL: outbox, ledger, silences, acknowledgements.

@@ -1,0 +1,1 @@
+//! Keeps samples: head, frames, recovery, retention.

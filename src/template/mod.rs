@@ -1,0 +1,1 @@
+//! Go templates with Prometheus' and Alertmanager's functions. Pure.

@@ -1,0 +1,1 @@
+//! `/metrics`, the HTTP API and the pages.

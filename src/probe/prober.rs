@@ -1,0 +1,46 @@
+use std::sync::Arc;
+
+use super::{Kind, Prober, Resolver, Target};
+use crate::ports::Clock;
+
+/// What probers share.
+#[derive(Clone)]
+pub struct Doors {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Names.
+    pub resolver: Arc<Resolver>,
+}
+
+/// A target that cannot be looked at as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum ProberError {
+    /// The file with trust anchors.
+    #[error("cannot read the certificates in {path}: {reason}")]
+    TrustAnchors {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// A kind without a prober.
+    #[error("probes of the kind {0} are not built yet")]
+    NotBuilt(&'static str),
+}
+
+/// Makes the prober of a target. The only place that tells the kinds apart.
+///
+/// # Errors
+/// The target cannot be looked at as it is configured.
+pub fn prober(target: &Target, _doors: &Doors) -> Result<Box<dyn Prober>, ProberError> {
+    match &target.kind {
+        // Kind::MailQueue(queue) => Ok(Box::new(mail_queue::MailQueueProber::new(queue, clock))),
+        // Kind::Printer(snmp) => Ok(Box::new(snmp::PrinterProber::new(snmp, clock, resolver))),
+        Kind::MailQueue(_)
+        | Kind::Printer(_)
+        | Kind::Http(_)
+        | Kind::Certificate(_)
+        | Kind::Smtp(_)
+        | Kind::Tcp(_) => Err(ProberError::NotBuilt(target.kind.name())),
+    }
+}

@@ -1,5 +1,6 @@
 //! Looks at targets on a schedule: one file or folder for each kind of probe.
 
+pub mod mail_queue;
 mod outcome;
 mod prober;
 mod resolve;
@@ -47,4 +48,4 @@ pub static METRICS: &[MetricMeta] = &[
 ];
 
 /// The catalogues of all kinds.
-pub static CATALOGUE: &[&[MetricMeta]] = &[METRICS];
+pub static CATALOGUE: &[&[MetricMeta]] = &[METRICS, mail_queue::METRICS];

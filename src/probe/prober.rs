@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::mail_queue::MailQueueProber;
 use super::{Kind, Prober, Resolver, Target};
 use crate::ports::Clock;
 
@@ -32,15 +33,12 @@ pub enum ProberError {
 ///
 /// # Errors
 /// The target cannot be looked at as it is configured.
-pub fn prober(target: &Target, _doors: &Doors) -> Result<Box<dyn Prober>, ProberError> {
+pub fn prober(target: &Target, doors: &Doors) -> Result<Box<dyn Prober>, ProberError> {
     match &target.kind {
-        // Kind::MailQueue(queue) => Ok(Box::new(mail_queue::MailQueueProber::new(queue, clock))),
+        Kind::MailQueue(queue) => Ok(Box::new(MailQueueProber::new(queue, doors.clock.clone()))),
         // Kind::Printer(snmp) => Ok(Box::new(snmp::PrinterProber::new(snmp, clock, resolver))),
-        Kind::MailQueue(_)
-        | Kind::Printer(_)
-        | Kind::Http(_)
-        | Kind::Certificate(_)
-        | Kind::Smtp(_)
-        | Kind::Tcp(_) => Err(ProberError::NotBuilt(target.kind.name())),
+        Kind::Printer(_) | Kind::Http(_) | Kind::Certificate(_) | Kind::Smtp(_) | Kind::Tcp(_) => {
+            Err(ProberError::NotBuilt(target.kind.name()))
+        }
     }
 }

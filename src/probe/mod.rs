@@ -5,6 +5,7 @@ mod outcome;
 mod prober;
 mod resolve;
 mod settings;
+pub mod snmp;
 
 pub use outcome::{
     LabelValue, Observation, Obstacle, Outcome, Prober, Reading, ReadingLabels, seconds,
@@ -48,4 +49,4 @@ pub static METRICS: &[MetricMeta] = &[
 ];
 
 /// The catalogues of all kinds.
-pub static CATALOGUE: &[&[MetricMeta]] = &[METRICS, mail_queue::METRICS];
+pub static CATALOGUE: &[&[MetricMeta]] = &[METRICS, mail_queue::METRICS, snmp::PRINTER_METRICS];

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::mail_queue::MailQueueProber;
+use super::snmp::{PrinterProber, SnmpTransport};
 use super::{Kind, Prober, Resolver, Target};
 use crate::ports::Clock;
 
@@ -11,6 +12,8 @@ pub struct Doors {
     pub clock: Arc<dyn Clock>,
     /// Names.
     pub resolver: Arc<Resolver>,
+    /// SNMP: one socket for all devices (`snmp::UdpSnmp`).
+    pub snmp: Arc<dyn SnmpTransport>,
 }
 
 /// A target that cannot be looked at as it is configured.
@@ -36,8 +39,11 @@ pub enum ProberError {
 pub fn prober(target: &Target, doors: &Doors) -> Result<Box<dyn Prober>, ProberError> {
     match &target.kind {
         Kind::MailQueue(queue) => Ok(Box::new(MailQueueProber::new(queue, doors.clock.clone()))),
-        // Kind::Printer(snmp) => Ok(Box::new(snmp::PrinterProber::new(snmp, clock, resolver))),
-        Kind::Printer(_) | Kind::Http(_) | Kind::Certificate(_) | Kind::Smtp(_) | Kind::Tcp(_) => {
+        Kind::Printer(printer) => {
+            let Doors { clock, resolver, snmp } = doors.clone();
+            Ok(Box::new(PrinterProber::new(printer, clock, resolver, snmp)))
+        }
+        Kind::Http(_) | Kind::Certificate(_) | Kind::Smtp(_) | Kind::Tcp(_) => {
             Err(ProberError::NotBuilt(target.kind.name()))
         }
     }

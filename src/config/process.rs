@@ -95,7 +95,11 @@ pub fn rules(node: Option<&Node>, reader: &mut Reader<'_>) -> RulesSection {
 
 /// `web:`.
 pub fn web(node: Option<&Node>, reader: &mut Reader<'_>) -> WebSection {
-    let mut section = WebSection { listen: SocketAddr::new(LOOPBACK, PORT), external_url: None };
+    let mut section = WebSection {
+        listen: SocketAddr::new(LOOPBACK, PORT),
+        exposure: Exposure::Loopback,
+        external_url: None,
+    };
     let Some(mut fields) = node.and_then(|node| reader.fields(node, "web")) else {
         return section;
     };

@@ -1,1 +1,3 @@
 //! The embedded little world of `augenmass demo`.
+
+pub mod peers;

@@ -57,9 +57,13 @@ impl Mailbox {
     /// # Errors
     /// No port can be had.
     pub async fn start() -> io::Result<(Self, mpsc::Receiver<Received>)> {
+        Self::with_room(WAITING).await
+    }
+
+    async fn with_room(waiting: usize) -> io::Result<(Self, mpsc::Receiver<Received>)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let (letters, inbox) = mpsc::channel(WAITING);
+        let (letters, inbox) = mpsc::channel(waiting);
         let closed = Arc::new(AtomicBool::new(false));
         let desk = Arc::new(Desk { letters, closed: closed.clone() });
         let mut task = JoinSet::new();
@@ -118,12 +122,10 @@ impl Talk {
                 "EHLO" => {
                     self.forget();
                     let size = format!("250-SIZE {MESSAGE}");
-                    self.say("250-localhost").await?;
-                    self.say("250-8BITMIME").await?;
-                    self.say("250-SMTPUTF8").await?;
-                    self.say("250-PIPELINING").await?;
-                    self.say(&size).await?;
-                    self.say("250 ENHANCEDSTATUSCODES").await?;
+                    let skills =
+                        ["250-localhost", "250-8BITMIME", "250-SMTPUTF8", "250-PIPELINING"];
+                    let all = [&skills[..], &[&size, "250 ENHANCEDSTATUSCODES"]].concat();
+                    self.say(&all.join("\r\n")).await?;
                 }
                 "HELO" => {
                     self.forget();
@@ -296,9 +298,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_mailbox_says_so() {
-        let (mailbox, inbox) = Mailbox::start().await.unwrap();
+        let (mailbox, inbox) = Mailbox::with_room(2).await.unwrap();
         let sender = sender(&mailbox);
-        for _ in 0..WAITING {
+        for _ in 0..2 {
             sender.send(letter()).await.unwrap();
         }
         assert!(sender.send(letter()).await.unwrap_err().is_transient());

@@ -1,20 +1,33 @@
 //! Looks at targets on a schedule: one file or folder for each kind of probe.
 
+mod certificate;
+mod connect;
+mod dialog;
+mod failure;
+#[cfg(test)]
+mod fixture;
+mod http;
 mod outcome;
 mod prober;
 mod resolve;
+mod schedule;
 mod settings;
+mod smtp;
+mod tcp;
+mod tls;
 
 pub use outcome::{
     LabelValue, Observation, Obstacle, Outcome, Prober, Reading, ReadingLabels, seconds,
 };
 pub use prober::{Doors, ProberError, prober};
 pub use resolve::{ResolveError, Resolver};
+pub use schedule::{Schedule, ScheduleDoors, VerdictChange};
 pub use settings::{
     CertificateTarget, Confirm, Family, HttpExpect, HttpTarget, Kind, MailQueueSource,
     MailQueueTarget, Requirement, Settings, SmtpTarget, SnmpAuth, SnmpTarget, StartTls, Target,
     TcpTarget, TlsSettings, Waste,
 };
+pub use tls::{TlsStock, TrustError};
 
 use crate::model::{MetricMeta, MetricType};
 
@@ -47,4 +60,5 @@ pub static METRICS: &[MetricMeta] = &[
 ];
 
 /// The catalogues of all kinds.
-pub static CATALOGUE: &[&[MetricMeta]] = &[METRICS];
+pub static CATALOGUE: &[&[MetricMeta]] =
+    &[METRICS, http::METRICS, tls::METRICS, smtp::METRICS, tcp::METRICS];

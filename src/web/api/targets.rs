@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::super::router::Shared;
 use super::form::Form;
 use super::reply::{Reply, Success};
-use crate::model::Timestamp;
 use crate::ports::{TargetStatus, Verdict};
 
 /// The one pool that all of our targets are in.
@@ -61,7 +60,7 @@ fn target(status: &TargetStatus, shared: &Shared) -> Value {
         "scrapeUrl": &*status.target,
         "globalUrl": &*status.target,
         "lastError": error,
-        "lastScrape": status.last.unwrap_or(Timestamp::default()).to_string(),
+        "lastScrape": status.last.unwrap_or_default().to_string(),
         "lastScrapeDuration": status.took.unwrap_or_default().as_secs_f64(),
         "health": health,
     })

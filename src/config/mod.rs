@@ -65,6 +65,10 @@ impl Sources for System {
 pub struct Config {
     /// Name of this installation; the label `instance` in our own store.
     pub instance: Arc<str>,
+    /// BCP 47 language of pages and of messages to owners who chose none.
+    pub language: Arc<str>,
+    /// IANA zone of the times people read.
+    pub timezone: Arc<str>,
     /// Owners and services.
     pub directory: Directory,
     /// Targets.
@@ -112,6 +116,8 @@ pub struct RulesSection {
 pub struct WebSection {
     /// Where the server listens; loopback unless told otherwise.
     pub listen: std::net::SocketAddr,
+    /// Who may look from elsewhere.
+    pub exposure: crate::web::Exposure,
     /// How people reach it; for links in messages.
     pub external_url: Option<url::Url>,
 }
@@ -200,6 +206,8 @@ fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
     top.finish(reader);
     Some(Config {
         instance: basics.instance,
+        language: basics.language,
+        timezone: basics.timezone,
         directory: Directory {
             owners: owners.into_iter().map(|(owner, _)| owner).collect(),
             services: services.services,

@@ -11,10 +11,13 @@ use super::reader::Reader;
 use super::yaml::Node;
 use super::{AlertingSection, RulesSection, StorageSection, WebSection};
 use crate::alerting::Owner;
+use crate::web::Exposure;
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// The port of the HTTP server unless told otherwise.
 const PORT: u16 = 9797;
+const EXPOSURE: &[(&str, Exposure)] =
+    &[("loopback", Exposure::Loopback), ("everybody", Exposure::ReadableByAll)];
 
 /// `alerting:`, and the owner who hears of what nobody owns (the first one unless told
 /// otherwise).
@@ -92,7 +95,11 @@ pub fn rules(node: Option<&Node>, reader: &mut Reader<'_>) -> RulesSection {
 
 /// `web:`.
 pub fn web(node: Option<&Node>, reader: &mut Reader<'_>) -> WebSection {
-    let mut section = WebSection { listen: SocketAddr::new(LOOPBACK, PORT), external_url: None };
+    let mut section = WebSection {
+        listen: SocketAddr::new(LOOPBACK, PORT),
+        exposure: Exposure::Loopback,
+        external_url: None,
+    };
     let Some(mut fields) = node.and_then(|node| reader.fields(node, "web")) else {
         return section;
     };
@@ -106,6 +113,16 @@ pub fn web(node: Option<&Node>, reader: &mut Reader<'_>) -> WebSection {
                 reader.expected::<()>(node, "listen", wanted);
             }
         }
+    }
+    if let Some(node) = fields.get("readable_by")
+        && let Some(exposure) = reader.choice(node, "readable_by", EXPOSURE)
+    {
+        section.exposure = exposure;
+    }
+    if section.exposure == Exposure::Loopback && !section.listen.ip().is_loopback() {
+        let message = "`listen` is not a loopback address: everybody who reaches it could read \
+                       everything; `readable_by: everybody` allows that";
+        reader.problem(fields.at, message);
     }
     section.external_url =
         fields.get("external_url").and_then(|node| reader.url(node, "external_url"));

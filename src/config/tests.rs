@@ -172,6 +172,8 @@ fn what_cannot_work_is_refused() {
     let ring = "owners: {a: {notify: [{webhook: w}]}}\nnotify: {webhooks: {w: {url: \"http://localhost/\"}}}\n\
         services:\n  x: {owner: a, depends_on: [y]}\n  y: {owner: a, depends_on: [x]}\n";
     assert!(problems(ring)[0].contains("depends on itself through others"));
+    let open = format!("{}web: {{listen: \"0.0.0.0:80\"}}\n", with_probe("tcp: \"e.org:1\""));
+    assert!(problems(&open)[0].contains("readable_by"));
     assert!(problems("")[0].contains("empty"));
 }
 

@@ -250,6 +250,7 @@ impl Served {
                     alert("ServiceDown", "wiki", Phase::Firing { since, fired: since }),
                 ]
             }),
+            config: Arc::new(|| "instance: orwell\n".to_owned()),
             reload: Arc::new(move || {
                 count.fetch_add(1, Ordering::SeqCst);
                 let answer: Result<(), String> = answer.lock().unwrap().clone();

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::mail_queue::MailQueueProber;
 use super::snmp::{PrinterProber, SnmpTransport};
-use super::{Kind, Prober, Resolver, Target};
+use super::{Kind, Prober, Resolver, Target, TlsStock, TrustError, certificate, http, smtp, tcp};
 use crate::ports::Clock;
 
 /// What probers share.
@@ -14,22 +14,16 @@ pub struct Doors {
     pub resolver: Arc<Resolver>,
     /// SNMP: one socket for all devices (`snmp::UdpSnmp`).
     pub snmp: Arc<dyn SnmpTransport>,
+    /// Trust anchors.
+    pub tls: Arc<TlsStock>,
 }
 
 /// A target that cannot be looked at as it is configured.
 #[derive(Debug, thiserror::Error)]
 pub enum ProberError {
     /// The file with trust anchors.
-    #[error("cannot read the certificates in {path}: {reason}")]
-    TrustAnchors {
-        /// The file.
-        path: std::path::PathBuf,
-        /// What went wrong.
-        reason: String,
-    },
-    /// A kind without a prober.
-    #[error("probes of the kind {0} are not built yet")]
-    NotBuilt(&'static str),
+    #[error(transparent)]
+    TrustAnchors(#[from] TrustError),
 }
 
 /// Makes the prober of a target. The only place that tells the kinds apart.
@@ -40,11 +34,14 @@ pub fn prober(target: &Target, doors: &Doors) -> Result<Box<dyn Prober>, ProberE
     match &target.kind {
         Kind::MailQueue(queue) => Ok(Box::new(MailQueueProber::new(queue, doors.clock.clone()))),
         Kind::Printer(printer) => {
-            let Doors { clock, resolver, snmp } = doors.clone();
+            let Doors { clock, resolver, snmp, .. } = doors.clone();
             Ok(Box::new(PrinterProber::new(printer, clock, resolver, snmp)))
         }
-        Kind::Http(_) | Kind::Certificate(_) | Kind::Smtp(_) | Kind::Tcp(_) => {
-            Err(ProberError::NotBuilt(target.kind.name()))
+        Kind::Http(page) => Ok(Box::new(http::HttpProber::new(page, doors)?)),
+        Kind::Certificate(server) => {
+            Ok(Box::new(certificate::CertificateProber::new(server, doors)?))
         }
+        Kind::Smtp(server) => Ok(Box::new(smtp::SmtpProber::new(server, doors)?)),
+        Kind::Tcp(port) => Ok(Box::new(tcp::TcpProber::new(port, doors))),
     }
 }

@@ -7,12 +7,14 @@ mod failure;
 #[cfg(test)]
 mod fixture;
 mod http;
+pub mod mail_queue;
 mod outcome;
 mod prober;
 mod resolve;
 mod schedule;
 mod settings;
 mod smtp;
+pub mod snmp;
 mod tcp;
 mod tls;
 
@@ -60,5 +62,12 @@ pub static METRICS: &[MetricMeta] = &[
 ];
 
 /// The catalogues of all kinds.
-pub static CATALOGUE: &[&[MetricMeta]] =
-    &[METRICS, http::METRICS, tls::METRICS, smtp::METRICS, tcp::METRICS];
+pub static CATALOGUE: &[&[MetricMeta]] = &[
+    METRICS,
+    http::METRICS,
+    tls::METRICS,
+    smtp::METRICS,
+    tcp::METRICS,
+    mail_queue::METRICS,
+    snmp::PRINTER_METRICS,
+];

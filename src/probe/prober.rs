@@ -1,6 +1,12 @@
 use std::sync::Arc;
 
-use super::{Kind, Prober, Resolver, Target, TlsStock, TrustError, certificate, http, smtp, tcp};
+use super::certificate::CertificateProber;
+use super::http::HttpProber;
+use super::mail_queue::MailQueueProber;
+use super::smtp::SmtpProber;
+use super::snmp::{PrinterProber, SnmpTransport};
+use super::tcp::TcpProber;
+use super::{Kind, Prober, Resolver, Target, TlsStock, TrustError};
 use crate::ports::Clock;
 
 /// What probers share.
@@ -12,6 +18,8 @@ pub struct Doors {
     pub resolver: Arc<Resolver>,
     /// Trust anchors.
     pub tls: Arc<TlsStock>,
+    /// SNMP: one socket for all devices (`snmp::UdpSnmp`).
+    pub snmp: Arc<dyn SnmpTransport>,
 }
 
 /// A target that cannot be looked at as it is configured.
@@ -20,9 +28,6 @@ pub enum ProberError {
     /// The file with trust anchors.
     #[error(transparent)]
     TrustAnchors(#[from] TrustError),
-    /// A kind without a prober.
-    #[error("probes of the kind {0} are not built yet")]
-    NotBuilt(&'static str),
 }
 
 /// Makes the prober of a target. The only place that tells the kinds apart.
@@ -30,15 +35,15 @@ pub enum ProberError {
 /// # Errors
 /// The target cannot be looked at as it is configured.
 pub fn prober(target: &Target, doors: &Doors) -> Result<Box<dyn Prober>, ProberError> {
-    match &target.kind {
-        // Kind::MailQueue(queue) => Ok(Box::new(mail_queue::MailQueueProber::new(queue, clock))),
-        // Kind::Printer(snmp) => Ok(Box::new(snmp::PrinterProber::new(snmp, clock, resolver))),
-        Kind::Http(page) => Ok(Box::new(http::HttpProber::new(page, doors)?)),
-        Kind::Certificate(server) => {
-            Ok(Box::new(certificate::CertificateProber::new(server, doors)?))
+    Ok(match &target.kind {
+        Kind::Http(page) => Box::new(HttpProber::new(page, doors)?),
+        Kind::Certificate(server) => Box::new(CertificateProber::new(server, doors)?),
+        Kind::Smtp(server) => Box::new(SmtpProber::new(server, doors)?),
+        Kind::Tcp(port) => Box::new(TcpProber::new(port, doors)),
+        Kind::MailQueue(queue) => Box::new(MailQueueProber::new(queue, doors.clock.clone())),
+        Kind::Printer(printer) => {
+            let Doors { clock, resolver, snmp, .. } = doors.clone();
+            Box::new(PrinterProber::new(printer, clock, resolver, snmp))
         }
-        Kind::Smtp(server) => Ok(Box::new(smtp::SmtpProber::new(server, doors)?)),
-        Kind::Tcp(port) => Ok(Box::new(tcp::TcpProber::new(port, doors))),
-        Kind::MailQueue(_) | Kind::Printer(_) => Err(ProberError::NotBuilt(target.kind.name())),
-    }
+    })
 }

@@ -18,7 +18,7 @@ pub use evaluate::EvaluateTelemetry;
 pub use notify::NotifyTelemetry;
 pub use probe::{LookOutcome, ProbeTelemetry};
 pub use storage::StorageTelemetry;
-pub use web::WebTelemetry;
+pub use web::{Answered as WebAnswered, Asked as WebAsked, Ended as WebEnded, WebTelemetry};
 
 /// All of our own metrics.
 #[derive(Debug)]

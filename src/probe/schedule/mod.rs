@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::snmp::SnmpTransport;
 use super::{CATALOGUE, Doors, Resolver, Settings, Target, TlsStock, prober};
 use crate::model::{Batch, MetricMeta, Timestamp};
 use crate::ports::{Append, Board, Clock, TargetStatus, Tick, Verdict};
@@ -37,6 +38,8 @@ pub struct ScheduleDoors {
     pub telemetry: Arc<Telemetry>,
     /// Names.
     pub resolver: Arc<Resolver>,
+    /// SNMP: one socket for all devices.
+    pub snmp: Arc<dyn SnmpTransport>,
 }
 
 /// A target's verdict is of another kind than before.
@@ -100,6 +103,7 @@ impl Schedule {
             clock: self.doors.clock.clone(),
             resolver: self.doors.resolver.clone(),
             tls: Arc::new(TlsStock::new()),
+            snmp: self.doors.snmp.clone(),
         };
         let now = (self.doors.clock.mono(), self.doors.clock.wall());
         let mut plan = self.plan.write().unwrap_or_else(PoisonError::into_inner);

@@ -13,6 +13,7 @@ use crate::notify::{
     WebhookNotifier,
 };
 use crate::ports::{Channel, Clock, Message};
+use crate::probe::snmp::UdpSnmp;
 use crate::probe::{Resolver, Schedule, ScheduleDoors};
 use crate::render::{Links, Renderer};
 use crate::rules::{GroupRules, World};
@@ -103,7 +104,7 @@ impl Render for LiveRenderer {
 
 /// The data folder, made when it is not there, readable by its owner only.
 fn data_folder(data: &Path) -> Result<(), BuildError> {
-    let refused = |error| BuildError::Data(data.to_owned(), error);
+    let refused = |error| BuildError::Data { folder: data.to_owned(), error };
     let existed = data.exists();
     std::fs::create_dir_all(data).map_err(refused)?;
     #[cfg(unix)]
@@ -140,6 +141,7 @@ pub(super) async fn build(
             changes: changed,
             telemetry: telemetry.clone(),
             resolver: Arc::new(Resolver::from_system(clock.clone())),
+            snmp: Arc::new(UdpSnmp::new()),
         },
     );
     let (report, reports) = mpsc::channel(REPORTS);

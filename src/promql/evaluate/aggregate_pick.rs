@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use xxhash_rust::xxh64::xxh64;
+
 use super::super::syntax::{Aggregate, Aggregation};
 use super::super::{EvalError, Span};
 use super::aggregate::Grouping;
@@ -190,9 +192,10 @@ impl Evaluator<'_> {
             used.push(capped);
         }
         self.vector(&node.inner, steps, &mut |mut series| {
-            // 0–1, evenly spread over label sets and the same at each step.
+            // 0–1, evenly spread over label sets: the hash that Prometheus uses, over the same
+            // bytes, so that both pick the same series.
             #[allow(clippy::cast_precision_loss)]
-            let place = series.labels.fingerprint().0 as f64 / u64::MAX as f64;
+            let place = xxh64(series.labels.as_bytes(), 0) as f64 / u64::MAX as f64;
             for (step, ratio) in used.iter().enumerate() {
                 let taken = if *ratio >= 0.0 { place < *ratio } else { place >= 1.0 + *ratio };
                 let all = ratio.abs() == 1.0;

@@ -5,4 +5,5 @@ mod board;
 mod harness;
 mod http;
 mod nginx;
+mod postfix;
 mod prometheus;

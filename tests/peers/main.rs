@@ -6,3 +6,4 @@ mod harness;
 mod http;
 mod postfix;
 mod prometheus;
+mod snmpsim;

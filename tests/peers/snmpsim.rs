@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -50,14 +49,9 @@ impl Simulator {
         let (data, port) = (tempfile::tempdir().unwrap(), free_udp_port());
         let cache = data.path().join("cache");
         fs::create_dir(&cache).unwrap();
-        for (folder, mode) in [(data.path(), 0o755), (&cache, 0o777)] {
-            fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
-        }
         for name in names {
             let file = format!("{name}.snmprec");
-            let copy = data.path().join(&file);
-            fs::copy(recordings.join(&file), &copy).unwrap();
-            fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
+            fs::write(data.path().join(&file), fs::read(recordings.join(&file)).unwrap()).unwrap();
         }
         let mut command = Command::new(program);
         command.arg(format!("--data-dir={}", data.path().display()));
@@ -67,20 +61,21 @@ impl Simulator {
         if fs::metadata("/proc/self")
             .is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
         {
-            command.args(["--process-user=nobody", "--process-group=nogroup"]);
+            // It wants to be told; a Python below root's home could not be read by anybody else.
+            command.args(["--process-user=root", "--process-group=root"]);
         }
         Some(Self { _program: Running::start(&mut command), _data: data, port })
     }
 }
 
-/// snmpsim 1.x, or 0.4 as Debian 12 has it.
+/// Debian's snmpsim (0.4), else snmpsim 1.x.
 fn simulator() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let own = std::env::var_os("AUGENMASS_PEERS").map(PathBuf::from);
-    let old = own.into_iter().chain(std::env::split_paths(&path)).map(|f| f.join("snmpsimd"));
-    let new = std::env::split_paths(&path).any(|f| f.join("snmpsim-command-responder").is_file());
-    match old.into_iter().find(|program| program.is_file()) {
-        Some(old) if !new && std::env::var_os("AUGENMASS_PEERS").is_none() => Some(old),
+    let found = std::env::split_paths(&path).map(|folder| folder.join("snmpsimd"));
+    let named = std::env::var_os("AUGENMASS_PEERS").map(PathBuf::from);
+    let new = named.is_some_and(|folder| folder.join("snmpsim-command-responder").is_file());
+    match found.into_iter().find(|program| program.is_file()) {
+        Some(debian) if !new => Some(debian),
         _ => require("snmpsim-command-responder"),
     }
 }

@@ -137,7 +137,7 @@ fn what_makes_no_sense_is_refused_in_prometheus_words() {
 fn series_labels_and_values() {
     let served = start();
     let all = data(&served, "series?match[]=probe_success&match[]={service=\"mail\"}");
-    assert_eq!(all.as_array().unwrap().len(), 4 + 5, "{all}");
+    assert_eq!(all.as_array().unwrap().len(), 4 + 7, "{all}");
     let one = data(&served, "series?match[]=printer_pages_total");
     let want = json!([{
         "__name__": "printer_pages_total", "instance": "orwell", "job": "augenmass",

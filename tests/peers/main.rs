@@ -4,6 +4,7 @@
 mod board;
 mod harness;
 mod http;
+mod nginx;
 mod postfix;
 mod prometheus;
 mod snmpsim;

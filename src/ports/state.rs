@@ -71,6 +71,8 @@ pub struct Settled {
     pub at: Timestamp,
     /// How.
     pub how: Settlement,
+    /// Whether somebody heard, or may have heard, that something began: they must hear its end.
+    pub heard: bool,
     /// The receipt or the reason; no secret, no address.
     pub evidence: String,
 }

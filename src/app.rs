@@ -24,7 +24,7 @@ use crate::model::{Alert, Labels, METRIC_NAME, Phase};
 use crate::notify::{DispatchError, Dispatcher, DispatcherHandle};
 use crate::ports::{Board, Clock, TargetStatus};
 use crate::probe::{Schedule, VerdictChange};
-use crate::rules::GroupView;
+use crate::rules::{AlertState, GroupView};
 use crate::storage::Store;
 use crate::telemetry::Telemetry;
 use crate::web::Server;
@@ -69,8 +69,13 @@ pub enum BuildError {
     #[error("{0}")]
     Dispatch(#[from] DispatchError),
     /// The data folder.
-    #[error("cannot use the data folder {}: {1}", .0.display())]
-    Data(PathBuf, std::io::Error),
+    #[error("cannot use the data folder {}: {error}", folder.display())]
+    Data {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
 }
 
 /// Everything, ready to run. It listens already.
@@ -225,14 +230,21 @@ async fn forward(
 fn active_alerts(groups: &[GroupView]) -> Vec<Alert> {
     let alerts = groups.iter().flat_map(|group| &group.rules).flat_map(|rule| &rule.alerts);
     alerts
-        .map(|alert| Alert {
-            labels: alert.labels.clone(),
-            annotations: alert.annotations.clone(),
-            phase: alert.phase,
-            value: Some(alert.value),
-            ends: None,
-            generator: "".into(),
+        .filter_map(|alert| {
+            let since = alert.active_at;
+            let phase = match alert.state {
+                AlertState::Pending => Phase::Pending { since },
+                AlertState::Firing => Phase::Firing { since, fired: since },
+                AlertState::Inactive => return None,
+            };
+            Some(Alert {
+                labels: alert.labels.clone(),
+                annotations: alert.annotations.clone(),
+                phase,
+                value: Some(alert.value),
+                ends: None,
+                generator: "".into(),
+            })
         })
-        .filter(|alert| !matches!(alert.phase, Phase::Resolved { .. }))
         .collect()
 }

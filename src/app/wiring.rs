@@ -8,11 +8,9 @@ use crate::alerting::{Directory, Notice, Owner, Timing};
 use crate::config::{Config, System};
 use crate::evaluate::{self, Evaluator};
 use crate::model::Labels;
-use crate::notify::{
-    DispatchSettings, Dispatcher, EmailNotifier, MatrixNotifier, Notifiers, Patience, Render,
-    WebhookNotifier,
-};
+use crate::notify::{DispatchSettings, Dispatcher, EmailNotifier, Notifiers, Patience, Render};
 use crate::ports::{Channel, Clock, Message};
+use crate::probe::snmp::UdpSnmp;
 use crate::probe::{Resolver, Schedule, ScheduleDoors};
 use crate::render::{Links, Renderer};
 use crate::rules::{GroupRules, World};
@@ -73,14 +71,7 @@ fn notifiers(config: &Config, clock: &Arc<dyn Clock>) -> Result<Notifiers, Build
         let email = EmailNotifier::new(settings, clock.clone()).map_err(|e| broken(&e))?;
         all.insert(Channel::Email, Arc::new(email));
     }
-    if let Some(settings) = &config.notify.matrix {
-        let matrix = MatrixNotifier::new(settings, clock.clone()).map_err(|e| broken(&e))?;
-        all.insert(Channel::Matrix, Arc::new(matrix));
-    }
-    if !config.notify.webhooks.is_empty() {
-        let webhooks = WebhookNotifier::new(&config.notify.webhooks, clock.clone());
-        all.insert(Channel::Webhook, Arc::new(webhooks.map_err(|e| broken(&e))?));
-    }
+    // PENDING matrix, webhook
     Ok(all)
 }
 
@@ -103,7 +94,7 @@ impl Render for LiveRenderer {
 
 /// The data folder, made when it is not there, readable by its owner only.
 fn data_folder(data: &Path) -> Result<(), BuildError> {
-    let refused = |error| BuildError::Data(data.to_owned(), error);
+    let refused = |error| BuildError::Data { folder: data.to_owned(), error };
     let existed = data.exists();
     std::fs::create_dir_all(data).map_err(refused)?;
     #[cfg(unix)]
@@ -140,6 +131,7 @@ pub(super) async fn build(
             changes: changed,
             telemetry: telemetry.clone(),
             resolver: Arc::new(Resolver::from_system(clock.clone())),
+            snmp: Arc::new(UdpSnmp::new()),
         },
     );
     let (report, reports) = mpsc::channel(REPORTS);

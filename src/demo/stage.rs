@@ -101,14 +101,16 @@ impl Stage {
                 group.rules.iter().flat_map(|r| r.alerts.iter().map(move |a| (r, a)))
             {
                 let service = alert.labels.get("service").unwrap_or("augenmass");
-                active.insert(format!("{service:<12} {}", rule.name), alert.state);
+                if alert.state != AlertState::Inactive {
+                    active.insert(format!("{service:<12} {}", rule.name), alert.state);
+                }
             }
         }
         for (name, state) in &active {
             if seen.alerts.get(name) != Some(state) {
                 let (tone, word) = match state {
                     AlertState::Pending => (Tone::Waiting, "pending"),
-                    AlertState::Firing => (Tone::Bad, "firing"),
+                    AlertState::Firing | AlertState::Inactive => (Tone::Bad, "firing"),
                 };
                 let before = if seen.alerts.contains_key(name) { "pending → " } else { "" };
                 self.line(tone, "alert", &format!("{name:<36} {before}{word}"));

@@ -45,7 +45,7 @@ impl World {
         std::fs::create_dir(&folder.0)?;
         let authority = Authority::new(now)?;
         std::fs::write(folder.0.join("ca.pem"), authority.root_pem())?;
-        let certificate = authority.issue(now + DAY * 9, &[])?;
+        let certificate = authority.issue(&[], now + DAY * 9)?;
         let page = WebServer::start().await?;
         page.set("/", Mood::Fine);
         let shop = WebServer::start_tls(&certificate).await?;

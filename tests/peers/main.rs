@@ -4,5 +4,6 @@
 mod board;
 mod harness;
 mod http;
+mod nginx;
 mod postfix;
 mod prometheus;

@@ -13,3 +13,8 @@ pub use outbox::{Counts, DeadLetter, OpenTicket, Outbox, Patience};
 pub use render::{Render, Unreached};
 pub use settings::{EmailSettings, MatrixSettings, Settings, SmtpTls, WebhookSettings};
 pub use teller::Teller;
+mod email;
+mod wire;
+
+pub use email::EmailNotifier;
+pub use wire::ChannelError;

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::snmp::UdpSnmp;
 use super::{
     Confirm, Doors, Family, HttpExpect, HttpTarget, Kind, Observation, Outcome, Prober, Resolver,
     Target, TlsSettings, TlsStock,
@@ -18,8 +19,7 @@ use crate::ports::SystemClock;
 pub(super) fn doors() -> Doors {
     let clock = Arc::new(SystemClock::start());
     let resolver = Arc::new(Resolver::from_system(clock.clone()));
-    let snmp = Arc::new(super::snmp::UdpSnmp::new());
-    Doors { clock, resolver, snmp, tls: Arc::new(TlsStock::new()) }
+    Doors { clock, resolver, tls: Arc::new(TlsStock::new()), snmp: Arc::new(UdpSnmp::new()) }
 }
 
 pub(super) fn page(url: &str) -> HttpTarget {

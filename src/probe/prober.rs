@@ -1,8 +1,12 @@
 use std::sync::Arc;
 
+use super::certificate::CertificateProber;
+use super::http::HttpProber;
 use super::mail_queue::MailQueueProber;
+use super::smtp::SmtpProber;
 use super::snmp::{PrinterProber, SnmpTransport};
-use super::{Kind, Prober, Resolver, Target, TlsStock, TrustError, certificate, http, smtp, tcp};
+use super::tcp::TcpProber;
+use super::{Kind, Prober, Resolver, Target, TlsStock, TrustError};
 use crate::ports::Clock;
 
 /// What probers share.
@@ -12,10 +16,10 @@ pub struct Doors {
     pub clock: Arc<dyn Clock>,
     /// Names.
     pub resolver: Arc<Resolver>,
-    /// SNMP: one socket for all devices (`snmp::UdpSnmp`).
-    pub snmp: Arc<dyn SnmpTransport>,
     /// Trust anchors.
     pub tls: Arc<TlsStock>,
+    /// SNMP: one socket for all devices (`snmp::UdpSnmp`).
+    pub snmp: Arc<dyn SnmpTransport>,
 }
 
 /// A target that cannot be looked at as it is configured.
@@ -31,17 +35,15 @@ pub enum ProberError {
 /// # Errors
 /// The target cannot be looked at as it is configured.
 pub fn prober(target: &Target, doors: &Doors) -> Result<Box<dyn Prober>, ProberError> {
-    match &target.kind {
-        Kind::MailQueue(queue) => Ok(Box::new(MailQueueProber::new(queue, doors.clock.clone()))),
+    Ok(match &target.kind {
+        Kind::Http(page) => Box::new(HttpProber::new(page, doors)?),
+        Kind::Certificate(server) => Box::new(CertificateProber::new(server, doors)?),
+        Kind::Smtp(server) => Box::new(SmtpProber::new(server, doors)?),
+        Kind::Tcp(port) => Box::new(TcpProber::new(port, doors)),
+        Kind::MailQueue(queue) => Box::new(MailQueueProber::new(queue, doors.clock.clone())),
         Kind::Printer(printer) => {
             let Doors { clock, resolver, snmp, .. } = doors.clone();
-            Ok(Box::new(PrinterProber::new(printer, clock, resolver, snmp)))
+            Box::new(PrinterProber::new(printer, clock, resolver, snmp))
         }
-        Kind::Http(page) => Ok(Box::new(http::HttpProber::new(page, doors)?)),
-        Kind::Certificate(server) => {
-            Ok(Box::new(certificate::CertificateProber::new(server, doors)?))
-        }
-        Kind::Smtp(server) => Ok(Box::new(smtp::SmtpProber::new(server, doors)?)),
-        Kind::Tcp(port) => Ok(Box::new(tcp::TcpProber::new(port, doors))),
-    }
+    })
 }

@@ -9,7 +9,10 @@
 
 mod answer;
 mod evaluate;
+mod exact;
 mod histogram;
+mod memory;
+pub mod script;
 mod syntax;
 
 pub use answer::{
@@ -17,6 +20,7 @@ pub use answer::{
     VectorSample,
 };
 pub use evaluate::{instant, range};
+pub use memory::MemoryStore;
 pub use syntax::{
     Aggregate, Aggregation, At, Binary, Call, Cardinality, Expr, Extension, FUNCTIONS, Function,
     Length, LengthOperation, Matching, Number, Operator, Paren, ParseError, Range, Selector, Span,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry;
 
 pub use config::ConfigTelemetry;
-pub use evaluate::EvaluateTelemetry;
+pub use evaluate::{EvaluateTelemetry, EvaluationLabels, GroupLabels, StateLabels};
 pub use notify::NotifyTelemetry;
 pub use probe::{LookOutcome, ProbeTelemetry};
 pub use storage::StorageTelemetry;

@@ -4,4 +4,5 @@
 mod board;
 mod harness;
 mod http;
+mod postfix;
 mod prometheus;

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::snmp::{SnmpTransport, UdpSnmp};
+use super::snmp::SnmpTransport;
 use super::{CATALOGUE, Doors, Resolver, Settings, Target, TlsStock, prober};
 use crate::model::{Batch, MetricMeta, Timestamp};
 use crate::ports::{Append, Board, Clock, TargetStatus, Tick, Verdict};
@@ -38,6 +38,8 @@ pub struct ScheduleDoors {
     pub telemetry: Arc<Telemetry>,
     /// Names.
     pub resolver: Arc<Resolver>,
+    /// SNMP: one socket for all devices.
+    pub snmp: Arc<dyn SnmpTransport>,
 }
 
 /// A target's verdict is of another kind than before.
@@ -62,8 +64,6 @@ pub struct VerdictChange {
 /// Looks at all targets, again and again.
 pub struct Schedule {
     doors: ScheduleDoors,
-    /// One socket for all devices; opened when the first one is asked.
-    snmp: Arc<dyn SnmpTransport>,
     plan: RwLock<Plan>,
     /// Values that end series of targets which are gone; the loop hands them on.
     endings: Mutex<Vec<Batch>>,
@@ -88,7 +88,6 @@ impl Schedule {
     pub fn new(settings: &Settings, doors: ScheduleDoors) -> Arc<Self> {
         let schedule = Arc::new(Self {
             doors,
-            snmp: Arc::new(UdpSnmp::new()),
             plan: RwLock::default(),
             endings: Mutex::default(),
             changed: Notify::new(),
@@ -103,8 +102,8 @@ impl Schedule {
         let doors = Doors {
             clock: self.doors.clock.clone(),
             resolver: self.doors.resolver.clone(),
-            snmp: self.snmp.clone(),
             tls: Arc::new(TlsStock::new()),
+            snmp: self.doors.snmp.clone(),
         };
         let now = (self.doors.clock.mono(), self.doors.clock.wall());
         let mut plan = self.plan.write().unwrap_or_else(PoisonError::into_inner);

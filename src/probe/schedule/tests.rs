@@ -15,6 +15,7 @@ use crate::ports::{
     Append, AppendError, Appended, Board, Clock, Doing, SystemClock, Tick, Verdict,
 };
 use crate::probe::fixture::{Server, page, read_head, target};
+use crate::probe::snmp::UdpSnmp;
 use crate::probe::{
     Confirm, Kind, Observation, Obstacle, Outcome, Prober, Reading, Resolver, Settings, Target,
 };
@@ -67,6 +68,7 @@ fn start(settings: &Settings) -> Running {
     let telemetry = Telemetry::new();
     let doors = ScheduleDoors {
         resolver: Arc::new(Resolver::from_system(clock.clone())),
+        snmp: Arc::new(UdpSnmp::new()),
         clock,
         append: kept.clone(),
         changes: sender,

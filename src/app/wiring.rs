@@ -8,7 +8,10 @@ use crate::alerting::{Directory, Notice, Owner, Timing};
 use crate::config::{Config, System};
 use crate::evaluate::{self, Evaluator};
 use crate::model::Labels;
-use crate::notify::{DispatchSettings, Dispatcher, EmailNotifier, Notifiers, Patience, Render};
+use crate::notify::{
+    DispatchSettings, Dispatcher, EmailNotifier, MatrixNotifier, Notifiers, Patience, Render,
+    WebhookNotifier,
+};
 use crate::ports::{Channel, Clock, Message};
 use crate::probe::snmp::UdpSnmp;
 use crate::probe::{Resolver, Schedule, ScheduleDoors};

@@ -89,8 +89,12 @@ impl Evaluator<'_> {
                 found.len()
             )));
         }
-        // The order of a store that has one; results shall not depend on chance.
-        found.sort_by_key(|found| found.id);
+        if self.plan.order_matters() {
+            found.sort_by(|a, b| a.labels.cmp(&b.labels));
+        } else {
+            // Any order will do, as long as sums do not depend on chance.
+            found.sort_by_key(|found| found.id);
+        }
         let mut columns = Columns::default();
         for series in found {
             self.store.read(series.id, window, &mut columns)?;

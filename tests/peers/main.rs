@@ -8,3 +8,4 @@ mod nginx;
 mod postfix;
 mod prometheus;
 mod snmpsim;
+mod smtp;

@@ -1,4 +1,5 @@
 mod crash;
+mod real;
 mod sim_disk;
 
 use std::collections::BTreeMap;

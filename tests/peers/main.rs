@@ -7,5 +7,5 @@ mod http;
 mod nginx;
 mod postfix;
 mod prometheus;
-mod snmpsim;
 mod smtp;
+mod snmpsim;

@@ -18,6 +18,9 @@ mod select;
 mod set_operations;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;

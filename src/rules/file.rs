@@ -96,7 +96,8 @@ impl Rule {
 
 fn written(pairs: &[(Arc<str>, Text)]) -> Labels {
     // Names come from a mapping with unique, non-empty keys.
-    Labels::from_pairs(pairs.iter().map(|(name, text)| (&**name, text.as_str()))).unwrap_or_default()
+    Labels::from_pairs(pairs.iter().map(|(name, text)| (&**name, text.as_str())))
+        .unwrap_or_default()
 }
 
 impl File {
@@ -105,6 +106,18 @@ impl File {
     /// # Errors
     /// Everything that is wrong with it, in the order of the file.
     pub fn parse(name: &str, text: &str) -> Result<Self, Vec<Problem>> {
+        Self::parse_some(name, text, false)
+    }
+
+    /// Reads a rule file, and passes over fields that the format does not have.
+    ///
+    /// # Errors
+    /// Everything else that is wrong with it.
+    pub fn parse_ignoring_unknown_fields(name: &str, text: &str) -> Result<Self, Vec<Problem>> {
+        Self::parse_some(name, text, true)
+    }
+
+    fn parse_some(name: &str, text: &str, lenient: bool) -> Result<Self, Vec<Problem>> {
         let mut reader = Reader { file: name.into(), source: text, problems: Vec::new() };
         let groups = match yaml::read(text) {
             Ok(Some(node)) => reader.file(&node),
@@ -115,6 +128,7 @@ impl File {
             }
         };
         let Reader { file, mut problems, .. } = reader;
+        problems.retain(|problem| !lenient || problem.kind != ProblemKind::UnknownField);
         if problems.is_empty() {
             return Ok(Self { name: file, groups });
         }
@@ -192,11 +206,16 @@ impl Reader<'_> {
         let fields = Fields::of(node, "a rule", &KNOWN, &mut self.problems);
         let record = fields.text("record", &mut self.problems);
         let alert = fields.text("alert", &mut self.problems);
-        let (record, alert) =
-            (record.filter(|(text, _)| !text.is_empty()), alert.filter(|(text, _)| !text.is_empty()));
+        let (record, alert) = (
+            record.filter(|(text, _)| !text.is_empty()),
+            alert.filter(|(text, _)| !text.is_empty()),
+        );
         let name = match (&record, &alert) {
             (Some((_, node)), Some(_)) => {
-                self.wrong(node.place, "a rule has either `record` or `alert`, not both".to_owned());
+                self.wrong(
+                    node.place,
+                    "a rule has either `record` or `alert`, not both".to_owned(),
+                );
                 return None;
             }
             (None, None) => {

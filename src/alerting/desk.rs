@@ -209,6 +209,11 @@ impl Desk {
         }
     }
 
+    /// How many incidents were told as begun and not as over yet.
+    pub fn open_incidents(&self) -> usize {
+        self.groups.values().filter(|group| group.incident.is_some()).count()
+    }
+
     /// All groups, oldest first.
     pub fn status(&self, now: Timestamp) -> Vec<GroupStatus> {
         let status = |group: &Group| {

@@ -2,8 +2,10 @@
 //! usage. Data goes to standard output, everything else to standard error.
 
 mod check;
+mod demo;
 mod output;
 mod run;
+mod test;
 
 use std::process::ExitCode;
 
@@ -28,17 +30,26 @@ struct Arguments {
 enum Verb {
     /// Probe, evaluate and tell, until stopped
     Run(run::Arguments),
+    /// Watch an embedded little world: the main job, without any configuration
+    Demo(demo::Arguments),
     /// Say what is wrong with a file before it runs
     Check(check::Arguments),
+    /// Run tests of rules and queries
+    Test(test::Arguments),
 }
 
 /// Runs the verb named on the command line.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    output::start_log(&arguments.log, arguments.log_json);
+    // The demo tells its own story; its log would stand between the lines.
+    let quiet = matches!(arguments.verb, Verb::Demo(_)) && arguments.log == "info";
+    let level = if quiet { "error" } else { &arguments.log };
+    output::start_log(level, arguments.log_json);
     match arguments.verb {
         Verb::Run(arguments) => run::run(arguments),
+        Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
+        Verb::Test(arguments) => test::run(arguments),
     }
 }
 

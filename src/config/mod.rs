@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use problem::{Position, Problem, Problems};
+pub use problem::{Position, Problem, Problems, suggestion};
 pub use process::expand as expand_files;
 pub use quantity::{parse_duration, show_duration};
 

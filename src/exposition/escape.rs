@@ -50,6 +50,31 @@ impl Escaping {
         self.apply(name, false)
     }
 
+    /// The name that [`Escaping::Values`] made this of; the name itself when it was not made so.
+    pub fn read_back(name: &str) -> Cow<'_, str> {
+        let Some(mut rest) = name.strip_prefix("U__") else { return Cow::Borrowed(name) };
+        let mut out = String::with_capacity(rest.len());
+        while let Some(at) = rest.find('_') {
+            out.push_str(&rest[..at]);
+            rest = &rest[at + 1..];
+            if let Some(behind) = rest.strip_prefix('_') {
+                out.push('_');
+                rest = behind;
+                continue;
+            }
+            let code = rest.split_once('_').filter(|(code, _)| code.len() <= 6);
+            let read = code.and_then(|(code, behind)| {
+                let c = char::from_u32(u32::from_str_radix(code, 16).ok()?)?;
+                Some((c, behind))
+            });
+            let Some((c, behind)) = read else { return Cow::Borrowed(name) };
+            out.push(c);
+            rest = behind;
+        }
+        out.push_str(rest);
+        Cow::Owned(out)
+    }
+
     fn apply(self, name: &str, colon: bool) -> Cow<'_, str> {
         let legacy = if colon { is_legacy_metric_name(name) } else { is_legacy_label_name(name) };
         // Dots must be undone, so even an old name has its underscores doubled.
@@ -110,6 +135,21 @@ mod tests {
         check("my_host.org", "my_host_org", "my__host_dot_org", "U__my__host_2e_org");
         check("0a", "_a", "__a", "U___30_a");
         check("花火", "__", "____", "U___82b1__706b_");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn values_can_be_read_back(name in "\\PC{0,20}") {
+            let escaped = Escaping::Values.metric(&name).into_owned();
+            if escaped.starts_with("U__") && escaped != name {
+                proptest::prop_assert_eq!(Escaping::read_back(&escaped), name);
+            }
+        }
+
+        #[test]
+        fn any_name_is_read_back_or_left(name in "U__[_0-9a-fx]{0,20}") {
+            let _ = Escaping::read_back(&name);
+        }
     }
 
     #[test]

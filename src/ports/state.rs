@@ -71,6 +71,8 @@ pub struct Settled {
     pub at: Timestamp,
     /// How.
     pub how: Settlement,
+    /// Whether somebody heard, or may have heard, that something began: they must hear its end.
+    pub heard: bool,
     /// The receipt or the reason; no secret, no address.
     pub evidence: String,
 }
@@ -132,6 +134,8 @@ pub struct Remembered {
     pub tickets: Vec<Ticket>,
     /// Who has been told of `incidents`.
     pub heard: Vec<Heard>,
+    /// Messages (incident and number) of `tickets` that reached another address of their owner.
+    pub reached: Vec<(String, u32)>,
 }
 
 /// Small durable state.

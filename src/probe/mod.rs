@@ -1,22 +1,35 @@
 //! Looks at targets on a schedule: one file or folder for each kind of probe.
 
+mod certificate;
+mod connect;
+mod dialog;
+mod failure;
+#[cfg(test)]
+mod fixture;
+mod http;
 pub mod mail_queue;
 mod outcome;
 mod prober;
 mod resolve;
+mod schedule;
 mod settings;
+mod smtp;
 pub mod snmp;
+mod tcp;
+mod tls;
 
 pub use outcome::{
     LabelValue, Observation, Obstacle, Outcome, Prober, Reading, ReadingLabels, seconds,
 };
 pub use prober::{Doors, ProberError, prober};
 pub use resolve::{ResolveError, Resolver};
+pub use schedule::{Schedule, ScheduleDoors, VerdictChange};
 pub use settings::{
     CertificateTarget, Confirm, Family, HttpExpect, HttpTarget, Kind, MailQueueSource,
     MailQueueTarget, Requirement, Settings, SmtpTarget, SnmpAuth, SnmpTarget, StartTls, Target,
     TcpTarget, TlsSettings, Waste,
 };
+pub use tls::{TlsStock, TrustError};
 
 use crate::model::{MetricMeta, MetricType};
 
@@ -49,4 +62,12 @@ pub static METRICS: &[MetricMeta] = &[
 ];
 
 /// The catalogues of all kinds.
-pub static CATALOGUE: &[&[MetricMeta]] = &[METRICS, mail_queue::METRICS, snmp::PRINTER_METRICS];
+pub static CATALOGUE: &[&[MetricMeta]] = &[
+    METRICS,
+    http::METRICS,
+    tls::METRICS,
+    smtp::METRICS,
+    tcp::METRICS,
+    mail_queue::METRICS,
+    snmp::PRINTER_METRICS,
+];

@@ -1,8 +1,12 @@
 use std::sync::Arc;
 
+use super::certificate::CertificateProber;
+use super::http::HttpProber;
 use super::mail_queue::MailQueueProber;
+use super::smtp::SmtpProber;
 use super::snmp::{PrinterProber, SnmpTransport};
-use super::{Kind, Prober, Resolver, Target};
+use super::tcp::TcpProber;
+use super::{Kind, Prober, Resolver, Target, TlsStock, TrustError};
 use crate::ports::Clock;
 
 /// What probers share.
@@ -12,6 +16,8 @@ pub struct Doors {
     pub clock: Arc<dyn Clock>,
     /// Names.
     pub resolver: Arc<Resolver>,
+    /// Trust anchors.
+    pub tls: Arc<TlsStock>,
     /// SNMP: one socket for all devices (`snmp::UdpSnmp`).
     pub snmp: Arc<dyn SnmpTransport>,
 }
@@ -20,16 +26,8 @@ pub struct Doors {
 #[derive(Debug, thiserror::Error)]
 pub enum ProberError {
     /// The file with trust anchors.
-    #[error("cannot read the certificates in {path}: {reason}")]
-    TrustAnchors {
-        /// The file.
-        path: std::path::PathBuf,
-        /// What went wrong.
-        reason: String,
-    },
-    /// A kind without a prober.
-    #[error("probes of the kind {0} are not built yet")]
-    NotBuilt(&'static str),
+    #[error(transparent)]
+    TrustAnchors(#[from] TrustError),
 }
 
 /// Makes the prober of a target. The only place that tells the kinds apart.
@@ -37,14 +35,15 @@ pub enum ProberError {
 /// # Errors
 /// The target cannot be looked at as it is configured.
 pub fn prober(target: &Target, doors: &Doors) -> Result<Box<dyn Prober>, ProberError> {
-    match &target.kind {
-        Kind::MailQueue(queue) => Ok(Box::new(MailQueueProber::new(queue, doors.clock.clone()))),
+    Ok(match &target.kind {
+        Kind::Http(page) => Box::new(HttpProber::new(page, doors)?),
+        Kind::Certificate(server) => Box::new(CertificateProber::new(server, doors)?),
+        Kind::Smtp(server) => Box::new(SmtpProber::new(server, doors)?),
+        Kind::Tcp(port) => Box::new(TcpProber::new(port, doors)),
+        Kind::MailQueue(queue) => Box::new(MailQueueProber::new(queue, doors.clock.clone())),
         Kind::Printer(printer) => {
-            let Doors { clock, resolver, snmp } = doors.clone();
-            Ok(Box::new(PrinterProber::new(printer, clock, resolver, snmp)))
+            let Doors { clock, resolver, snmp, .. } = doors.clone();
+            Box::new(PrinterProber::new(printer, clock, resolver, snmp))
         }
-        Kind::Http(_) | Kind::Certificate(_) | Kind::Smtp(_) | Kind::Tcp(_) => {
-            Err(ProberError::NotBuilt(target.kind.name()))
-        }
-    }
+    })
 }

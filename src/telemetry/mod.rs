@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 pub use config::ConfigTelemetry;
 pub use evaluate::{EvaluateTelemetry, EvaluationLabels, GroupLabels, StateLabels};
 pub use notify::NotifyTelemetry;
-pub use probe::ProbeTelemetry;
+pub use probe::{LookOutcome, ProbeTelemetry};
 pub use storage::StorageTelemetry;
 pub use web::{Answered as WebAnswered, Asked as WebAsked, Ended as WebEnded, WebTelemetry};
 

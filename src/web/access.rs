@@ -1,3 +1,5 @@
+use std::net::{IpAddr, SocketAddr};
+
 use axum::http::{HeaderMap, header};
 
 use super::connection::Peer;
@@ -38,11 +40,23 @@ pub(super) fn may_change(peer: Peer, headers: &HeaderMap) -> Result<(), Refusal>
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let site = text("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none");
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+    // The names must be ours too: a foreign name may be made to lead to this machine.
     let origin = headers.get(header::ORIGIN).is_none_or(|origin| {
         let origin = origin.to_str().unwrap_or("");
-        origin.split_once("://").is_some_and(|(_, from)| from == host)
+        origin.split_once("://").is_some_and(|(_, from)| from == host) && is_loopback_name(host)
     });
     if site && origin { Ok(()) } else { Err(Refusal::Foreign) }
+}
+
+/// `localhost` or a loopback address, with or without a port.
+fn is_loopback_name(host: &str) -> bool {
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return address.ip().is_loopback();
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let name = if host.ends_with(']') { host } else { name };
+    name == "localhost"
+        || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -61,7 +75,10 @@ mod tests {
     fn who_may_change_something() {
         check("127.0.0.1:5", &[], Ok(()));
         check("[::ffff:127.0.0.1]:5", &[], Ok(()));
-        check("[::1]:5", &[("host", "h:1"), ("origin", "http://h:1")], Ok(()));
+        check("[::1]:5", &[("host", "[::1]:1"), ("origin", "http://[::1]:1")], Ok(()));
+        check("[::1]:5", &[("host", "[::1]"), ("origin", "http://[::1]")], Ok(()));
+        check("[::1]:5", &[("host", "localhost:1"), ("origin", "http://localhost:1")], Ok(()));
+        check("[::1]:5", &[("host", "a.b:1"), ("origin", "http://a.b:1")], Err(Refusal::Foreign));
         check("192.0.2.1:5", &[], Err(Refusal::NotLocal));
         check("127.0.0.1:5", &[("x-forwarded-for", "192.0.2.1")], Err(Refusal::Forwarded));
         check("127.0.0.1:5", &[("host", "h:1"), ("origin", "http://evil")], Err(Refusal::Foreign));

@@ -24,3 +24,8 @@ pub(super) fn plain(status: StatusCode, text: impl Into<String>) -> Response {
 pub(super) fn not_found() -> Response {
     plain(StatusCode::NOT_FOUND, "404 page not found\n")
 }
+
+/// The path exists, but not for this method.
+pub(super) fn method_not_allowed() -> Response {
+    plain(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed\n")
+}

@@ -8,7 +8,7 @@ use super::answer;
 use super::process;
 use super::router::Shared;
 use crate::exposition::{Family, Format, Limits, Sample, Syntax, join, parse, write};
-use crate::model::{Labels, METRIC_NAME, MetricType, Row};
+use crate::model::{Labels, METRIC_NAME, MetricType};
 
 /// `/metrics`: our own metrics and the last rows of each target, in the format that was asked for.
 pub(super) async fn show(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
@@ -34,6 +34,14 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, headers: HeaderMap) 
 }
 
 fn render(shared: &Shared, format: Format) -> String {
+    let board = &shared.doors.board;
+    let targets = board.targets();
+    let rows = targets.iter().flat_map(|target| target.rows.iter());
+    write(&join(own(shared), rows, board.catalogue()), format)
+}
+
+/// What we say about ourselves.
+pub(super) fn own(shared: &Shared) -> Vec<Family> {
     let mut own = vec![build_info()];
     let text = shared.doors.telemetry.encode();
     match parse(text.as_bytes(), Syntax::OpenMetrics, Limits::default()) {
@@ -41,10 +49,7 @@ fn render(shared: &Shared, format: Format) -> String {
         Err(error) => tracing::error!(%error, "our own metrics are not a valid page"),
     }
     own.extend(process::families());
-    let board = &shared.doors.board;
-    let targets = board.targets();
-    let rows = targets.iter().flat_map(|target| target.rows.iter()).collect::<Vec<&Row>>();
-    write(&join(own, rows, board.catalogue()), format)
+    own
 }
 
 fn build_info() -> Family {

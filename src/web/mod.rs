@@ -7,6 +7,7 @@
 
 mod access;
 mod answer;
+mod api;
 mod connection;
 mod metrics;
 mod pages;
@@ -16,4 +17,4 @@ mod server;
 mod settings;
 
 pub use server::{Doors, Server, StartError};
-pub use settings::{Exposure, Limits, Settings};
+pub use settings::{Exposure, Limits, QueryLimits, Settings};

@@ -13,7 +13,8 @@ use tower_http::compression::CompressionLayer;
 use super::connection::Peer;
 use super::server::Doors;
 use super::settings::Settings;
-use super::{access, answer, metrics, pages};
+use super::{access, answer, api, metrics, pages};
+use crate::model::Timestamp;
 use crate::telemetry::{WebAnswered, WebAsked};
 
 /// What every handler may look at.
@@ -22,6 +23,10 @@ pub(super) struct Shared {
     pub(super) doors: Doors,
     /// How many pages are made at the same time.
     pub(super) rendering: Arc<Semaphore>,
+    /// Where queries wait for their turn.
+    pub(super) queue: api::Queue,
+    /// When we began.
+    pub(super) started: Timestamp,
     /// One reload at a time.
     reloading: tokio::sync::Mutex<()>,
 }
@@ -44,6 +49,8 @@ pub(super) fn build(settings: &Arc<Settings>, doors: &Doors) -> Router {
         settings: settings.clone(),
         doors: doors.clone(),
         rendering: Arc::new(Semaphore::new(2)),
+        queue: api::Queue::new(settings.queries),
+        started: doors.clock.wall(),
         reloading: tokio::sync::Mutex::new(()),
     });
     Router::new()
@@ -54,10 +61,9 @@ pub(super) fn build(settings: &Arc<Settings>, doors: &Doors) -> Router {
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
         .route("/-/reload", post(reload).put(reload))
+        .nest("/api/v1", api::routes(settings))
         .fallback(async || answer::not_found())
-        .method_not_allowed_fallback(async || {
-            answer::plain(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed\n")
-        })
+        .method_not_allowed_fallback(async || answer::method_not_allowed())
         .layer(DefaultBodyLimit::max(settings.limits.body_bytes))
         .layer(CompressionLayer::new().gzip(true))
         .layer(middleware::from_fn_with_state(shared.clone(), account))

@@ -23,6 +23,8 @@ pub struct Doors {
     pub samples: Arc<dyn Queryable>,
     /// Alerts that are pending or firing now.
     pub alerts: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
+    /// The configuration that runs, as YAML without its secrets.
+    pub config: Arc<dyn Fn() -> String + Send + Sync>,
     /// Loads the configuration again; the error is for the person who asked.
     pub reload: Arc<dyn Fn() -> Doing<'static, Result<(), String>> + Send + Sync>,
     /// Whether we do our work; the error says what is missing.

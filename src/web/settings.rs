@@ -21,8 +21,13 @@ pub struct Settings {
     pub language: Arc<str>,
     /// How often the overview loads itself again.
     pub refresh: Duration,
+    /// Other web sites whose scripts may read the API in a visitor's browser
+    /// (`https://grafana.example.org`), or `*` for all; none by default.
+    pub cors_origins: Vec<Arc<str>>,
     /// What a peer may cost.
     pub limits: Limits,
+    /// What a query may cost.
+    pub queries: QueryLimits,
 }
 
 /// Who may look from elsewhere. Whatever changes something is for this machine only.
@@ -54,17 +59,49 @@ pub struct Limits {
     pub drain: Duration,
 }
 
+/// What a query may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// Queries that run at the same time.
+    pub concurrent: usize,
+    /// Queries that may wait for their turn; further ones are turned away.
+    pub waiting: usize,
+    /// The longest a query may wait and run; a request may ask for less.
+    pub timeout: Duration,
+    /// Most samples held by one query at one time.
+    pub samples: usize,
+    /// Most series one selector of a query may find.
+    pub series: usize,
+    /// How far back an instant selector looks for a sample, unless the request says otherwise.
+    pub lookback: Duration,
+}
+
+impl Default for QueryLimits {
+    fn default() -> Self {
+        Self {
+            concurrent: 4,
+            waiting: 64,
+            timeout: Duration::from_secs(120),
+            samples: 10_000_000,
+            series: 1_000_000,
+            lookback: Duration::from_secs(300),
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
+            listen: SocketAddr::from(([127, 0, 0, 1], 9797)),
             exposure: Exposure::default(),
             instance: "augenmass".into(),
             external_url: None,
             timezone: TimeZone::UTC,
             language: "en".into(),
             refresh: Duration::from_secs(15),
+            cors_origins: Vec::new(),
             limits: Limits::default(),
+            queries: QueryLimits::default(),
         }
     }
 }

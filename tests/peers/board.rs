@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use augenmass::model::{
-    Alert, Labels, METRIC_NAME, Matcher, MetricMeta, MetricType, Phase, Point, Row, Timestamp,
-    Window,
+    Alert, Columns, Labels, METRIC_NAME, Matcher, MetricMeta, MetricType, Phase, Point, Row,
+    Timestamp, Window,
 };
 use augenmass::ports::{
     Board, Clock, Found, Queryable, Select, SelectError, SeriesId, Snapshot, SystemClock,
@@ -39,6 +39,12 @@ const CATALOGUE: &[MetricMeta] = &[
     meta("probe_ssl_earliest_cert_expiry", MetricType::Gauge, "", "Unix time of the earliest end."),
     meta("probe_tls_version_info", MetricType::Info, "", "The protocol version that was spoken."),
     meta("mail_queue_messages", MetricType::Gauge, "", "Messages in a queue."),
+    meta(
+        "mail_queue_oldest_age_seconds",
+        MetricType::Gauge,
+        "seconds",
+        "How long the oldest waits.",
+    ),
     meta("mail_queue_size_bytes", MetricType::Gauge, "bytes", "Size of a queue."),
     meta("printer_supply_remaining_ratio", MetricType::Gauge, "ratio", "What is left of a supply."),
     meta("printer_state", MetricType::StateSet, "", "State of the printer."),
@@ -67,10 +73,11 @@ fn status(
     now: Timestamp,
 ) -> TargetStatus {
     let [service, owner, target, probe] = identity;
-    let always: [Series; 3] = [
+    let always: [Series; 4] = [
         ("probe_success", &[], f64::from(u8::from(verdict == Verdict::Up))),
         ("probe_duration_seconds", &[], 0.084),
         ("probe_measured", &[], 1.0),
+        ("probe_confirmed_down", &[], f64::from(u8::from(matches!(verdict, Verdict::Down { .. })))),
     ];
     let row = |(name, own, value): &Series| {
         let same = [
@@ -115,6 +122,7 @@ pub fn targets(now: Timestamp) -> Vec<TargetStatus> {
     let queue: &[Series] = &[
         ("mail_queue_messages", &[("queue", "active")], 3.0),
         ("mail_queue_messages", &[("queue", "deferred")], 17.0),
+        ("mail_queue_oldest_age_seconds", &[("queue", "deferred")], 1_800.0),
         ("mail_queue_size_bytes", &[("queue", "deferred")], 123_456.0),
     ];
     let printer: &[Series] = &[
@@ -149,33 +157,44 @@ pub fn targets(now: Timestamp) -> Vec<TargetStatus> {
     ]
 }
 
-/// A store that holds what the board shows, once, at one instant.
+/// A store that holds what the board shows, the same every fifteen seconds for a day and a half;
+/// only counters were lower before.
 pub struct FakeStore {
     rows: Vec<Row>,
     at: Timestamp,
 }
 
+const STEP: Duration = Duration::from_secs(15);
+const STEPS: u32 = 36 * 240;
+
+impl FakeStore {
+    fn begin(&self) -> Timestamp {
+        self.at - STEP * STEPS
+    }
+}
+
 impl Select for FakeStore {
     fn find(&self, matchers: &[Matcher], window: Window) -> Result<Vec<Found>, SelectError> {
-        let fits = |row: &Row| matchers.iter().all(|matcher| matcher.matches(&row.labels));
+        let inside = window.after < self.at && self.begin() <= window.through;
+        let fits =
+            |row: &Row| inside && matchers.iter().all(|matcher| matcher.matches(&row.labels));
+        let found = self.rows.iter().enumerate().filter(|(_, row)| fits(row));
         let found =
-            self.rows.iter().enumerate().filter(|(_, row)| fits(row) && window.contains(self.at));
-        Ok(found
-            .map(|(at, row)| Found { id: SeriesId(at as u64), labels: row.labels.clone() })
-            .collect())
+            found.map(|(at, row)| Found { id: SeriesId(at as u64), labels: row.labels.clone() });
+        Ok(found.collect())
     }
 
-    fn read(
-        &self,
-        series: SeriesId,
-        window: Window,
-        into: &mut augenmass::model::Columns,
-    ) -> Result<(), SelectError> {
+    fn read(&self, id: SeriesId, window: Window, into: &mut Columns) -> Result<(), SelectError> {
         into.clear();
-        let at = usize::try_from(series.0).unwrap();
-        if let (Point::Float(value), true) = (&self.rows[at].point, window.contains(self.at)) {
-            into.times.push(self.at);
-            into.values.push(*value);
+        let row = &self.rows[usize::try_from(id.0).unwrap()];
+        let Point::Float(last) = row.point else { return Ok(()) };
+        let counter = row.labels.metric_name().ends_with("_total");
+        for back in (0..=STEPS).rev() {
+            let at = self.at - STEP * back;
+            if window.contains(at) {
+                into.times.push(at);
+                into.values.push(if counter { last - f64::from(back) } else { last });
+            }
         }
         Ok(())
     }
@@ -189,16 +208,17 @@ impl Queryable for Shelf {
     }
 }
 
-/// An alert about one of the targets.
-pub fn alert(name: &str, service: &str, phase: Phase) -> Alert {
+/// An alert about one of the targets; `summary` in English and German.
+pub fn alert(name: &str, about: [&str; 4], summary: [&str; 2], phase: Phase) -> Alert {
+    let [service, owner, target, probe] = about;
     let labels = [
         ("alertname", name),
         ("service", service),
-        ("owner", "web-team"),
-        ("target", "http://wiki.example.org/"),
-        ("probe", "http"),
+        ("owner", owner),
+        ("target", target),
+        ("probe", probe),
     ];
-    let texts = [("summary", "The wiki is down"), ("summary_de", "Das Wiki ist ausgefallen")];
+    let texts = [("summary", summary[0]), ("summary_de", summary[1])];
     Alert {
         labels: Labels::from_pairs(labels).unwrap(),
         annotations: Labels::from_pairs(texts).unwrap(),
@@ -207,6 +227,24 @@ pub fn alert(name: &str, service: &str, phase: Phase) -> Alert {
         ends: None,
         generator: "".into(),
     }
+}
+
+/// One alert that is pending and two that are firing.
+fn alerts(now: Timestamp) -> Vec<Alert> {
+    let since = now - Duration::from_secs(90);
+    let firing = Phase::Firing { since, fired: since };
+    let wiki = ["wiki", "web-team", "http://wiki.example.org/", "http"];
+    let printer = ["printer-s71", "office", "192.0.2.7", "printer"];
+    vec![
+        alert(
+            "PageSlow",
+            wiki,
+            ["The wiki is slow", "Das Wiki ist langsam"],
+            Phase::Pending { since },
+        ),
+        alert("ServiceDown", wiki, ["The wiki is down", "Das Wiki ist ausgefallen"], firing),
+        alert("TonerLow", printer, ["Black toner: 4 % left", "Schwarzer Toner: noch 4 %"], firing),
+    ]
 }
 
 /// A web server in this process, on a runtime of its own.
@@ -238,18 +276,13 @@ impl Served {
         let reload_answer = Arc::new(Mutex::new(Ok(())));
         let missing = Arc::new(Mutex::new(None));
         let (count, answer, lacks) = (reloads.clone(), reload_answer.clone(), missing.clone());
-        let since = now - Duration::from_secs(90);
         let doors = Doors {
             clock: Arc::new(clock),
             telemetry: telemetry.clone(),
             board: Arc::new(FakeBoard(targets)),
             samples,
-            alerts: Arc::new(move || {
-                vec![
-                    alert("PageSlow", "wiki", Phase::Pending { since }),
-                    alert("ServiceDown", "wiki", Phase::Firing { since, fired: since }),
-                ]
-            }),
+            alerts: Arc::new(move || alerts(now)),
+            config: Arc::new(|| "instance: orwell\n".to_owned()),
             reload: Arc::new(move || {
                 count.fetch_add(1, Ordering::SeqCst);
                 let answer: Result<(), String> = answer.lock().unwrap().clone();

@@ -4,4 +4,8 @@
 mod board;
 mod harness;
 mod http;
+mod nginx;
+mod postfix;
 mod prometheus;
+mod smtp;
+mod snmpsim;

@@ -1,6 +1,7 @@
 //! Devices that speak SNMP: the rules that keep a walk safe, and what printers say.
 
 mod condition;
+mod device;
 #[cfg(test)]
 mod fake;
 mod printer;

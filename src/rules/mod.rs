@@ -13,6 +13,7 @@ mod file;
 mod group;
 mod language;
 mod overlay;
+pub mod pack;
 mod problem;
 mod recall;
 mod view;

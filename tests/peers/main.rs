@@ -7,4 +7,5 @@ mod http;
 mod nginx;
 mod postfix;
 mod prometheus;
+mod smtp;
 mod snmpsim;

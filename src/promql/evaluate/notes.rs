@@ -88,6 +88,7 @@ impl Note<'_> {
         )
     }
 
+    #[allow(clippy::too_many_lines)] // one sentence for each thing there is to say
     fn text(self) -> String {
         match self {
             Self::Quantile(q) => format!(
@@ -131,8 +132,8 @@ impl Note<'_> {
             Self::ResetsCollide(doing) => {
                 format!("conflicting counter resets during histogram {}", doing.word())
             }
-            Self::StartOverlap(labels) => named(
-                "sample has start time that overlaps with previous sample timestamp",
+            Self::StartOverlap(labels) => with_name(
+                "sample has start time that overlaps with previous sample timestamp for metric",
                 labels,
             ),
             Self::SortIneffective => {

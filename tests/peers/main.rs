@@ -4,6 +4,8 @@
 mod board;
 mod harness;
 mod http;
+mod mail;
 mod nginx;
 mod postfix;
 mod prometheus;
+mod synapse;

@@ -4,8 +4,10 @@
 mod board;
 mod harness;
 mod http;
+mod mail;
 mod nginx;
 mod postfix;
 mod prometheus;
 mod smtp;
 mod snmpsim;
+mod synapse;

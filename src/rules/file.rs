@@ -96,7 +96,8 @@ impl Rule {
 
 fn written(pairs: &[(Arc<str>, Text)]) -> Labels {
     // Names come from a mapping with unique, non-empty keys.
-    Labels::from_pairs(pairs.iter().map(|(name, text)| (&**name, text.as_str()))).unwrap_or_default()
+    Labels::from_pairs(pairs.iter().map(|(name, text)| (&**name, text.as_str())))
+        .unwrap_or_default()
 }
 
 impl File {
@@ -192,11 +193,16 @@ impl Reader<'_> {
         let fields = Fields::of(node, "a rule", &KNOWN, &mut self.problems);
         let record = fields.text("record", &mut self.problems);
         let alert = fields.text("alert", &mut self.problems);
-        let (record, alert) =
-            (record.filter(|(text, _)| !text.is_empty()), alert.filter(|(text, _)| !text.is_empty()));
+        let (record, alert) = (
+            record.filter(|(text, _)| !text.is_empty()),
+            alert.filter(|(text, _)| !text.is_empty()),
+        );
         let name = match (&record, &alert) {
             (Some((_, node)), Some(_)) => {
-                self.wrong(node.place, "a rule has either `record` or `alert`, not both".to_owned());
+                self.wrong(
+                    node.place,
+                    "a rule has either `record` or `alert`, not both".to_owned(),
+                );
                 return None;
             }
             (None, None) => {

@@ -307,12 +307,7 @@ impl Tick<'_> {
         }
     }
 
-    fn record(
-        &self,
-        rule: &Rule,
-        record: &str,
-        state: &mut RuleState,
-    ) -> Result<Vec<Row>, String> {
+    fn record(&self, rule: &Rule, record: &str, state: &mut RuleState) -> Result<Vec<Row>, String> {
         let extra = rule.written_labels();
         let found = self.query(rule, &mut state.warnings)?;
         let mut seen = HashSet::with_capacity(found.len());
@@ -321,7 +316,8 @@ impl Tick<'_> {
             let labels = labels.with(METRIC_NAME, record);
             let labels = apply(&labels, rule, &extra);
             if !seen.insert(labels.clone()) {
-                let what = "vector contains metrics with the same labelset after applying rule labels";
+                let what =
+                    "vector contains metrics with the same labelset after applying rule labels";
                 return Err(what.to_owned());
             }
             rows.push(Row { labels, point: stored(value) });
@@ -426,8 +422,8 @@ impl Tick<'_> {
     ) -> Result<Vec<template::QuerySample>, String> {
         let expr = promql::parse(text).map_err(|error| error.to_string())?;
         let options = self.world.options();
-        let answer = promql::instant(&expr, &self.overlay, at, &options)
-            .map_err(|error| error.message)?;
+        let answer =
+            promql::instant(&expr, &self.overlay, at, &options).map_err(|error| error.message)?;
         match answer.value {
             promql::Value::Vector(samples) => Ok(samples
                 .into_iter()

@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use crate::model::{Columns, Histogram, Labels, Matcher, Row, STALE, Timestamp, Window};
 use crate::model::Point;
+use crate::model::{Columns, Histogram, Labels, Matcher, Row, STALE, Timestamp, Window};
 use crate::ports::{Found, Select, SelectError, SeriesId};
 
 /// A snapshot with the results of this very tick laid over it, so that a rule sees what the rules

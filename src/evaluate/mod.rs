@@ -122,9 +122,9 @@ impl Evaluator {
         let mut places: Vec<Place> = Vec::new();
         let mut work: JoinSet<Done> = JoinSet::new();
         loop {
-            if work.is_empty()
-                && let Some(rules) = locked(&self.inbox).rules.take()
-            {
+            // Taken in a statement of its own: a lock in the condition would be held in the body.
+            let rules = if work.is_empty() { locked(&self.inbox).rules.take() } else { None };
+            if let Some(rules) = rules {
                 self.install(rules, &mut places, &mut work);
             }
             self.begin_due(&mut places, &mut work);

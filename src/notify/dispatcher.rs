@@ -98,7 +98,9 @@ const NAP: Duration = Duration::from_secs(30);
 /// A deviation between the clocks that counts as setting the wall clock.
 const JUMP_MILLIS: i64 = 1_000;
 
-type Flying = JoinSet<(String, Channel, Duration, Result<Receipt, DeliveryError>)>;
+/// Key, channel, how long it took, and what came of it.
+type Answered = (String, Channel, Duration, Result<Receipt, DeliveryError>);
+type Flying = JoinSet<Answered>;
 
 impl Dispatcher {
     /// Reads what was told before. Alerts come in through `alerts`.
@@ -284,10 +286,7 @@ impl Dispatcher {
 
     fn hear(
         &mut self,
-        done: Result<
-            (Id, (String, Channel, Duration, Result<Receipt, DeliveryError>)),
-            tokio::task::JoinError,
-        >,
+        done: Result<(Id, Answered), tokio::task::JoinError>,
         keys: &mut HashMap<Id, String>,
     ) {
         let now = self.now();

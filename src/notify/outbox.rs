@@ -164,7 +164,7 @@ impl Outbox {
     /// Goes on where an earlier process ended: every ticket without an end is delivered (again)
     /// with its own key.
     pub fn restore(patience: Patience, remembered: Remembered, now: Timestamp) -> Self {
-        let Remembered { installation, tickets, heard, .. } = remembered;
+        let Remembered { installation, tickets, heard, reached, .. } = remembered;
         let mut outbox = Self {
             patience,
             installation,
@@ -187,6 +187,11 @@ impl Outbox {
         for ticket in tickets {
             outbox.next_serial = outbox.next_serial.max(ticket.serial + 1);
             outbox.enter(ticket, Stage::Waiting(now), true, now);
+        }
+        for story in reached {
+            if let Some(progress) = outbox.stories.get_mut(&story) {
+                progress.reached = true;
+            }
         }
         outbox
     }
@@ -320,10 +325,8 @@ impl Outbox {
                 continue;
             }
             let later = serials[at + 1..].iter().filter_map(|later| self.open.get(later));
-            let Some(newer) = later.filter(|newer| tells_all(&newer.ticket, &old.ticket)).last()
-            else {
-                continue;
-            };
+            let mut later = later.filter(|newer| tells_all(&newer.ticket, &old.ticket));
+            let Some(newer) = later.next_back() else { continue };
             let (old_story, new_story) = (story(&old.ticket), story(&newer.ticket));
             let deadline = self.stories.get(&old_story).map(|progress| progress.deadline);
             if let (Some(progress), Some(deadline)) = (self.stories.get_mut(&new_story), deadline) {
@@ -468,7 +471,11 @@ impl Outbox {
         }
         let (reason, after) = match answer {
             Ok(Receipt(evidence)) => {
+                let (story, by_owner) = (story(&open.ticket), !open.ticket.escalated);
                 self.settle(serial, Settlement::Delivered, evidence, now);
+                if by_owner && self.stories.get(&story).is_some_and(|p| p.escalated) {
+                    self.withdraw(&story, now);
+                }
                 return;
             }
             Err(DeliveryError::Rejected { reason }) => {
@@ -494,6 +501,19 @@ impl Outbox {
         }
         self.queue(serial);
         self.supersede(&lane, now);
+    }
+
+    /// The owner was reached after all: the fallback owner need not be bothered any more.
+    fn withdraw(&mut self, late: &Story, now: Timestamp) {
+        let unsent =
+            |open: &Open| open.ticket.escalated && !open.perhaps && open.stage != Stage::InFlight;
+        let needless = self.open.iter().filter(|(_, open)| unsent(open));
+        let needless = needless.filter(|(_, open)| story(&open.ticket) == *late);
+        let needless: Vec<u64> = needless.map(|(&serial, _)| serial).collect();
+        for serial in needless {
+            let evidence = "the owner was reached meanwhile".to_owned();
+            self.settle(serial, Settlement::Superseded, evidence, now);
+        }
     }
 
     /// Ends a ticket that did not arrive; tells the fallback owner when it was the last way.

@@ -134,6 +134,8 @@ pub struct Remembered {
     pub tickets: Vec<Ticket>,
     /// Who has been told of `incidents`.
     pub heard: Vec<Heard>,
+    /// Messages (incident and number) of `tickets` that reached another address of their owner.
+    pub reached: Vec<(String, u32)>,
 }
 
 /// Small durable state.

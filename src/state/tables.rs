@@ -20,6 +20,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Remembered> {
         incidents: incidents(connection)?,
         tickets: tickets(connection)?,
         heard: heard(connection)?,
+        reached: reached(connection)?,
     })
 }
 
@@ -258,6 +259,16 @@ fn heard(connection: &Connection) -> rusqlite::Result<Vec<Heard>> {
     let found = all.query_map([], |row| {
         Ok(Heard { incident: row.get(0)?, owner: row.get(1)?, to: address(row, 2)? })
     })?;
+    found.collect()
+}
+
+fn reached(connection: &Connection) -> rusqlite::Result<Vec<(String, u32)>> {
+    let mut all = connection.prepare(
+        "SELECT DISTINCT t.incident, t.number FROM ticket t JOIN ticket o
+         ON o.incident = t.incident AND o.number = t.number
+         WHERE o.settled IS NULL AND t.how = 'delivered' ORDER BY t.incident, t.number",
+    )?;
+    let found = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     found.collect()
 }
 

@@ -5,5 +5,7 @@ mod board;
 mod dashboard;
 mod harness;
 mod http;
+mod nginx;
 mod postfix;
 mod prometheus;
+mod snmpsim;

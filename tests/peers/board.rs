@@ -169,7 +169,7 @@ impl Select for FakeStore {
     }
 }
 
-struct Shelf(Arc<FakeStore>);
+struct Shelf(Snapshot);
 
 impl Queryable for Shelf {
     fn snapshot(&self) -> Snapshot {
@@ -270,12 +270,23 @@ pub struct Served {
 }
 
 impl Served {
+    /// Over the samples that the board shows.
     pub fn start(settings: Settings) -> Self {
-        let clock = SystemClock::start();
-        let now = clock.wall();
+        let now = SystemClock::start().wall();
         let targets = targets(now);
         let rows = targets.iter().flat_map(|target| target.rows.iter().cloned()).collect();
-        let samples = Arc::new(Shelf(Arc::new(FakeStore { rows, at: now })));
+        Self::over(settings, Arc::new(FakeStore { rows, at: now }), targets, now)
+    }
+
+    /// Over other samples.
+    pub fn over(
+        settings: Settings,
+        samples: Snapshot,
+        targets: Vec<TargetStatus>,
+        now: Timestamp,
+    ) -> Self {
+        let clock = SystemClock::start();
+        let samples = Arc::new(Shelf(samples));
         let telemetry = Telemetry::new();
         telemetry.config.last_reload_successful.set(1);
         let reloads = Arc::new(AtomicUsize::new(0));

@@ -173,9 +173,9 @@ impl TargetLine {
             probe: status.probe.clone(),
             mark: mark(frame.words, &status.verdict, !about.is_empty()),
             alerts: about.iter().map(|alert| summary(frame.words, alert)).collect(),
+            headline: if status.headline == cause { "".into() } else { status.headline.clone() },
             cause,
             since: status.since.map(|at| frame.moment(at)),
-            headline: status.headline.clone(),
         }
     }
 }

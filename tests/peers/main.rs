@@ -2,6 +2,7 @@
 //! them; without one, its tests print `SKIPPED: why`, and fail when AUGENMASS_REQUIRE_PEERS is set.
 
 mod board;
+mod dashboard;
 mod harness;
 mod http;
 mod mail;

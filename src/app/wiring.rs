@@ -216,10 +216,12 @@ fn store_settings(config: &Config, options: &Options) -> storage::Settings {
 }
 
 fn evaluation(meaning: &Meaning) -> evaluate::Settings {
+    let rounds = meaning.config.probes.targets.iter().map(|t| t.interval + t.timeout);
+    let settle = rounds.max().unwrap_or_default();
     evaluate::Settings {
         groups: meaning.groups.clone(),
         interval: meaning.config.rules.interval,
-        world: World { external_url: base_url(&meaning.config), ..World::default() },
+        world: World { external_url: base_url(&meaning.config), settle, ..World::default() },
         ..evaluate::Settings::default()
     }
 }

@@ -86,8 +86,7 @@ pub(super) fn percentage(value: f64) -> String {
 /// smallest integer.
 #[allow(clippy::cast_possible_truncation)]
 fn to_int(value: f64) -> i64 {
-    if value.is_nan() || !(-9.223_372_036_854_776e18..9.223_372_036_854_776e18).contains(&value)
-    {
+    if value.is_nan() || !(-9.223_372_036_854_776e18..9.223_372_036_854_776e18).contains(&value) {
         i64::MIN
     } else {
         value as i64

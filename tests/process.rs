@@ -311,7 +311,7 @@ async fn a_mail_server_that_is_down_for_a_while_loses_nothing() {
     wait_for("a failed delivery", LONG, || {
         process.get("/metrics").filter(|page| {
             page.lines().any(|l| {
-                l.starts_with("augenmass_notify_") && l.contains("retry") && !l.ends_with(" 0")
+                l.starts_with("augenmass_notify_retries_total{") && !l.ends_with(" 0")
             })
         })
     });

@@ -1,1 +1,227 @@
 //! The wires: build, run, reload, drain. The only place that names concrete shells.
+//!
+//! ```text
+//! Schedule ──Batch──► Store ◄──rows── Evaluator ──Vec<Alert>──► Dispatcher ──► email, Matrix, webhook
+//!     └──VerdictChange──► nudge ──────────┘                         └──► state.sqlite
+//! ```
+
+mod reload;
+mod rules;
+mod wiring;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::evaluate::Evaluator;
+use crate::model::{Labels, METRIC_NAME};
+use crate::notify::{DispatchError, Dispatcher, DispatcherHandle};
+use crate::ports::{Board, Clock, TargetStatus};
+use crate::probe::{Schedule, VerdictChange};
+use crate::rules::GroupView;
+use crate::storage::Store;
+use crate::telemetry::Telemetry;
+use crate::web::Server;
+pub use reload::Reload;
+pub use rules::{RuleError, load_rules};
+
+/// How long the whole house may take to come to rest.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long each floor may take of it, from the probes down.
+const FLOOR: Duration = Duration::from_secs(3);
+
+/// What the command line adds to the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The file the configuration came from; it is read again on a reload.
+    pub file: Option<PathBuf>,
+    /// Folder for samples and state; everything is in memory without one.
+    pub data: Option<PathBuf>,
+    /// Listen here instead of where the configuration says.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Why the program does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Rules that are wrong.
+    #[error("{0}")]
+    Rules(#[from] RuleError),
+    /// The sample store.
+    #[error("{0}")]
+    Store(#[from] crate::storage::OpenError),
+    /// The state file.
+    #[error("{0}")]
+    State(#[from] crate::state::OpenError),
+    /// The HTTP server.
+    #[error("{0}")]
+    Web(#[from] crate::web::StartError),
+    /// A channel.
+    #[error("notify: {0}")]
+    Channel(String),
+    /// Who is told.
+    #[error("{0}")]
+    Dispatch(#[from] DispatchError),
+    /// The data folder.
+    #[error("cannot use the data folder {}: {error}", folder.display())]
+    Data {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+}
+
+/// Everything, ready to run. It listens already.
+pub struct App {
+    clock: Arc<dyn Clock>,
+    telemetry: Arc<Telemetry>,
+    store: Arc<Store>,
+    schedule: Arc<Schedule>,
+    evaluator: Arc<Evaluator>,
+    dispatcher: Dispatcher,
+    people: DispatcherHandle,
+    renderer: Arc<wiring::LiveRenderer>,
+    server: Server,
+    reload: Reload,
+    reload_requests: mpsc::Receiver<reload::Request>,
+    changes: mpsc::Receiver<VerdictChange>,
+    common: Labels,
+}
+
+/// A view of what runs, for `demo` and for tests.
+#[derive(Clone)]
+pub struct View {
+    schedule: Arc<Schedule>,
+    evaluator: Arc<Evaluator>,
+}
+
+impl View {
+    /// The state of all targets.
+    pub fn targets(&self) -> Vec<TargetStatus> {
+        self.schedule.targets()
+    }
+
+    /// All rule groups.
+    pub fn groups(&self) -> Arc<[GroupView]> {
+        self.evaluator.groups()
+    }
+}
+
+impl App {
+    /// Opens the store and the state, takes the address, connects the rooms.
+    ///
+    /// # Errors
+    /// Anything that would not work later.
+    pub async fn build(
+        config: Config,
+        options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, BuildError> {
+        wiring::build(config, options, clock).await
+    }
+
+    /// Where the pages are.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// What runs.
+    pub fn view(&self) -> View {
+        View { schedule: self.schedule.clone(), evaluator: self.evaluator.clone() }
+    }
+
+    /// Asks for reloads.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
+    }
+
+    /// Runs until told to stop, then comes to rest floor by floor: no more probes, the last
+    /// evaluation, the last messages, the pages, the store. Gives the names of the floors that
+    /// did not come to rest in time; what they left undone is in the state file.
+    pub async fn run(self, stop: CancellationToken) -> Vec<&'static str> {
+        let (alerts_done, store_done) = (CancellationToken::new(), CancellationToken::new());
+        let mut probes = JoinSet::new();
+        probes.spawn(self.schedule.clone().run(stop.clone()));
+        probes.spawn(forward(
+            self.changes,
+            self.evaluator.clone(),
+            self.common.clone(),
+            stop.clone(),
+        ));
+        probes.spawn(reload::serve(
+            self.reload_requests,
+            reload::Targets {
+                schedule: self.schedule.clone(),
+                evaluator: self.evaluator.clone(),
+                people: self.people.clone(),
+                renderer: self.renderer.clone(),
+                telemetry: self.telemetry.clone(),
+                clock: self.clock.clone(),
+            },
+            stop.clone(),
+        ));
+        let mut evaluation = JoinSet::new();
+        let evaluation_stop = CancellationToken::new();
+        evaluation.spawn(self.evaluator.clone().run(evaluation_stop.clone()));
+        let mut telling = JoinSet::new();
+        telling.spawn(self.dispatcher.run(alerts_done.clone()));
+        let mut pages = JoinSet::new();
+        let pages_stop = CancellationToken::new();
+        pages.spawn(self.server.run(pages_stop.clone()));
+        let mut keeping = JoinSet::new();
+        keeping.spawn(self.store.clone().run(store_done.clone()));
+
+        stop.cancelled().await;
+        let began = self.clock.mono();
+        let mut late = Vec::new();
+        for (name, floor, order) in [
+            ("probes", &mut probes, stop),
+            ("evaluation", &mut evaluation, evaluation_stop),
+            ("messages", &mut telling, alerts_done),
+            ("pages", &mut pages, pages_stop),
+            ("storage", &mut keeping, store_done),
+        ] {
+            order.cancel();
+            let left = DRAIN.saturating_sub(self.clock.mono().since(began)).min(FLOOR);
+            let rest = async { while floor.join_next().await.is_some() {} };
+            if tokio::time::timeout(left, rest).await.is_err() {
+                late.push(name);
+                floor.abort_all();
+            }
+        }
+        late
+    }
+}
+
+/// A changed verdict makes the rules run that read its series.
+async fn forward(
+    mut changes: mpsc::Receiver<VerdictChange>,
+    evaluator: Arc<Evaluator>,
+    common: Labels,
+    stop: CancellationToken,
+) {
+    loop {
+        let change = tokio::select! {
+            () = stop.cancelled() => return,
+            change = changes.recv() => change,
+        };
+        let Some(change) = change else { return };
+        let labels = common
+            .with("service", &change.service)
+            .with("owner", &change.owner)
+            .with("target", &change.target)
+            .with("probe", change.probe);
+        let changed: Vec<Labels> = ["probe_success", "probe_confirmed_down", "probe_measured"]
+            .iter()
+            .map(|metric| labels.with(METRIC_NAME, metric))
+            .collect();
+        evaluator.nudge(&changed);
+    }
+}

@@ -1,8 +1,75 @@
-//! The verbs, one file each.
+//! The verbs, one file each. Exit codes: 0 all well, 1 the thing asked about is not well, 2 wrong
+//! usage. Data goes to standard output, everything else to standard error.
+
+mod check;
+mod demo;
+mod output;
+mod run;
+mod test;
 
 use std::process::ExitCode;
 
+use clap::{Parser, Subcommand};
+
+/// Watches the machines of organisations whose IT people are volunteers, and tells the
+/// responsible people, once.
+#[derive(Debug, Parser)]
+#[command(name = "augenmass", version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Write the log as JSON lines
+    #[arg(long, global = true)]
+    log_json: bool,
+    /// How much to log: error, warn, info, debug, trace, or `room=level` pairs
+    #[arg(long, global = true, default_value = "info", value_name = "LEVEL")]
+    log: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Probe, evaluate and tell, until stopped
+    Run(run::Arguments),
+    /// Watch an embedded little world: the main job, without any configuration
+    Demo(demo::Arguments),
+    /// Say what is wrong with a file before it runs
+    Check(check::Arguments),
+    /// Run tests of rules and queries
+    Test(test::Arguments),
+}
+
 /// Runs the verb named on the command line.
 pub fn main() -> ExitCode {
-    ExitCode::from(2)
+    let arguments = Arguments::parse();
+    // The demo tells its own story; its log would stand between the lines.
+    let quiet = matches!(arguments.verb, Verb::Demo(_)) && arguments.log == "info";
+    let level = if quiet { "error" } else { &arguments.log };
+    output::start_log(level, arguments.log_json);
+    match arguments.verb {
+        Verb::Run(arguments) => run::run(arguments),
+        Verb::Demo(arguments) => demo::run(arguments),
+        Verb::Check(arguments) => check::run(arguments),
+        Verb::Test(arguments) => test::run(arguments),
+    }
+}
+
+/// A runtime for verbs that need one.
+fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(16)
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => {
+            let code = runtime.block_on(work);
+            // A blocking call that hangs (a dead disk) must not hold the process.
+            runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+            code
+        }
+        Err(error) => {
+            output::complain(&format!("cannot start: {error}"));
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,1 +1,231 @@
-//! The configuration file: what was written, and what it means.
+//! The configuration file: what was written (`yaml`), and what it means (`Config`). All problems
+//! are reported at once as `file:line:column: what is wrong, what was expected, did you mean …`.
+
+mod calendars;
+mod channels;
+mod people;
+mod probes;
+mod problem;
+mod process;
+mod quantity;
+mod reader;
+mod services;
+mod yaml;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use problem::{Position, Problem, Problems, suggestion};
+pub use process::expand as expand_files;
+pub use quantity::{parse_duration, show_duration};
+
+use crate::alerting::Directory;
+use crate::calendar::ServiceHours;
+use crate::model::Labels;
+use crate::notify;
+use crate::probe;
+use reader::Reader;
+
+/// Where the configuration comes from: the file system and the environment, or a test's.
+pub trait Sources {
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn read(&self, path: &Path) -> io::Result<String>;
+    /// An environment variable.
+    fn env(&self, name: &str) -> Option<String>;
+}
+
+/// The machine's files and environment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct System;
+
+/// A configuration, a secret, a rule file: nobody writes more by hand.
+const LARGEST_FILE: u64 = 16 << 20;
+
+impl Sources for System {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        let size = std::fs::metadata(path)?.len();
+        if size > LARGEST_FILE {
+            let message = format!("{size} bytes is more than a configuration file may have");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        }
+        std::fs::read_to_string(path)
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+/// What the file means; every part is checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of this installation; the label `instance` in our own store.
+    pub instance: Arc<str>,
+    /// BCP 47 language of pages and of messages to owners who chose none.
+    pub language: Arc<str>,
+    /// IANA zone of the times people read.
+    pub timezone: Arc<str>,
+    /// Owners and services.
+    pub directory: Directory,
+    /// Targets.
+    pub probes: probe::Settings,
+    /// Channels.
+    pub notify: notify::Settings,
+    /// Service hours by name.
+    pub calendars: Vec<ServiceHours>,
+    /// When and how often people are told.
+    pub alerting: AlertingSection,
+    /// Rules.
+    pub rules: RulesSection,
+    /// The HTTP server.
+    pub web: WebSection,
+    /// The store.
+    pub storage: StorageSection,
+}
+
+/// `alerting:` in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertingSection {
+    /// How long a new group waits for company; `None` for the built-in choice (at once).
+    pub group_wait: Option<Duration>,
+    /// Least time between two messages about a group that changed.
+    pub group_interval: Option<Duration>,
+    /// Time after which an unchanged firing group is told again.
+    pub repeat_interval: Option<Duration>,
+}
+
+/// `rules:` in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesSection {
+    /// Rule files; a `*` stands for any part of a file name.
+    pub files: Vec<PathBuf>,
+    /// Whether the shipped rules run.
+    pub shipped: bool,
+    /// Names of shipped alerts that do not run.
+    pub disable: Vec<Arc<str>>,
+    /// How often groups without an own interval are evaluated.
+    pub interval: Duration,
+}
+
+/// `web:` in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSection {
+    /// Where the server listens; loopback unless told otherwise.
+    pub listen: std::net::SocketAddr,
+    /// Who may look from elsewhere.
+    pub exposure: crate::web::Exposure,
+    /// How people reach it; for links in messages.
+    pub external_url: Option<url::Url>,
+}
+
+/// `storage:` in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageSection {
+    /// Age after which samples are dropped.
+    pub retention: Duration,
+    /// Size after which the oldest samples are dropped, in bytes.
+    pub retention_size: Option<u64>,
+}
+
+/// What all sections need to know.
+struct Basics {
+    instance: Arc<str>,
+    language: Arc<str>,
+    timezone: Arc<str>,
+}
+
+impl Config {
+    /// Reads the file and everything it refers to.
+    ///
+    /// # Errors
+    /// All problems at once, in the order of the file.
+    pub fn load(file: &Path, sources: &dyn Sources) -> Result<Self, Problems> {
+        let text = sources.read(file).map_err(|error| Problems::unreadable(file, &error))?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, folder, sources)
+            .map_err(|problems| Problems { file: file.to_owned(), problems })
+    }
+
+    /// Reads a text; relative paths in it begin at `folder`.
+    ///
+    /// # Errors
+    /// All problems at once, in the order of the text.
+    pub fn parse(text: &str, folder: &Path, sources: &dyn Sources) -> Result<Self, Vec<Problem>> {
+        let mut reader = Reader::new(sources, folder);
+        let root = yaml::parse(text, &mut reader.problems);
+        let config = root.and_then(|root| sections(&root, &mut reader));
+        match config {
+            Some(config) if reader.problems.is_empty() => Ok(config),
+            _ => {
+                let mut problems = reader.problems;
+                if problems.is_empty() {
+                    let at = Position { line: 1, column: 1 };
+                    let message = "the file is empty; it needs `owners` and `services`".to_owned();
+                    problems.push(Problem { at, message });
+                }
+                problems.sort();
+                problems.dedup();
+                Err(problems)
+            }
+        }
+    }
+}
+
+/// A missing part is given a stand-in, so that the other sections are still read; the problems
+/// say that the result is not to be used.
+fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
+    let mut top = reader.fields(root, "the configuration")?;
+    let basics = Basics {
+        instance: top
+            .get("instance")
+            .and_then(|node| reader.text(node, "instance"))
+            .unwrap_or_else(|| "augenmass".into()),
+        language: people::language(top.get("language"), reader).unwrap_or_else(|| "en".into()),
+        timezone: people::timezone(top.get("timezone"), reader).unwrap_or_else(|| "UTC".into()),
+    };
+    let channels = channels::read(top.get("notify"), reader);
+    let owners = people::owners(top.need("owners", reader), &basics, &channels, reader);
+    let calendars = calendars::read(top.get("calendars"), &basics, reader);
+    let concurrency = top
+        .get("concurrency")
+        .and_then(|node| reader.number(node, "concurrency", 1, 10_000))
+        .unwrap_or(100);
+    let defaults = probes::Timing::default().read(top.get("defaults"), "defaults", reader);
+    let common = [("instance", &*basics.instance), ("job", "augenmass")];
+    let common = Labels::from_pairs(common).unwrap_or_default();
+    let services = top.need("services", reader);
+    let services = services::read(services, &owners, &calendars, &defaults, &common, reader);
+    let (alerting, fallback) = process::alerting(top.get("alerting"), &owners, reader);
+    let rules = process::rules(top.get("rules"), reader);
+    let web = process::web(top.get("web"), reader);
+    let storage = process::storage(top.get("storage"), reader);
+    top.finish(reader);
+    Some(Config {
+        instance: basics.instance,
+        language: basics.language,
+        timezone: basics.timezone,
+        directory: Directory {
+            owners: owners.into_iter().map(|(owner, _)| owner).collect(),
+            services: services.services,
+            fallback,
+        },
+        probes: probe::Settings {
+            targets: services.targets,
+            concurrency: usize::try_from(concurrency).unwrap_or(100),
+        },
+        notify: channels,
+        calendars: calendars.into_iter().map(|(hours, _)| hours).collect(),
+        alerting,
+        rules,
+        web,
+        storage,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ mod board;
 mod clock;
 mod deliver;
 mod samples;
+mod state;
 mod system_clock;
 
 use std::future::Future;
@@ -17,6 +18,9 @@ pub use deliver::{
 };
 pub use samples::{
     Append, AppendError, Appended, Found, Queryable, Select, SelectError, SeriesId, Snapshot,
+};
+pub use state::{
+    Change, Heard, Incident, Remembered, Settled, Settlement, State, StateError, Ticket,
 };
 pub use system_clock::SystemClock;
 

@@ -1,1 +1,31 @@
 //! Prometheus rule files, alert phases, rule unit tests. Pure.
+//!
+//! ```text
+//! File::parse(text) → GroupRules → Group::evaluate(now, snapshot) → Outcome {batch, alerts}
+//! ```
+//! A [`Group`] remembers what each rule needs from one evaluation to the next; the shell
+//! `evaluate` says when, over which snapshot, and carries the outcome away.
+
+mod alerts;
+mod duration;
+mod fields;
+mod file;
+mod group;
+mod language;
+mod overlay;
+pub mod pack;
+mod problem;
+mod recall;
+pub mod unit;
+mod view;
+mod world;
+pub mod yaml;
+
+pub use alerts::{Active, Alerts, Candidate, RESOLVED_KEPT, Refusal, Remembered, Terms};
+pub use duration::{format_duration, parse_duration};
+pub use file::{File, GroupRules, Rule, RuleKind};
+pub use group::{Group, Health, Outcome};
+pub use language::{Expression, Refused, Text};
+pub use problem::{Place, Problem, ProblemKind, nearest};
+pub use view::{AlertState, AlertView, GroupView, RuleView};
+pub use world::World;

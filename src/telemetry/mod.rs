@@ -14,11 +14,11 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry;
 
 pub use config::ConfigTelemetry;
-pub use evaluate::EvaluateTelemetry;
+pub use evaluate::{EvaluateTelemetry, EvaluationLabels, GroupLabels, StateLabels};
 pub use notify::NotifyTelemetry;
-pub use probe::ProbeTelemetry;
+pub use probe::{LookOutcome, ProbeTelemetry};
 pub use storage::StorageTelemetry;
-pub use web::WebTelemetry;
+pub use web::{Answered as WebAnswered, Asked as WebAsked, Ended as WebEnded, WebTelemetry};
 
 /// All of our own metrics.
 #[derive(Debug)]

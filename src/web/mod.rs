@@ -1,1 +1,20 @@
 //! `/metrics`, the HTTP API and the pages.
+//!
+//! One [`Server`] owns the listening socket and all connections. It knows the rest of the program
+//! only through [`Doors`], and changes nothing there except by asking for a reload. Every peer is
+//! held to [`Limits`]: how many connections, how long a head may take, how large a body may be,
+//! how long an answer may stand unread.
+
+mod access;
+mod answer;
+mod api;
+mod connection;
+mod metrics;
+mod pages;
+mod process;
+mod router;
+mod server;
+mod settings;
+
+pub use server::{Doors, Server, StartError};
+pub use settings::{Exposure, Limits, QueryLimits, Settings};

@@ -1,0 +1,440 @@
+//! The Desk: alerts come in as levels, decisions to tell come out. Sans-I/O: it is fed, asked
+//! when it wants to be woken, and woken.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::decide::{Last, Sight, decide};
+use super::group::{Group, GroupKey, Memory};
+use super::{Ends, Notice, Plan, RouteId};
+use crate::model::{Alert, Labels, Phase, Timestamp};
+use crate::ports::Incident;
+
+pub(super) type GroupId = u64;
+
+/// Collects alerts into groups and decides what is told to whom, when, and why.
+#[derive(Debug)]
+pub struct Desk {
+    plan: Arc<Plan>,
+    alerts: HashMap<Labels, Known>,
+    groups: BTreeMap<GroupId, Group>,
+    by_key: HashMap<GroupKey, GroupId>,
+    due: BTreeSet<(Timestamp, GroupId)>,
+    next_group: GroupId,
+}
+
+/// An alert, and the groups that look at it.
+#[derive(Debug)]
+pub(super) struct Known {
+    alert: Alert,
+    /// It is over from here on, unless it is reported again.
+    expires: Timestamp,
+    groups: Vec<GroupId>,
+}
+
+impl Known {
+    fn is_firing(&self, now: Timestamp) -> bool {
+        self.alert.is_firing() && now < self.expires
+    }
+
+    /// The alert as it is now: one that nobody reported for too long is over.
+    fn as_of(&self, now: Timestamp) -> Alert {
+        let mut alert = self.alert.clone();
+        if let Phase::Firing { fired, .. } = alert.phase
+            && self.expires <= now
+        {
+            alert.phase = Phase::Resolved { fired, resolved: self.expires };
+        }
+        alert
+    }
+}
+
+/// What became of the memory of incidents; goes to the disk together with the tickets that the
+/// notices become.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decided {
+    /// What to tell.
+    pub decisions: Vec<Decision>,
+    /// Incidents that began or changed.
+    pub incidents: Vec<Incident>,
+    /// Incidents that are over.
+    pub ended: Vec<String>,
+}
+
+/// A decision to tell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// What, to whom, and why.
+    pub notice: Notice,
+    /// Which message of its incident this is, from 1.
+    pub number: u32,
+}
+
+/// A group of alerts, for those who ask who is told of what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupStatus {
+    /// Who is told.
+    pub receiver: Arc<str>,
+    /// The labels its alerts share by being grouped by them.
+    pub group: Labels,
+    /// Alerts that fire, and whether they were told.
+    pub alerts: Vec<(Alert, bool)>,
+    /// Alerts that were told as firing, are over, and are not told as over yet.
+    pub ending: usize,
+    /// The incident, when it was told.
+    pub incident: Option<String>,
+    /// When it was told last.
+    pub told: Option<Timestamp>,
+    /// The next look at it; news wait for it.
+    pub next_look: Timestamp,
+}
+
+impl Desk {
+    /// A desk without memory.
+    pub fn new(plan: Arc<Plan>) -> Self {
+        Self {
+            plan,
+            alerts: HashMap::new(),
+            groups: BTreeMap::new(),
+            by_key: HashMap::new(),
+            due: BTreeSet::new(),
+            next_group: 0,
+        }
+    }
+
+    /// A desk that goes on where an earlier one ended. Alerts that were told as firing count as
+    /// firing until they are reported again, or for the resolve timeout.
+    pub fn restore(plan: Arc<Plan>, incidents: Vec<Incident>, now: Timestamp) -> Self {
+        let mut desk = Self::new(plan);
+        let expires = now + desk.plan.resolve_timeout;
+        for incident in incidents {
+            let key = GroupKey { route: incident.route.clone(), group: incident.group.clone() };
+            let route = desk.plan.routes.by_key(&key.route);
+            let same = |id: &RouteId| desk.plan.routes.get(*id).receiver == incident.receiver;
+            let route = route.filter(same);
+            let id = desk.open_group(key, route, incident.receiver.clone(), now);
+            for alert in &incident.alerts {
+                let known = desk.alerts.entry(alert.labels.clone()).or_insert_with(|| Known {
+                    alert: alert.clone(),
+                    expires,
+                    groups: Vec::new(),
+                });
+                known.groups.push(id);
+            }
+            if let Some(group) = desk.groups.get_mut(&id) {
+                group.remember(incident);
+            }
+        }
+        let alerts: Vec<Labels> = desk.alerts.keys().cloned().collect();
+        for labels in alerts {
+            desk.place(&labels, now);
+        }
+        desk
+    }
+
+    /// Goes on with another plan. Who heard that something began hears its end, whatever the new
+    /// plan says; what fires now and belongs to somebody else is told to them.
+    pub fn replace(&mut self, plan: Arc<Plan>, now: Timestamp) {
+        self.plan = plan;
+        let mut kept = HashMap::new();
+        for (&id, group) in &mut self.groups {
+            let route = self.plan.routes.by_key(&group.key.route);
+            let same = route.filter(|&r| self.plan.routes.get(r).receiver == group.receiver);
+            group.route = same;
+            group.members.clear();
+            if same.is_some() {
+                kept.insert(group.key.clone(), id);
+            }
+        }
+        self.by_key = kept;
+        for (labels, known) in &mut self.alerts {
+            known.groups.retain(|id| self.groups.get(id).is_some_and(|g| g.was_told(labels)));
+        }
+        let empty: Vec<GroupId> =
+            self.groups.iter().filter(|(_, g)| g.incident.is_none()).map(|(&id, _)| id).collect();
+        let mut waits = HashMap::new();
+        for id in empty {
+            if let Some(group) = self.groups.get(&id) {
+                waits.insert(group.key.clone(), group.due);
+            }
+            self.close_group(id);
+        }
+        let alerts: Vec<Labels> = self.alerts.keys().cloned().collect();
+        for labels in alerts {
+            self.place(&labels, now);
+        }
+        // A reload does not make a group wait anew.
+        for (key, due) in waits {
+            if let Some(&id) = self.by_key.get(&key) {
+                self.reschedule(id, due);
+            }
+        }
+        self.alerts.retain(|_, known| !known.groups.is_empty());
+    }
+
+    /// Takes in what the rules, or a foreign Prometheus, report.
+    pub fn offer(&mut self, now: Timestamp, alerts: Vec<Alert>) {
+        for alert in alerts {
+            self.offer_one(now, alert);
+        }
+    }
+
+    fn offer_one(&mut self, now: Timestamp, mut alert: Alert) {
+        let known = self.alerts.get_mut(&alert.labels);
+        let expires = alert.ends.unwrap_or(now + self.plan.resolve_timeout);
+        let over = !alert.is_firing() || expires <= now;
+        match known {
+            // The end of something nobody was told of, or a beginning not yet.
+            None if over && self.plan.ends == Ends::ReachWhoHeard => {}
+            None if !alert.is_firing() => {}
+            None => {
+                let labels = alert.labels.clone();
+                self.alerts.insert(labels.clone(), Known { alert, expires, groups: Vec::new() });
+                self.place(&labels, now);
+            }
+            Some(known) => {
+                if let Phase::Pending { since } = alert.phase {
+                    // It went away and begins anew: what fired before is over.
+                    let Phase::Firing { fired, .. } = known.alert.phase else { return };
+                    alert.phase = Phase::Resolved { fired, resolved: since };
+                }
+                let again = alert.is_firing() && !known.is_firing(now);
+                known.alert = alert;
+                known.expires = expires;
+                if again {
+                    let labels = known.alert.labels.clone();
+                    self.place(&labels, now);
+                }
+            }
+        }
+    }
+
+    /// How many incidents were told as begun and not as over yet.
+    pub fn open_incidents(&self) -> usize {
+        self.groups.values().filter(|group| group.incident.is_some()).count()
+    }
+
+    /// All groups, oldest first.
+    pub fn status(&self, now: Timestamp) -> Vec<GroupStatus> {
+        let status = |group: &Group| {
+            let seen = self.see(group, now);
+            let firing = seen.firing.iter().filter_map(|labels| self.alerts.get(labels));
+            let alerts = firing.map(|k| (k.as_of(now), group.was_told(&k.alert.labels))).collect();
+            GroupStatus {
+                receiver: group.receiver.clone(),
+                group: group.key.group.clone(),
+                alerts,
+                ending: seen.over.len(),
+                incident: group.incident.as_ref().map(|open| open.id.clone()),
+                told: group.incident.as_ref().map(|open| open.told),
+                next_look: group.due,
+            }
+        };
+        self.groups.values().map(status).collect()
+    }
+
+    /// Puts an alert into the groups its routes lead to.
+    fn place(&mut self, labels: &Labels, now: Timestamp) {
+        let plan = self.plan.clone();
+        for route_id in plan.routes.resolve(labels) {
+            let route = plan.routes.get(route_id);
+            let key = GroupKey { route: route.key.clone(), group: route.group_by.group_of(labels) };
+            let id = match self.by_key.get(&key) {
+                Some(&id) => id,
+                None => self.open_group(
+                    key,
+                    Some(route_id),
+                    route.receiver.clone(),
+                    now + route.group_wait,
+                ),
+            };
+            let Some(known) = self.alerts.get_mut(labels) else { return };
+            if !known.groups.contains(&id) {
+                known.groups.push(id);
+            }
+            let waited = match known.alert.phase {
+                Phase::Firing { fired, .. } => fired + route.group_wait < now,
+                Phase::Pending { .. } | Phase::Resolved { .. } => false,
+            };
+            let Some(group) = self.groups.get_mut(&id) else { return };
+            group.members.insert(labels.clone());
+            if !group.flushed && waited {
+                self.reschedule(id, now);
+            }
+        }
+    }
+
+    fn open_group(
+        &mut self,
+        key: GroupKey,
+        route: Option<RouteId>,
+        receiver: Arc<str>,
+        due: Timestamp,
+    ) -> GroupId {
+        let id = self.next_group;
+        self.next_group += 1;
+        if route.is_some() {
+            self.by_key.insert(key.clone(), id);
+        }
+        self.due.insert((due, id));
+        self.groups.insert(id, Group::new(key, route, receiver, due));
+        id
+    }
+
+    fn close_group(&mut self, id: GroupId) {
+        if let Some(group) = self.groups.remove(&id) {
+            self.due.remove(&(group.due, id));
+            if self.by_key.get(&group.key) == Some(&id) {
+                self.by_key.remove(&group.key);
+            }
+        }
+    }
+
+    fn reschedule(&mut self, id: GroupId, due: Timestamp) {
+        if let Some(group) = self.groups.get_mut(&id) {
+            self.due.remove(&(group.due, id));
+            group.due = due;
+            self.due.insert((due, id));
+        }
+    }
+
+    /// When it wants to be woken, if at all.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// The wall clock was set by so many milliseconds: what waits goes on waiting as long as it
+    /// would have, and nothing is over because of it.
+    pub fn clock_moved(&mut self, millis: i64) {
+        let moved = |at: Timestamp| Timestamp::from_millis(at.millis().saturating_add(millis));
+        self.due = self.due.iter().map(|(due, id)| (moved(*due), *id)).collect();
+        for group in self.groups.values_mut() {
+            group.due = moved(group.due);
+        }
+        for known in self.alerts.values_mut() {
+            known.expires = moved(known.expires);
+        }
+    }
+
+    /// Looks at every group that is due, and decides.
+    pub fn flush(&mut self, now: Timestamp) -> Decided {
+        let mut decided = Decided::default();
+        while let Some(&(due, id)) = self.due.first()
+            && due <= now
+        {
+            self.look_at(id, now, &mut decided);
+        }
+        decided
+    }
+
+    fn look_at(&mut self, id: GroupId, now: Timestamp, decided: &mut Decided) {
+        let plan = self.plan.clone();
+        let Some(group) = self.groups.get(&id) else { return };
+        let route = plan.routes.get(group.route.unwrap_or(plan.routes.root()));
+        let (interval, repeat) = (route.group_interval, route.repeat_interval);
+        let seen = self.see(group, now);
+        let last = group.incident.as_ref().map(|incident| Last { told: incident.told });
+        if let Some(why) = decide(last, seen.sight, repeat, now) {
+            let over = seen.over.iter().filter_map(|labels| self.as_over(group, labels, now));
+            let over: Vec<Alert> = over.collect();
+            let firing = seen.firing.iter().filter_map(|labels| self.alerts.get(labels));
+            let firing: Vec<Alert> = firing.map(|known| known.as_of(now)).collect();
+            let others = self.receivers_of(firing.iter().chain(&over), &group.receiver);
+            if let Some(group) = self.groups.get_mut(&id) {
+                let (decision, memory) =
+                    group.tell(why, firing, over, others, plan.max_alerts, now);
+                decided.decisions.push(decision);
+                match memory {
+                    Memory::Open(incident) => decided.incidents.push(incident),
+                    Memory::Over(incident) => decided.ended.push(incident),
+                }
+            }
+        }
+        self.leave(id, &seen.gone);
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        group.flushed = true;
+        if group.is_done() {
+            self.close_group(id);
+        } else {
+            let due = group.due + interval;
+            self.reschedule(id, if now < due { due } else { now + interval });
+        }
+    }
+
+    fn see(&self, group: &Group, now: Timestamp) -> Seen {
+        let fires = |labels: &Labels| self.alerts.get(labels).is_some_and(|k| k.is_firing(now));
+        let mut seen = Seen::default();
+        for labels in &group.members {
+            if !fires(labels) {
+                seen.gone.push(labels.clone());
+                if self.plan.ends == Ends::AsAlertmanager {
+                    seen.over.push(labels.clone());
+                }
+                continue;
+            }
+            seen.sight.new += usize::from(!group.was_told(labels));
+            seen.firing.push(labels.clone());
+        }
+        for labels in group.incident.iter().flat_map(|incident| incident.alerts.keys()) {
+            if fires(labels) {
+                seen.sight.told_and_firing += 1;
+            } else if self.plan.ends == Ends::ReachWhoHeard || !group.members.contains(labels) {
+                seen.over.push(labels.clone());
+                seen.gone.push(labels.clone());
+            }
+        }
+        seen.sight.firing = seen.firing.len();
+        seen.sight.over = seen.over.len();
+        seen
+    }
+
+    fn as_over(&self, group: &Group, labels: &Labels, now: Timestamp) -> Option<Alert> {
+        match self.alerts.get(labels) {
+            Some(known) => Some(known.as_of(now)),
+            None => group.told_as_over(labels, now),
+        }
+    }
+
+    /// Alerts that are over leave the group, and the desk with their last group.
+    fn leave(&mut self, id: GroupId, gone: &[Labels]) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        for labels in gone {
+            group.members.remove(labels);
+            if group.was_told(labels) {
+                continue;
+            }
+            if let Some(known) = self.alerts.get_mut(labels) {
+                known.groups.retain(|other| *other != id);
+                if known.groups.is_empty() {
+                    self.alerts.remove(labels);
+                }
+            }
+        }
+    }
+
+    fn receivers_of<'a>(
+        &self,
+        alerts: impl Iterator<Item = &'a Alert>,
+        but: &str,
+    ) -> BTreeSet<Arc<str>> {
+        let groups = alerts.filter_map(|alert| self.alerts.get(&alert.labels));
+        let groups = groups.flat_map(|known| &known.groups).filter_map(|id| self.groups.get(id));
+        groups.map(|group| group.receiver.clone()).filter(|name| **name != *but).collect()
+    }
+}
+
+/// What a look at a group found.
+#[derive(Debug, Default)]
+struct Seen {
+    sight: Sight,
+    /// To be told as firing.
+    firing: Vec<Labels>,
+    /// To be told as over.
+    over: Vec<Labels>,
+    /// Not firing any more.
+    gone: Vec<Labels>,
+}
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

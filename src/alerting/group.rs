@@ -1,0 +1,173 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Decision, Notice, RouteId, Why};
+use crate::model::{Alert, Labels, Phase, Timestamp};
+use crate::ports::Incident;
+
+/// Names a group, also after a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct GroupKey {
+    pub(super) route: Arc<str>,
+    pub(super) group: Labels,
+}
+
+/// Alerts that are told together.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) key: GroupKey,
+    /// Its route; none when the plan does not have it any more and only an end is left to tell.
+    pub(super) route: Option<RouteId>,
+    pub(super) receiver: Arc<str>,
+    /// Next look at it.
+    pub(super) due: Timestamp,
+    /// Whether it was looked at before.
+    pub(super) flushed: bool,
+    /// Alerts whose route leads here.
+    pub(super) members: BTreeSet<Labels>,
+    /// What was told and is not over.
+    pub(super) incident: Option<Open>,
+    /// Others who were told of the same alerts.
+    also_told: BTreeSet<Arc<str>>,
+}
+
+/// What was told and is not over; [`Incident`] with its alerts by their labels.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) id: String,
+    opened: Timestamp,
+    pub(super) told: Timestamp,
+    messages: u32,
+    pub(super) alerts: BTreeMap<Labels, Alert>,
+}
+
+impl Group {
+    pub(super) fn new(
+        key: GroupKey,
+        route: Option<RouteId>,
+        receiver: Arc<str>,
+        due: Timestamp,
+    ) -> Self {
+        Self {
+            key,
+            route,
+            receiver,
+            due,
+            flushed: false,
+            members: BTreeSet::new(),
+            incident: None,
+            also_told: BTreeSet::new(),
+        }
+    }
+
+    /// Goes on where an earlier process ended.
+    pub(super) fn remember(&mut self, incident: Incident) {
+        let Incident { id, opened, told, messages, alerts, .. } = incident;
+        let alerts = alerts.into_iter().map(|alert| (alert.labels.clone(), alert)).collect();
+        self.flushed = true;
+        self.incident = Some(Open { id, opened, told, messages, alerts });
+    }
+
+    /// Whether the alert was told as firing, and not as over yet.
+    pub(super) fn was_told(&self, labels: &Labels) -> bool {
+        self.incident.as_ref().is_some_and(|open| open.alerts.contains_key(labels))
+    }
+
+    /// Whether nothing is left to do.
+    pub(super) fn is_done(&self) -> bool {
+        self.members.is_empty() && self.incident.is_none()
+    }
+
+    /// A told alert of which nothing else is known any more: over, nobody knows since when.
+    pub(super) fn told_as_over(&self, labels: &Labels, now: Timestamp) -> Option<Alert> {
+        let mut alert = self.incident.as_ref()?.alerts.get(labels)?.clone();
+        if let Phase::Firing { fired, .. } = alert.phase {
+            alert.phase = Phase::Resolved { fired, resolved: now };
+        }
+        Some(alert)
+    }
+
+    /// Notes what is told now, and words it. Gives the incident as it has to be remembered, or
+    /// its name when it is over.
+    pub(super) fn tell(
+        &mut self,
+        why: Why,
+        firing: Vec<Alert>,
+        over: Vec<Alert>,
+        also_told: BTreeSet<Arc<str>>,
+        max_alerts: usize,
+        now: Timestamp,
+    ) -> (Decision, Memory) {
+        let key = &self.key;
+        let open = self.incident.get_or_insert_with(|| Open {
+            id: incident_id(key, now),
+            opened: now,
+            told: now,
+            messages: 0,
+            alerts: BTreeMap::new(),
+        });
+        open.told = now;
+        open.messages += 1;
+        for alert in &over {
+            open.alerts.remove(&alert.labels);
+        }
+        for alert in &firing {
+            open.alerts.insert(alert.labels.clone(), alert.clone());
+        }
+        self.also_told.extend(also_told);
+        let mut alerts = firing;
+        alerts.extend(over);
+        let left_out = alerts.len().saturating_sub(max_alerts);
+        alerts.truncate(max_alerts);
+        let notice = Notice {
+            receiver: self.receiver.clone(),
+            group: key.group.clone(),
+            alerts,
+            why,
+            incident: open.id.clone(),
+            at: now,
+            also_told: self.also_told.iter().cloned().collect(),
+            left_out,
+        };
+        let decision = Decision { notice, number: open.messages };
+        let over = open.alerts.is_empty();
+        let memory = if over {
+            Memory::Over(open.id.clone())
+        } else {
+            Memory::Open(Incident {
+                id: open.id.clone(),
+                route: key.route.clone(),
+                group: key.group.clone(),
+                receiver: self.receiver.clone(),
+                opened: open.opened,
+                told: open.told,
+                messages: open.messages,
+                alerts: open.alerts.values().cloned().collect(),
+            })
+        };
+        if over {
+            self.incident = None;
+            self.also_told.clear();
+        }
+        (decision, memory)
+    }
+}
+
+/// What is to be remembered of an incident.
+#[derive(Debug)]
+pub(super) enum Memory {
+    Open(Incident),
+    Over(String),
+}
+
+/// Different for each incident, even when the state file was lost: the instant is part of it.
+fn incident_id(key: &GroupKey, now: Timestamp) -> String {
+    let mut hash = Xxh3::new();
+    hash.update(key.route.as_bytes());
+    hash.update(&[0]);
+    hash.update(key.group.as_bytes());
+    hash.update(&now.millis().to_le_bytes());
+    format!("{:016x}", hash.digest())
+}

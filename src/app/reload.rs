@@ -1,0 +1,116 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::wiring::{LiveRenderer, Meaning};
+use crate::config::{Config, System};
+use crate::evaluate::Evaluator;
+use crate::notify::DispatcherHandle;
+use crate::ports::Clock;
+use crate::probe::Schedule;
+use crate::telemetry::Telemetry;
+
+/// Somebody asks for a reload and waits for the answer.
+pub struct Request {
+    file: PathBuf,
+    answer: oneshot::Sender<Result<(), String>>,
+}
+
+/// Asks for reloads; they are worked off one after the other.
+#[derive(Clone)]
+pub struct Reload {
+    file: Option<PathBuf>,
+    requests: mpsc::Sender<Request>,
+}
+
+impl Reload {
+    pub(super) fn new(file: Option<PathBuf>) -> (Self, mpsc::Receiver<Request>) {
+        let (requests, inbox) = mpsc::channel(4);
+        (Self { file, requests }, inbox)
+    }
+
+    /// Loads the configuration file again.
+    ///
+    /// # Errors
+    /// What is wrong with it, for the person who asked. What ran goes on.
+    pub async fn ask(&self) -> Result<(), String> {
+        let Some(file) = self.file.clone() else {
+            return Err("there is no configuration file to load again".to_owned());
+        };
+        let (answer, waiting) = oneshot::channel();
+        let request = Request { file, answer };
+        if self.requests.try_send(request).is_err() {
+            return Err("other reloads are still on their way; try again".to_owned());
+        }
+        waiting.await.unwrap_or_else(|_| Err("the program is stopping".to_owned()))
+    }
+}
+
+/// What a new configuration goes to.
+pub struct Targets {
+    pub schedule: Arc<Schedule>,
+    pub evaluator: Arc<Evaluator>,
+    pub people: DispatcherHandle,
+    pub renderer: Arc<LiveRenderer>,
+    pub telemetry: Arc<Telemetry>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Works off requests until told to stop.
+pub async fn serve(
+    mut requests: mpsc::Receiver<Request>,
+    targets: Targets,
+    stop: CancellationToken,
+) {
+    loop {
+        let request = tokio::select! {
+            () = stop.cancelled() => return,
+            request = requests.recv() => request,
+        };
+        let Some(Request { file, answer }) = request else { return };
+        let result = load(file, &targets).await;
+        match &result {
+            Ok(()) => {
+                tracing::info!("the configuration was loaded again");
+                accepted(&targets.telemetry, &*targets.clock);
+            }
+            Err(problems) => {
+                tracing::error!("the configuration was refused, the old one goes on:\n{problems}");
+                targets.telemetry.config.last_reload_successful.set(0);
+            }
+        }
+        // Who asked may have gone away.
+        let _ = answer.send(result);
+    }
+}
+
+/// Notes that a configuration was taken.
+pub fn accepted(telemetry: &Telemetry, clock: &dyn Clock) {
+    telemetry.config.last_reload_successful.set(1);
+    let now = clock.wall().millis() / 1000;
+    telemetry.config.last_reload_success_timestamp_seconds.set(now);
+}
+
+/// Everything is made before anything is replaced.
+async fn load(file: PathBuf, targets: &Targets) -> Result<(), String> {
+    let clock = targets.clock.clone();
+    let meaning = tokio::task::spawn_blocking(move || {
+        let config = Config::load(&file, &System).map_err(|problems| problems.to_string())?;
+        Meaning::of(config, &clock).map_err(|error| error.to_string())
+    });
+    let meaning = meaning.await.map_err(|error| format!("loading it failed: {error}"))??;
+    let Meaning { config, groups, directory, timing, notifiers, renderer } = meaning;
+    // The only part that can still refuse comes first.
+    let people = targets.people.replace(timing, directory, notifiers).await;
+    people.map_err(|error| error.to_string())?;
+    targets.renderer.replace(renderer);
+    let schedule = targets.schedule.clone();
+    let probes = config.probes;
+    // Trust anchors are read from disk here.
+    let replaced = tokio::task::spawn_blocking(move || schedule.replace(&probes)).await;
+    replaced.map_err(|error| format!("new targets were refused: {error}"))?;
+    targets.evaluator.replace(groups);
+    Ok(())
+}

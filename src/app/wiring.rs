@@ -1,0 +1,241 @@
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::mpsc;
+
+use super::{App, BuildError, Options, Reload, load_rules, reload};
+use crate::alerting::{Directory, Notice, Owner, Timing};
+use crate::config::{Config, System};
+use crate::evaluate::{self, Evaluator};
+use crate::model::Labels;
+use crate::notify::{
+    DispatchSettings, Dispatcher, EmailNotifier, MatrixNotifier, Notifiers, Patience, Render,
+    WebhookNotifier,
+};
+use crate::ports::{Channel, Clock, Message};
+use crate::probe::snmp::UdpSnmp;
+use crate::probe::{Resolver, Schedule, ScheduleDoors};
+use crate::render::{Links, Renderer};
+use crate::rules::{GroupRules, World};
+use crate::state::SqliteState;
+use crate::storage::{self, Store};
+use crate::telemetry::Telemetry;
+use crate::web::{self, Server};
+
+/// Verdicts that wait for the rules to run.
+const CHANGES: usize = 1024;
+/// Reports of rule groups that wait for the dispatcher.
+const REPORTS: usize = 64;
+
+/// What a configuration means for the rooms that can be changed while they run.
+pub struct Meaning {
+    pub config: Config,
+    pub groups: Vec<Arc<GroupRules>>,
+    pub directory: Arc<Directory>,
+    pub timing: Timing,
+    pub notifiers: Notifiers,
+    pub renderer: Renderer,
+}
+
+impl Meaning {
+    /// Reads rule files and trust anchors, so it blocks.
+    ///
+    /// # Errors
+    /// Anything in it that cannot work.
+    pub fn of(config: Config, clock: &Arc<dyn Clock>) -> Result<Self, BuildError> {
+        let groups = load_rules(&config.rules, &System)?;
+        let directory = Arc::new(config.directory.clone());
+        let usual = Timing::default();
+        let timing = Timing {
+            group_wait: config.alerting.group_wait.unwrap_or(usual.group_wait),
+            group_interval: config.alerting.group_interval.unwrap_or(usual.group_interval),
+            repeat_interval: config.alerting.repeat_interval.unwrap_or(usual.repeat_interval),
+        };
+        let notifiers = notifiers(&config, clock)?;
+        let base = base_url(&config);
+        let links = Links { instance: config.instance.clone(), pages: Some(base), runbooks: None };
+        let renderer = Renderer::new(directory.clone(), links);
+        Ok(Self { config, groups, directory, timing, notifiers, renderer })
+    }
+}
+
+/// Where people reach the pages, without a slash at the end.
+fn base_url(config: &Config) -> Arc<str> {
+    match &config.web.external_url {
+        Some(url) => url.as_str().trim_end_matches('/').into(),
+        None => format!("http://{}", config.web.listen).into(),
+    }
+}
+
+fn notifiers(config: &Config, clock: &Arc<dyn Clock>) -> Result<Notifiers, BuildError> {
+    let broken = |error: &dyn std::fmt::Display| BuildError::Channel(error.to_string());
+    let mut all = Notifiers::new();
+    if let Some(settings) = &config.notify.email {
+        let email = EmailNotifier::new(settings, clock.clone()).map_err(|e| broken(&e))?;
+        all.insert(Channel::Email, Arc::new(email));
+    }
+    if let Some(settings) = &config.notify.matrix {
+        let matrix = MatrixNotifier::new(settings, clock.clone()).map_err(|e| broken(&e))?;
+        all.insert(Channel::Matrix, Arc::new(matrix));
+    }
+    if !config.notify.webhooks.is_empty() {
+        let webhooks = WebhookNotifier::new(&config.notify.webhooks, clock.clone());
+        all.insert(Channel::Webhook, Arc::new(webhooks.map_err(|e| broken(&e))?));
+    }
+    Ok(all)
+}
+
+/// The renderer of the configuration that runs now.
+pub struct LiveRenderer(RwLock<Arc<Renderer>>);
+
+impl LiveRenderer {
+    /// Goes on with another configuration's.
+    pub fn replace(&self, renderer: Renderer) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(renderer);
+    }
+}
+
+impl Render for LiveRenderer {
+    fn notice(&self, notice: &Notice, owner: &Owner) -> Message {
+        let renderer = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        renderer.message(notice, owner)
+    }
+}
+
+/// The data folder, made when it is not there, readable by its owner only.
+fn data_folder(data: &Path) -> Result<(), BuildError> {
+    let refused = |error| BuildError::Data { folder: data.to_owned(), error };
+    let existed = data.exists();
+    std::fs::create_dir_all(data).map_err(refused)?;
+    #[cfg(unix)]
+    if !existed {
+        use std::os::unix::fs::PermissionsExt;
+        let private = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(data, private).map_err(refused)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn build(
+    config: Config,
+    options: Options,
+    clock: Arc<dyn Clock>,
+) -> Result<App, BuildError> {
+    let telemetry = Telemetry::new();
+    if let Some(data) = &options.data {
+        data_folder(data)?;
+    }
+    let meaning = Meaning::of(config, &clock)?;
+    let store =
+        Store::open(store_settings(&meaning.config, &options), clock.clone(), telemetry.clone())?;
+    // SQLite's name for a file that lives in memory.
+    let file = options.data.as_ref().map(|data| data.join("state.sqlite"));
+    let state = SqliteState::open(&file.unwrap_or_else(|| PathBuf::from(":memory:")))?;
+
+    let (changed, changes) = mpsc::channel(CHANGES);
+    let schedule = Schedule::new(
+        &meaning.config.probes,
+        ScheduleDoors {
+            clock: clock.clone(),
+            append: store.clone(),
+            changes: changed,
+            telemetry: telemetry.clone(),
+            resolver: Arc::new(Resolver::from_system(clock.clone())),
+            snmp: Arc::new(UdpSnmp::new()),
+        },
+    );
+    let (report, reports) = mpsc::channel(REPORTS);
+    let evaluator = Evaluator::new(
+        evaluation(&meaning),
+        clock.clone(),
+        store.clone(),
+        store.clone(),
+        report,
+        telemetry.clone(),
+    );
+    let renderer = Arc::new(LiveRenderer(RwLock::new(Arc::new(meaning.renderer))));
+    let (dispatcher, people) = Dispatcher::new(
+        DispatchSettings { timing: meaning.timing, patience: Patience::default() },
+        meaning.directory,
+        clock.clone(),
+        Arc::new(state),
+        renderer.clone(),
+        meaning.notifiers,
+        telemetry.clone(),
+        reports,
+    )
+    .await?;
+    let (reload, reload_requests) = Reload::new(options.file.clone());
+    let server = {
+        let (views, asked) = (evaluator.clone(), reload.clone());
+        let doors = web::Doors {
+            clock: clock.clone(),
+            telemetry: telemetry.clone(),
+            board: schedule.clone(),
+            samples: store.clone(),
+            rules: Arc::new(move || views.groups()),
+            config: Arc::new(String::new),
+            reload: Arc::new(move || {
+                let asked = asked.clone();
+                Box::pin(async move { asked.ask().await })
+            }),
+            ready: Arc::new(|| Ok(())),
+        };
+        Server::bind(web_settings(&meaning.config, &options), doors).await?
+    };
+    reload::accepted(&telemetry, &*clock);
+    Ok(App {
+        common: common_labels(&meaning.config),
+        clock,
+        telemetry,
+        store,
+        schedule,
+        evaluator,
+        dispatcher,
+        people,
+        renderer,
+        server,
+        reload,
+        reload_requests,
+        changes,
+    })
+}
+
+/// The labels that a Prometheus which scrapes us would add.
+fn common_labels(config: &Config) -> Labels {
+    Labels::empty().with("job", "augenmass").with("instance", &config.instance)
+}
+
+fn store_settings(config: &Config, options: &Options) -> storage::Settings {
+    storage::Settings {
+        data: options.data.as_ref().map(|data| data.join("samples")),
+        retention: config.storage.retention,
+        retention_bytes: config.storage.retention_size,
+        ..storage::Settings::default()
+    }
+}
+
+fn evaluation(meaning: &Meaning) -> evaluate::Settings {
+    let rounds = meaning.config.probes.targets.iter().map(|t| t.interval + t.timeout);
+    let settle = rounds.max().unwrap_or_default();
+    evaluate::Settings {
+        groups: meaning.groups.clone(),
+        interval: meaning.config.rules.interval,
+        world: World { external_url: base_url(&meaning.config), settle, ..World::default() },
+        ..evaluate::Settings::default()
+    }
+}
+
+fn web_settings(config: &Config, options: &Options) -> web::Settings {
+    let external_url = config.web.external_url.as_ref();
+    web::Settings {
+        listen: options.listen.unwrap_or(config.web.listen),
+        exposure: config.web.exposure,
+        instance: config.instance.clone(),
+        external_url: external_url.map(|url| url.as_str().trim_end_matches('/').into()),
+        // The name was checked when the configuration was read.
+        timezone: jiff::tz::TimeZone::get(&config.timezone).unwrap_or(jiff::tz::TimeZone::UTC),
+        language: config.language.clone(),
+        ..web::Settings::default()
+    }
+}

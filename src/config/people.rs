@@ -1,0 +1,164 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::Basics;
+use super::problem::{Position, suggestion};
+use super::reader::Reader;
+use super::yaml::{Kind, Node};
+use crate::alerting::Owner;
+use crate::model::NonEmpty;
+use crate::notify;
+use crate::ports::Address;
+
+/// Languages that messages are written in.
+const LANGUAGES: &[(&str, &str)] = &[("de", "de"), ("en", "en")];
+
+/// `language:`.
+pub fn language(node: Option<&Node>, reader: &mut Reader<'_>) -> Option<Arc<str>> {
+    node.and_then(|node| reader.choice(node, "language", LANGUAGES)).map(Into::into)
+}
+
+/// `timezone:`, an IANA name.
+pub fn timezone(node: Option<&Node>, reader: &mut Reader<'_>) -> Option<Arc<str>> {
+    let node = node?;
+    let name = reader.text(node, "timezone")?;
+    if jiff::tz::TimeZone::get(&name).is_err() {
+        let known: Vec<_> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+        let near = suggestion(&name, known.iter().map(String::as_str));
+        let message =
+            format!("`timezone` should be a zone such as `Europe/Berlin`, found `{name}`{near}");
+        reader.problem(node.at, message);
+        return None;
+    }
+    Some(name)
+}
+
+/// `owners:` with the place of each.
+pub fn owners(
+    node: Option<&Node>,
+    basics: &Basics,
+    channels: &notify::Settings,
+    reader: &mut Reader<'_>,
+) -> Vec<(Owner, Position)> {
+    let Some(mut fields) = node.and_then(|node| reader.fields(node, "owners")) else {
+        return Vec::new();
+    };
+    let mut owners = Vec::new();
+    for (key, node) in fields.all() {
+        let Some(mut one) = reader.fields(node, &format!("owner `{}`", key.text)) else {
+            continue;
+        };
+        let language = language(one.get("language"), reader);
+        let timezone = timezone(one.get("timezone"), reader);
+        let notify = one.get("notify");
+        let addresses = notify.map(|notify| addresses(notify, channels, reader));
+        one.finish(reader);
+        match addresses.map(NonEmpty::from_vec) {
+            Some(Some(addresses)) => owners.push((
+                Owner {
+                    name: key.text.as_str().into(),
+                    addresses,
+                    language: language.unwrap_or_else(|| basics.language.clone()),
+                    timezone: timezone.unwrap_or_else(|| basics.timezone.clone()),
+                },
+                key.at,
+            )),
+            // A list with nothing usable in it has told its problems already.
+            Some(None) if notify.is_some_and(|node| !reader.list(node).is_empty()) => {}
+            _ => {
+                let message = format!(
+                    "owner `{}` cannot be reached: it needs `notify: [{{email: …}}]` or another channel",
+                    key.text
+                );
+                reader.problem(key.at, message);
+            }
+        }
+    }
+    if owners.is_empty()
+        && let Some(node) = node
+        && matches!(&node.kind, Kind::Null)
+    {
+        reader.problem(node.at, "`owners` is empty: somebody must be responsible");
+    }
+    owners
+}
+
+fn addresses(node: &Node, channels: &notify::Settings, reader: &mut Reader<'_>) -> Vec<Address> {
+    let mut found = Vec::new();
+    let mut seen = HashSet::new();
+    for item in reader.list(node) {
+        let Some(mut fields) = reader.fields(item, "an entry of `notify`") else { continue };
+        let email = fields.get("email");
+        let matrix = fields.get("matrix");
+        let webhook = fields.get("webhook");
+        fields.finish(reader);
+        let address = match (email, matrix, webhook) {
+            (Some(node), None, None) => email_address(node, channels, reader),
+            (None, Some(node), None) => matrix_room(node, channels, reader),
+            (None, None, Some(node)) => webhook_name(node, channels, reader),
+            _ => {
+                let message = "an entry of `notify` should be one of `{email: …}`, `{matrix: …}`, `{webhook: …}`";
+                reader.problem(item.at, message);
+                None
+            }
+        };
+        if let Some(address) = address {
+            if seen.insert(address.clone()) {
+                found.push(address);
+            } else {
+                reader.problem(item.at, "this address is already in the list");
+            }
+        }
+    }
+    found
+}
+
+fn email_address(
+    node: &Node,
+    channels: &notify::Settings,
+    reader: &mut Reader<'_>,
+) -> Option<Address> {
+    let text = reader.text(node, "email")?;
+    if text.parse::<lettre::Address>().is_err() {
+        return reader.expected(node, "email", "a mail address such as `web@example.org`");
+    }
+    if channels.email.is_none() {
+        reader.problem(node.at, "mail is not set up: `notify.email` is missing");
+    }
+    Some(Address::Email(text))
+}
+
+fn matrix_room(
+    node: &Node,
+    channels: &notify::Settings,
+    reader: &mut Reader<'_>,
+) -> Option<Address> {
+    let text = reader.text(node, "matrix")?;
+    let has_server = text[1..].split_once(':').is_some_and(|(room, server)| {
+        !room.is_empty() && !server.is_empty() && !text.contains(char::is_whitespace)
+    });
+    // Room ids of version 12 rooms have no server part.
+    let fits = (text.starts_with('#') && has_server) || (text.starts_with('!') && text.len() > 1);
+    if !fits {
+        return reader.expected(node, "matrix", "a room such as `\"#web:example.org\"` or `!id`");
+    }
+    if channels.matrix.is_none() {
+        reader.problem(node.at, "Matrix is not set up: `notify.matrix` is missing");
+    }
+    Some(Address::Matrix(text))
+}
+
+fn webhook_name(
+    node: &Node,
+    channels: &notify::Settings,
+    reader: &mut Reader<'_>,
+) -> Option<Address> {
+    let name = reader.text(node, "webhook")?;
+    let known: Vec<&str> = channels.webhooks.iter().map(|webhook| &*webhook.name).collect();
+    if !known.contains(&&*name) {
+        let near = suggestion(&name, known);
+        let message = format!("there is no webhook `{name}` in `notify.webhooks`{near}");
+        reader.problem(node.at, message);
+    }
+    Some(Address::Webhook(name))
+}

@@ -1,0 +1,200 @@
+//! Sections about the program itself.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::channels::LOOPBACK;
+use super::problem::{Position, suggestion};
+use super::reader::Reader;
+use super::yaml::Node;
+use super::{AlertingSection, RulesSection, StorageSection, WebSection};
+use crate::alerting::Owner;
+use crate::web::Exposure;
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// The port of the HTTP server unless told otherwise.
+const PORT: u16 = 9797;
+const EXPOSURE: &[(&str, Exposure)] =
+    &[("loopback", Exposure::Loopback), ("everybody", Exposure::ReadableByAll)];
+
+/// `alerting:`, and the owner who hears of what nobody owns (the first one unless told
+/// otherwise).
+pub fn alerting(
+    node: Option<&Node>,
+    owners: &[(Owner, Position)],
+    reader: &mut Reader<'_>,
+) -> (AlertingSection, Option<Arc<str>>) {
+    let first = owners.first().map(|(owner, _)| owner.name.clone());
+    let mut section =
+        AlertingSection { group_wait: None, group_interval: None, repeat_interval: None };
+    let Some(mut fields) = node.and_then(|node| reader.fields(node, "alerting")) else {
+        return (section, first);
+    };
+    let mut time = |name: &'static str, low: Duration, reader: &mut Reader<'_>| {
+        let node = fields.get(name)?;
+        reader.duration(node, name, low, 30 * DAY)
+    };
+    section.group_wait = time("group_wait", Duration::ZERO, reader);
+    section.group_interval = time("group_interval", Duration::from_secs(1), reader);
+    section.repeat_interval = time("repeat_interval", Duration::from_secs(1), reader);
+    let fallback = fields.get("fallback").and_then(|node| {
+        let name = reader.text(node, "fallback")?;
+        known_owner(node, &name, owners, reader).then_some(name)
+    });
+    fields.finish(reader);
+    (section, fallback.or(first))
+}
+
+/// Whether there is an owner of that name; a problem when not.
+pub fn known_owner(
+    node: &Node,
+    name: &str,
+    owners: &[(Owner, Position)],
+    reader: &mut Reader<'_>,
+) -> bool {
+    let known = owners.iter().any(|(owner, _)| *owner.name == *name);
+    if !known {
+        let names = owners.iter().map(|(owner, _)| &*owner.name);
+        let near = suggestion(name, names);
+        reader.problem(node.at, format!("there is no owner `{name}` in `owners`{near}"));
+    }
+    known
+}
+
+/// `rules:`.
+pub fn rules(node: Option<&Node>, reader: &mut Reader<'_>) -> RulesSection {
+    let mut section = RulesSection {
+        files: Vec::new(),
+        shipped: true,
+        disable: Vec::new(),
+        interval: Duration::from_secs(15),
+    };
+    let Some(mut fields) = node.and_then(|node| reader.fields(node, "rules")) else {
+        return section;
+    };
+    for node in fields.get("files").map(|node| reader.list(node)).unwrap_or_default() {
+        section.files.extend(reader.path(node, "files"));
+    }
+    for node in fields.get("disable").map(|node| reader.list(node)).unwrap_or_default() {
+        section.disable.extend(reader.text(node, "disable"));
+    }
+    if let Some(shipped) = fields.get("shipped").and_then(|node| reader.boolean(node, "shipped")) {
+        section.shipped = shipped;
+    }
+    let (low, high) = (Duration::from_secs(1), Duration::from_secs(3_600));
+    if let Some(interval) =
+        fields.get("interval").and_then(|node| reader.duration(node, "interval", low, high))
+    {
+        section.interval = interval;
+    }
+    fields.finish(reader);
+    section
+}
+
+/// `web:`.
+pub fn web(node: Option<&Node>, reader: &mut Reader<'_>) -> WebSection {
+    let mut section = WebSection {
+        listen: SocketAddr::new(LOOPBACK, PORT),
+        exposure: Exposure::Loopback,
+        external_url: None,
+    };
+    let Some(mut fields) = node.and_then(|node| reader.fields(node, "web")) else {
+        return section;
+    };
+    if let Some(node) = fields.get("listen")
+        && let Some(text) = reader.text(node, "listen")
+    {
+        match text.parse::<SocketAddr>() {
+            Ok(listen) => section.listen = listen,
+            Err(_) => {
+                let wanted = "an address with port such as `127.0.0.1:9797`";
+                reader.expected::<()>(node, "listen", wanted);
+            }
+        }
+    }
+    if let Some(node) = fields.get("readable_by")
+        && let Some(exposure) = reader.choice(node, "readable_by", EXPOSURE)
+    {
+        section.exposure = exposure;
+    }
+    if section.exposure == Exposure::Loopback && !section.listen.ip().is_loopback() {
+        let message = "`listen` is not a loopback address: everybody who reaches it could read \
+                       everything; `readable_by: everybody` allows that";
+        reader.problem(fields.at, message);
+    }
+    section.external_url =
+        fields.get("external_url").and_then(|node| reader.url(node, "external_url"));
+    fields.finish(reader);
+    section
+}
+
+/// `storage:`.
+pub fn storage(node: Option<&Node>, reader: &mut Reader<'_>) -> StorageSection {
+    let mut section = StorageSection { retention: 400 * DAY, retention_size: None };
+    let Some(mut fields) = node.and_then(|node| reader.fields(node, "storage")) else {
+        return section;
+    };
+    let low = Duration::from_secs(3_600);
+    if let Some(retention) = fields
+        .get("retention")
+        .and_then(|node| reader.duration(node, "retention", low, 36_500 * DAY))
+    {
+        section.retention = retention;
+    }
+    section.retention_size =
+        fields.get("retention_size").and_then(|node| reader.size(node, "retention_size"));
+    fields.finish(reader);
+    section
+}
+
+/// The files that a list of paths names; `*` stands for any part of a file name. Sorted, each
+/// once.
+///
+/// # Errors
+/// A path without `*` that does not exist, or a folder that cannot be read.
+pub fn expand(paths: &[PathBuf]) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = std::collections::BTreeSet::new();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !name.contains('*') {
+            std::fs::metadata(path)?;
+            files.insert(path.clone());
+            continue;
+        }
+        let parts: Vec<&str> = name.split('*').collect();
+        let folder = path.parent().unwrap_or(std::path::Path::new("."));
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            if fits(&entry.file_name().to_string_lossy(), &parts) {
+                files.insert(entry.path());
+            }
+        }
+    }
+    Ok(files.into_iter().collect())
+}
+
+/// Whether a name consists of the parts in order, with anything between them.
+fn fits(name: &str, parts: &[&str]) -> bool {
+    let [first, middle @ .., last] = parts else { return false };
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    for part in middle {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_is_any_part_of_a_name() {
+        assert!(fits("web.yml", &["", ".yml"]));
+        assert!(fits("web.rules.yml", &["web", "rules", ".yml"]));
+        assert!(!fits("web.yaml", &["", ".yml"]));
+        assert!(!fits("aa", &["aa", "a"]));
+    }
+}

@@ -1,0 +1,193 @@
+use std::collections::HashMap;
+
+use super::*;
+use crate::ports::Address;
+use crate::probe::{Kind, MailQueueSource, Requirement};
+
+/// Files and environment of a test.
+#[derive(Default)]
+struct Given {
+    files: HashMap<PathBuf, String>,
+    env: HashMap<String, String>,
+}
+
+impl Sources for Given {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+    fn env(&self, name: &str) -> Option<String> {
+        self.env.get(name).cloned()
+    }
+}
+
+fn given() -> Given {
+    let mut given = Given::default();
+    for name in ["smtp-password", "matrix-token"] {
+        given.files.insert(Path::new("etc").join(name), format!("secret-{name}\n"));
+    }
+    given.env.insert("SNMP_COMMUNITY".to_owned(), "rosebud".to_owned());
+    given
+}
+
+/// The configuration of DESIGN §8, as it stands in the README.
+const THIRTY_LINES: &str = include_str!("../../tests/data/augenmass.yml");
+
+fn problems(text: &str) -> Vec<String> {
+    match Config::parse(text, Path::new("etc"), &given()) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems
+            .iter()
+            .map(|p| format!("{}:{}: {}", p.at.line, p.at.column, p.message))
+            .collect(),
+    }
+}
+
+/// A configuration with one service, whose `probes` and further lines are given.
+fn with_probe(probe: &str) -> String {
+    format!(
+        "owners: {{web: {{notify: [{{email: web@example.org}}]}}}}\n\
+         notify: {{email: {{smarthost: \"localhost:25\", from: a@example.org, tls: off}}}}\n\
+         services:\n  page:\n    owner: web\n    probes:\n      - {probe}\n"
+    )
+}
+
+#[test]
+fn thirty_lines_work() {
+    let config = Config::parse(THIRTY_LINES, Path::new("etc"), &given()).unwrap();
+    assert_eq!(&*config.instance, "orwell");
+    let web = config.directory.owner("web-team").unwrap();
+    assert_eq!(web.addresses.iter().count(), 2);
+    assert_eq!(web.addresses.first(), &Address::Email("web@example.org".into()));
+    assert_eq!(&*web.timezone, "Europe/Berlin");
+    assert_eq!(config.directory.fallback.as_deref(), Some("web-team"));
+    let names: Vec<_> = config
+        .probes
+        .targets
+        .iter()
+        .map(|t| format!("{} {} {}", t.service, t.kind.name(), t.name))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "homepage http https://www.example.org/",
+            "homepage http https://www.example.org/api/health",
+            "mail mail_queue postfix",
+            "mail smtp mx.example.org",
+            "printer-s71 printer 192.0.2.7",
+        ]
+    );
+    assert!(matches!(&config.probes.targets[2].kind, Kind::MailQueue(queue)
+        if matches!(queue.source, MailQueueSource::Local)));
+    assert!(matches!(&config.probes.targets[3].kind, Kind::Smtp(smtp)
+        if smtp.starttls == Requirement::Required));
+    assert_eq!(config.calendars[0].week[4].len(), 1);
+    let email = config.notify.email.unwrap();
+    let (user, password) = email.credentials.unwrap();
+    assert_eq!((&*user, password.reveal()), ("orwell", "secret-smtp-password"));
+    assert_eq!(config.web.listen.to_string(), "127.0.0.1:9797");
+}
+
+#[test]
+fn all_problems_are_told_at_once_with_place_and_remedy() {
+    let text = "\
+instance: orwell
+langauge: de
+timezone: Europe/Berlni
+owners:
+  web: {notify: [{email: web@example.org}]}
+  office: {notify: []}
+  web: {notify: [{matrix: nonsense}]}
+services:
+  homepage:
+    owner: wbe
+    interval: 5 parsecs
+    probes:
+      - htpp: https://www.example.org/
+      - http:
+      - http: {url: ftp://example.org/}
+  mail:
+    probes: [{mail_queue: {postfix: lokal}}]
+notify:
+  email: {smarthost: \"mail.example.org:587\", from: orwell@example.org, username: x, password: hunter2}
+";
+    insta::assert_snapshot!(problems(text).join("\n"));
+}
+
+#[test]
+fn no_secret_is_ever_shown() {
+    let secret = "hunter2";
+    for (key, value) in [
+        ("password", format!("{{file: {secret}x, env: y}}")),
+        ("password", secret.to_owned()),
+        ("password", format!("\"${{{secret}}}\"")),
+        ("from", "not an address".to_owned()),
+    ] {
+        let text = format!(
+            "owners: {{a: {{notify: [{{email: a@example.org}}]}}}}\nservices: {{}}\nnotify:\n  email:\n    smarthost: localhost\n    username: u\n    {key}: {value}\n"
+        );
+        let told = problems(&text).join("\n");
+        assert!(!told.is_empty() && !told.contains(secret), "{told}");
+    }
+    let told = problems(&with_probe("http: \"https://user:hunter2@[broken/?token=hunter2\""));
+    assert!(told.len() == 1 && !told[0].contains(secret), "{told:?}");
+}
+
+#[test]
+fn a_target_shows_no_userinfo_and_no_query() {
+    let text = with_probe("http: \"https://user:hunter2@example.org/a?token=x#frag\"");
+    let config = Config::parse(&text, Path::new(""), &given()).unwrap();
+    assert_eq!(&*config.probes.targets[0].name, "https://example.org/a");
+}
+
+#[test]
+fn options_of_a_probe_are_read() {
+    let text = with_probe(
+        "http: {url: \"https://example.org/\", method: POST, body: x, interval: 15s, timeout: 2s, \
+         confirm: {tries: 2, every: 1s}, redirects: 0, body_limit: 1MiB, family: ipv4, \
+         headers: {X-Token: {env: SNMP_COMMUNITY}}, labels: {class: \"1\"}, \
+         tls: {skip_verify: true, server_name: example.org}, \
+         expect: {status: [200, 301], body: ok, headers: {content-type: \"text/.*\"}}}",
+    );
+    let config = Config::parse(&text, Path::new(""), &given()).unwrap();
+    let target = &config.probes.targets[0];
+    assert_eq!(target.interval, Duration::from_secs(15));
+    assert_eq!((target.confirm.tries, target.confirm.every), (2, Duration::from_secs(1)));
+    assert_eq!(target.labels.get("class"), Some("1"));
+    assert_eq!(target.labels.get("job"), Some("augenmass"));
+    let Kind::Http(http) = &target.kind else { panic!("no http") };
+    assert_eq!(http.headers[0].1.reveal(), "rosebud");
+    assert_eq!((http.redirects, http.body_limit), (0, 1 << 20));
+    assert_eq!(http.expect.status, [200, 301]);
+}
+
+#[test]
+fn what_cannot_work_is_refused() {
+    let one = |probe: &str| problems(&with_probe(probe)).join("\n");
+    assert!(one("http: {url: \"https://e.org/\", interval: 1h}").contains("from 1s to 4m"));
+    assert!(one("http: {url: \"https://e.org/\", interval: 5s, timeout: 6s}").contains("longer"));
+    assert!(one("tcp: example.org").contains("`host:port`"));
+    assert!(one("http: {url: \"https://e.org/\", labels: {owner: x}}").contains("itself"));
+    assert!(one("http: {url: \"https://e.org/\", expect: {body: \"(\"}}").contains("regular"));
+    assert!(one("{http: \"https://e.org/\", tcp: \"e.org:1\"}").contains("one kind"));
+    let ring = "owners: {a: {notify: [{webhook: w}]}}\nnotify: {webhooks: {w: {url: \"http://localhost/\"}}}\n\
+        services:\n  x: {owner: a, depends_on: [y]}\n  y: {owner: a, depends_on: [x]}\n";
+    assert!(problems(ring)[0].contains("depends on itself through others"));
+    let open = format!("{}web: {{listen: \"0.0.0.0:80\"}}\n", with_probe("tcp: \"e.org:1\""));
+    assert!(problems(&open)[0].contains("readable_by"));
+    assert!(problems("")[0].contains("empty"));
+}
+
+#[test]
+fn a_huge_file_is_an_error_and_not_the_memory() {
+    struct Huge;
+    impl Sources for Huge {
+        fn read(&self, _: &Path) -> io::Result<String> {
+            Err(io::ErrorKind::FileTooLarge.into())
+        }
+        fn env(&self, _: &str) -> Option<String> {
+            None
+        }
+    }
+    let told = Config::load(Path::new("x.yml"), &Huge).unwrap_err().to_string();
+    assert!(told.starts_with("x.yml:1:1: cannot read the configuration"), "{told}");
+}

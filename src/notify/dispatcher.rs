@@ -1,0 +1,419 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::outbox::{Counts, DeadLetter, OpenTicket, Patience};
+use super::render::Render;
+use super::teller::Teller;
+use crate::alerting::{Directory, GroupStatus, Plan, RouteError, Timing};
+use crate::model::{Alert, Timestamp};
+use crate::ports::{
+    Change, Channel, Clock, Delivery, DeliveryError, Notifier, Receipt, Settlement, State,
+    StateError, Tick,
+};
+use crate::telemetry::Telemetry;
+
+/// The ways that are configured.
+pub type Notifiers = HashMap<Channel, Arc<dyn Notifier>>;
+
+/// How decisions are timed and messages delivered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DispatchSettings {
+    /// When what is told.
+    pub timing: Timing,
+    /// How patiently it is delivered.
+    pub patience: Patience,
+}
+
+/// Turns alerts into messages that arrive: the [`Teller`] with a clock, a disk and channels.
+///
+/// Each address an owner lists is told. When none of them could be reached for
+/// [`Patience::escalate_after`], or all refuse, the fallback owner is told, with the reason.
+pub struct Dispatcher {
+    teller: Teller,
+    clock: Arc<dyn Clock>,
+    state: Arc<dyn State>,
+    notifiers: Notifiers,
+    telemetry: Arc<Telemetry>,
+    alerts: mpsc::Receiver<Vec<Alert>>,
+    orders: mpsc::Receiver<Order>,
+    timing: Timing,
+    /// What the disk has refused so far.
+    unsaved: Change,
+    retry_save: Option<Tick>,
+    last: (Timestamp, Tick),
+}
+
+/// Why telling cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    /// What was told before could not be read: somebody might be told twice, or never of an end.
+    #[error("cannot read who was told of what: {0}")]
+    State(#[from] StateError),
+    /// Nobody could be told.
+    #[error("no owner is configured: {0}")]
+    Routes(#[from] RouteError),
+}
+
+/// Speaks to a running [`Dispatcher`].
+#[derive(Clone, Debug)]
+pub struct DispatcherHandle {
+    orders: mpsc::Sender<Order>,
+}
+
+enum Order {
+    Replace(Arc<Plan>, Arc<Directory>, Notifiers),
+    Status(oneshot::Sender<Status>),
+}
+
+/// What is told, on its way, and lost.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Groups of alerts, who is told of them, and when.
+    pub groups: Vec<GroupStatus>,
+    /// Messages on their way, oldest first.
+    pub tickets: Vec<OpenTicket>,
+    /// The last messages that did not arrive and will not.
+    pub dead_letters: Vec<DeadLetter>,
+    /// What happened since the start.
+    pub counts: Counts,
+    /// Whether what was told is safe on disk.
+    pub durable: bool,
+}
+
+/// The longest a channel may take for one try, whatever its own deadline says.
+const DELIVERY_LIMIT: Duration = Duration::from_secs(300);
+/// The longest the disk may take before telling goes on without it.
+const SAVE_LIMIT: Duration = Duration::from_secs(5);
+/// Wait before the disk is tried again.
+const SAVE_AGAIN: Duration = Duration::from_secs(10);
+/// How long answers are awaited after the order to stop.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// The longest sleep, so that a wall clock that was set is noticed.
+const NAP: Duration = Duration::from_secs(30);
+/// A deviation between the clocks that counts as setting the wall clock.
+const JUMP_MILLIS: i64 = 1_000;
+
+/// Key, channel, how long it took, and what came of it.
+type Answered = (String, Channel, Duration, Result<Receipt, DeliveryError>);
+type Flying = JoinSet<Answered>;
+
+impl Dispatcher {
+    /// Reads what was told before. Alerts come in through `alerts`.
+    ///
+    /// # Errors
+    /// The state cannot be read, or there is no owner.
+    #[allow(clippy::too_many_arguments)] // each is a door that `app` holds
+    pub async fn new(
+        settings: DispatchSettings,
+        directory: Arc<Directory>,
+        clock: Arc<dyn Clock>,
+        state: Arc<dyn State>,
+        render: Arc<dyn Render>,
+        notifiers: Notifiers,
+        telemetry: Arc<Telemetry>,
+        alerts: mpsc::Receiver<Vec<Alert>>,
+    ) -> Result<(Self, DispatcherHandle), DispatchError> {
+        let DispatchSettings { timing, patience } = settings;
+        let plan = Arc::new(Plan::of_owners(&directory, timing)?);
+        let remembered = state.load().await?;
+        let last = (clock.wall(), clock.mono());
+        let teller = Teller::restore(patience, plan, directory, render, remembered, last.0);
+        let (send_order, orders) = mpsc::channel(16);
+        let dispatcher = Self {
+            teller,
+            clock,
+            state,
+            notifiers,
+            telemetry,
+            alerts,
+            orders,
+            timing,
+            unsaved: Change::default(),
+            retry_save: None,
+            last,
+        };
+        let handle = DispatcherHandle { orders: send_order };
+        Ok((dispatcher, handle))
+    }
+
+    /// Tells, until `stop`; then waits a few seconds for answers. What is unfinished goes on at
+    /// the next start.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut flying = Flying::new();
+        let mut keys = HashMap::new();
+        let mut reported = true;
+        loop {
+            self.turn(&mut flying, &mut keys).await;
+            let wake = self.wake();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                alerts = self.alerts.recv(), if reported => match alerts {
+                    Some(alerts) => self.take_in(alerts),
+                    None => reported = false,
+                },
+                Some(order) = self.orders.recv() => self.obey(order),
+                Some(done) = flying.join_next_with_id() => {
+                    self.hear(done, &mut keys);
+                    while let Some(done) = flying.try_join_next_with_id() {
+                        self.hear(done, &mut keys);
+                    }
+                }
+                () = self.clock.sleep_until(wake) => {}
+            }
+        }
+        self.drain(&mut flying, &mut keys).await;
+    }
+
+    async fn drain(&mut self, flying: &mut Flying, keys: &mut HashMap<Id, String>) {
+        while let Ok(alerts) = self.alerts.try_recv() {
+            self.take_in(alerts);
+        }
+        self.turn(flying, keys).await;
+        let clock = self.clock.clone();
+        let deadline = clock.mono().after(DRAIN_LIMIT);
+        while !flying.is_empty() {
+            tokio::select! {
+                Some(done) = flying.join_next_with_id() => self.hear(done, keys),
+                () = clock.sleep_until(deadline) => break,
+            }
+        }
+        let change = self.teller.decide(self.clock.wall());
+        self.save(change).await;
+        let left = self.teller.outbox().open_count();
+        if left > 0 {
+            tracing::info!(left, "messages go on at the next start");
+        }
+        flying.shutdown().await;
+    }
+
+    fn take_in(&mut self, alerts: Vec<Alert>) {
+        let now = self.now();
+        self.teller.offer(now, alerts);
+        while let Ok(alerts) = self.alerts.try_recv() {
+            self.teller.offer(now, alerts);
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        let now = self.now();
+        match order {
+            Order::Replace(plan, directory, notifiers) => {
+                self.notifiers = notifiers;
+                self.teller.replace(plan, directory, now);
+            }
+            Order::Status(answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.status(now));
+            }
+        }
+    }
+
+    /// Decide, save, send.
+    async fn turn(&mut self, flying: &mut Flying, keys: &mut HashMap<Id, String>) {
+        let now = self.now();
+        let change = self.teller.decide(now);
+        self.save(change).await;
+        let now = self.now();
+        self.teller.saved(now);
+        for delivery in self.teller.send(now) {
+            self.send(delivery, flying, keys);
+        }
+        self.report();
+    }
+
+    /// Writes what changed, and what the disk refused before. A disk that refuses stops nobody
+    /// from being told.
+    async fn save(&mut self, change: Change) {
+        let again = self.retry_save.is_none_or(|at| at <= self.clock.mono());
+        self.unsaved.merge(change);
+        if self.unsaved.is_empty() || !again {
+            return;
+        }
+        let deadline = self.clock.mono().after(SAVE_LIMIT);
+        let saved = tokio::select! {
+            saved = self.state.save(self.unsaved.clone()) => saved,
+            () = self.clock.sleep_until(deadline) => {
+                Err(StateError::NotDurable("the disk does not answer".into()))
+            }
+        };
+        let was_fine = self.retry_save.is_none();
+        self.telemetry.notify.state(saved.is_ok());
+        match saved {
+            Ok(()) => {
+                self.unsaved = Change::default();
+                self.retry_save = None;
+                if !was_fine {
+                    tracing::info!("what was told is safe on disk again");
+                }
+            }
+            Err(error) => {
+                self.retry_save = Some(self.clock.mono().after(SAVE_AGAIN));
+                if was_fine {
+                    tracing::error!(%error, "telling goes on from memory; a crash now may repeat \
+                        or lose messages");
+                }
+            }
+        }
+    }
+
+    fn send(&self, delivery: Delivery, flying: &mut Flying, keys: &mut HashMap<Id, String>) {
+        let channel = delivery.to.channel();
+        let key = delivery.key.clone();
+        let notifier = self.notifiers.get(&channel).cloned();
+        let clock = self.clock.clone();
+        let task = flying.spawn(async move {
+            let start = clock.mono();
+            let answer = match notifier {
+                Some(notifier) => tokio::select! {
+                    answer = notifier.deliver(&delivery) => answer,
+                    () = clock.sleep_until(start.after(DELIVERY_LIMIT)) => {
+                        Err(DeliveryError::Unsure { reason: "no answer in time".to_owned() })
+                    }
+                },
+                None => Err(DeliveryError::Rejected {
+                    reason: format!("{} is not configured", name_of(channel)),
+                }),
+            };
+            (delivery.key, channel, clock.mono().since(start), answer)
+        });
+        keys.insert(task.id(), key);
+    }
+
+    fn hear(
+        &mut self,
+        done: Result<(Id, Answered), tokio::task::JoinError>,
+        keys: &mut HashMap<Id, String>,
+    ) {
+        let now = self.now();
+        match done {
+            Ok((id, (key, channel, took, answer))) => {
+                keys.remove(&id);
+                self.telemetry.notify.tried(name_of(channel), took.as_secs_f64());
+                match &answer {
+                    Ok(_) => tracing::info!(key, channel = name_of(channel), "delivered"),
+                    Err(error) => {
+                        tracing::warn!(key, channel = name_of(channel), %error, "not delivered");
+                    }
+                }
+                self.teller.answered(&key, answer, now);
+            }
+            Err(failed) => {
+                let Some(key) = keys.remove(&failed.id()) else { return };
+                tracing::error!(key, "a channel failed while it delivered");
+                let reason = "the channel failed".to_owned();
+                self.teller.answered(&key, Err(DeliveryError::Unsure { reason }), now);
+            }
+        }
+    }
+
+    /// The wall clock, after telling the teller when somebody has set it.
+    fn now(&mut self) -> Timestamp {
+        let (wall, mono) = (self.clock.wall(), self.clock.mono());
+        let expected = self.last.0 + mono.since(self.last.1);
+        let moved = wall.millis().saturating_sub(expected.millis());
+        if JUMP_MILLIS <= moved.saturating_abs() {
+            tracing::warn!(seconds = moved / 1000, "the wall clock was set");
+            self.telemetry.notify.clock_jumped();
+            self.teller.clock_moved(moved);
+        }
+        self.last = (wall, mono);
+        wall
+    }
+
+    fn wake(&self) -> Tick {
+        let (wall, mono) = self.last;
+        let due = self.teller.next_due().map(|due| due.since(wall).unwrap_or_default());
+        let save = self.retry_save.filter(|_| !self.unsaved.is_empty()).map(|at| at.since(mono));
+        mono.after(due.into_iter().chain(save).min().unwrap_or(NAP).min(NAP))
+    }
+
+    fn report(&self) {
+        let telemetry = &self.telemetry.notify;
+        let outbox = self.teller.outbox();
+        let age = outbox.oldest().and_then(|oldest| self.last.0.since(oldest)).unwrap_or_default();
+        let incidents = self.teller.desk().open_incidents();
+        telemetry.on_their_way(outbox.open_count(), age.as_secs_f64(), incidents);
+        let Counts { settled, retries, escalated, nobody } = outbox.counts();
+        for ((channel, how), total) in settled {
+            let how = match how {
+                Settlement::Delivered => "delivered",
+                Settlement::Rejected => "rejected",
+                Settlement::GivenUp => "given_up",
+                Settlement::Superseded => "superseded",
+            };
+            telemetry.settled(name_of(*channel), how, *total);
+        }
+        for (channel, total) in retries {
+            telemetry.retried(name_of(*channel), *total);
+        }
+        telemetry.went_elsewhere(*escalated, *nobody);
+    }
+
+    fn status(&self, now: Timestamp) -> Status {
+        let outbox = self.teller.outbox();
+        Status {
+            groups: self.teller.desk().status(now),
+            tickets: outbox.open_tickets().collect(),
+            dead_letters: outbox.dead_letters().cloned().collect(),
+            counts: outbox.counts().clone(),
+            durable: self.retry_save.is_none(),
+        }
+    }
+
+    /// When what is told.
+    pub fn timing(&self) -> Timing {
+        self.timing
+    }
+}
+
+impl DispatcherHandle {
+    /// Goes on with other owners, services, timers and channels. Who heard that something began
+    /// hears its end.
+    ///
+    /// # Errors
+    /// There is no owner; what runs goes on as before.
+    pub async fn replace(
+        &self,
+        timing: Timing,
+        directory: Arc<Directory>,
+        notifiers: Notifiers,
+    ) -> Result<(), DispatchError> {
+        let plan = Arc::new(Plan::of_owners(&directory, timing)?);
+        // A dispatcher that has ended needs no plan.
+        let _ = self.orders.send(Order::Replace(plan, directory, notifiers)).await;
+        Ok(())
+    }
+
+    /// What is told, on its way, and lost; `None` when the dispatcher has ended.
+    pub async fn status(&self) -> Option<Status> {
+        let (answer, answered) = oneshot::channel();
+        self.orders.send(Order::Status(answer)).await.ok()?;
+        answered.await.ok()
+    }
+}
+
+fn name_of(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Email => "email",
+        Channel::Matrix => "matrix",
+        Channel::Webhook => "webhook",
+    }
+}
+
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Order::Replace(..) => "Replace",
+            Order::Status(_) => "Status",
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "dispatcher_tests.rs"]
+mod tests;

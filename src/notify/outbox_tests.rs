@@ -1,0 +1,326 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::model::{Alert, Labels, Phase};
+use crate::ports::{Message, Urgency};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1000)
+}
+
+fn directory() -> Directory {
+    let owner = |name: &str, addresses: Vec<Address>| Owner {
+        name: name.into(),
+        addresses: NonEmpty::from_vec(addresses).unwrap(),
+        language: "en".into(),
+        timezone: "UTC".into(),
+    };
+    let mail = |to: &str| Address::Email(to.into());
+    Directory {
+        owners: vec![
+            owner("web", vec![mail("web@example.org"), Address::Matrix("#web:x".into())]),
+            owner("office", vec![mail("office@example.org")]),
+            owner("dispatcher", vec![Address::Matrix("#all:x".into())]),
+        ],
+        services: Vec::new(),
+        fallback: Some("dispatcher".into()),
+    }
+}
+
+fn plain(notice: &Notice, owner: &Owner) -> Message {
+    Message {
+        subject: format!("{:?} for {}", notice.why, owner.name),
+        text: "text".to_owned(),
+        language: owner.language.to_string(),
+        urgency: Urgency::Normal,
+        resolved: notice.is_resolved(),
+        incident: notice.incident.clone(),
+        ..Message::default()
+    }
+}
+
+fn decision(to: &str, number: u32, why: Why, alerts: &[(&str, bool)]) -> Decision {
+    let alert = |(name, firing): &(&str, bool)| Alert {
+        labels: Labels::from_pairs([("alertname", *name)]).unwrap(),
+        annotations: Labels::empty(),
+        phase: if *firing {
+            Phase::Firing { since: at(0), fired: at(0) }
+        } else {
+            Phase::Resolved { fired: at(0), resolved: at(1) }
+        },
+        value: None,
+        ends: None,
+        generator: "".into(),
+    };
+    let notice = Notice {
+        receiver: to.into(),
+        group: Labels::empty(),
+        alerts: alerts.iter().map(alert).collect(),
+        why,
+        incident: "abc".to_owned(),
+        at: at(0),
+        also_told: Vec::new(),
+        left_out: 0,
+    };
+    Decision { notice, number }
+}
+
+struct Bench {
+    outbox: Outbox,
+    directory: Directory,
+    now: Timestamp,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let remembered = Remembered { installation: "inst".to_owned(), ..Remembered::default() };
+        let outbox = Outbox::restore(Patience::default(), remembered, at(0));
+        Self { outbox, directory: directory(), now: at(0) }
+    }
+
+    fn tell(&mut self, decision: &Decision) {
+        self.outbox.tell(decision, &self.directory, &plain, self.now);
+        if decision.notice.why == Why::AllResolved {
+            self.outbox.incident_is_over("abc");
+        }
+    }
+
+    /// Saves, and gives what is sent: address and subject by key.
+    fn turn(&mut self) -> BTreeMap<String, Delivery> {
+        self.outbox.look_at_deadlines(&self.directory, &plain, self.now);
+        self.outbox.take_change();
+        self.outbox.saved(self.now);
+        let sent = self.outbox.send(self.now);
+        sent.into_iter().map(|delivery| (format!("{:?}", delivery.to), delivery)).collect()
+    }
+
+    fn answer(&mut self, delivery: &Delivery, answer: Result<Receipt, DeliveryError>) {
+        self.outbox.answered(&delivery.key, answer, &self.directory, &plain, self.now);
+    }
+}
+
+fn yes() -> Result<Receipt, DeliveryError> {
+    Ok(Receipt("ok".to_owned()))
+}
+
+fn later() -> Result<Receipt, DeliveryError> {
+    Err(DeliveryError::Retry { reason: "busy".to_owned(), after: None })
+}
+
+fn no() -> Result<Receipt, DeliveryError> {
+    Err(DeliveryError::Rejected { reason: "no such user".to_owned() })
+}
+
+const MAIL: &str = r#"Email("web@example.org")"#;
+const ROOM: &str = r##"Matrix("#web:x")"##;
+
+#[test]
+fn nothing_is_sent_before_its_intent_is_durable() {
+    let mut bench = Bench::new();
+    bench.tell(&decision("web", 1, Why::First, &[("A", true)]));
+    assert_eq!(bench.outbox.send(at(0)), [], "not saved yet");
+    assert_eq!(bench.outbox.take_change().tickets.len(), 2, "one for each address");
+    bench.outbox.saved(at(0));
+    let sent = bench.outbox.send(at(0));
+    assert_eq!(sent.len(), 2);
+    assert!(sent.iter().all(|d| d.key.starts_with("inst-abc-1-")), "{sent:?}");
+    assert_ne!(sent[0].key, sent[1].key);
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    assert!(sent.iter().all(|d| d.key.chars().all(legal)));
+}
+
+#[test]
+fn the_end_goes_to_those_who_heard_the_beginning() {
+    let mut bench = Bench::new();
+    bench.tell(&decision("web", 1, Why::First, &[("A", true)]));
+    let sent = bench.turn();
+    bench.answer(&sent[MAIL], yes());
+    bench.answer(&sent[ROOM], no());
+    bench.tell(&decision("web", 2, Why::AllResolved, &[("A", false)]));
+    let sent = bench.turn();
+    assert_eq!(sent.keys().collect::<Vec<_>>(), [MAIL]);
+    bench.answer(&sent[MAIL], yes());
+    assert_eq!(bench.outbox.open_count(), 0);
+    assert!(bench.outbox.incidents.is_empty() && bench.outbox.stories.is_empty());
+    assert_eq!(bench.outbox.dead_letters().count(), 1);
+}
+
+#[test]
+fn the_end_reaches_them_also_after_they_left_the_configuration() {
+    let mut bench = Bench::new();
+    bench.tell(&decision("office", 1, Why::First, &[("A", true)]));
+    let sent = bench.turn();
+    bench.answer(sent.values().next().unwrap(), yes());
+    bench.directory.owners.retain(|owner| &*owner.name != "office");
+    bench.tell(&decision("office", 2, Why::AllResolved, &[("A", false)]));
+    let sent = bench.turn();
+    let sent = sent.values().next().unwrap();
+    assert_eq!(sent.to, Address::Email("office@example.org".into()));
+    assert_eq!(sent.message.subject, "AllResolved for office");
+}
+
+#[test]
+fn a_lost_answer_repeats_with_the_same_key() {
+    let mut bench = Bench::new();
+    bench.tell(&decision("office", 1, Why::First, &[("A", true)]));
+    let first = bench.turn().into_values().next().unwrap();
+    bench.answer(&first, Err(DeliveryError::Unsure { reason: "hung up".to_owned() }));
+    assert_eq!(bench.turn(), BTreeMap::new(), "not at once");
+    bench.now = at(3);
+    assert_eq!(bench.turn().into_values().next().unwrap(), first);
+}
+
+#[test]
+fn what_was_surely_not_delivered_is_merged_into_what_came_after() {
+    let mut bench = Bench::new();
+    bench.tell(&decision("web", 1, Why::First, &[("A", true)]));
+    let sent = bench.turn();
+    bench.answer(&sent[MAIL], later());
+    bench.answer(&sent[ROOM], Err(DeliveryError::Unsure { reason: String::new() }));
+    bench.tell(&decision("web", 2, Why::AllResolved, &[("A", false)]));
+    let merged = bench.turn();
+    assert_eq!(merged.keys().collect::<Vec<_>>(), [MAIL], "the room first gets the beginning");
+    assert_eq!(merged[MAIL].message.subject, "AllResolved for web");
+    bench.now = at(10);
+    let again = bench.turn();
+    assert_eq!(again[ROOM].key, sent[ROOM].key);
+    bench.answer(&again[ROOM], yes());
+    assert_eq!(bench.turn()[ROOM].message.subject, "AllResolved for web");
+}
+
+#[test]
+fn a_message_is_not_merged_into_one_that_says_less() {
+    let mut bench = Bench::new();
+    bench.tell(&decision("office", 1, Why::First, &[("A", true), ("B", true)]));
+    let sent = bench.turn().into_values().next().unwrap();
+    bench.answer(&sent, later());
+    bench.tell(&decision("office", 2, Why::NewResolved, &[("A", false)]));
+    bench.now = at(5);
+    assert_eq!(bench.turn().into_values().next().unwrap().key, sent.key);
+}
+
+#[test]
+fn a_refused_owner_is_told_through_the_fallback_owner() {
+    let mut bench = Bench::new();
+    bench.tell(&decision("office", 1, Why::First, &[("A", true)]));
+    let sent = bench.turn().into_values().next().unwrap();
+    bench.answer(&sent, no());
+    let sent = bench.turn().into_values().next().unwrap();
+    assert_eq!(sent.to, Address::Matrix("#all:x".into()));
+    assert!(sent.message.text.contains("office could not be reached"), "{}", sent.message.text);
+    assert!(sent.message.text.contains("no such user"), "{}", sent.message.text);
+    bench.answer(&sent, yes());
+    bench.tell(&decision("office", 2, Why::AllResolved, &[("A", false)]));
+    let ends = bench.turn();
+    assert_eq!(ends.len(), 1, "the fallback owner heard, the owner did not");
+    assert_eq!(ends.into_values().next().unwrap().to, Address::Matrix("#all:x".into()));
+}
+
+#[test]
+fn a_channel_that_is_down_for_too_long_is_told_around() {
+    let mut bench = Bench::new();
+    bench.tell(&decision("office", 1, Why::First, &[("A", true)]));
+    let mut reached = Vec::new();
+    for second in 0..300 {
+        bench.now = at(second);
+        for delivery in bench.turn().into_values() {
+            match delivery.to {
+                Address::Email(_) => bench.answer(&delivery, later()),
+                _ => {
+                    reached.push(second);
+                    bench.answer(&delivery, yes());
+                }
+            }
+        }
+    }
+    assert_eq!(reached, [120]);
+    assert_eq!(bench.outbox.open_count(), 1, "the mail is still tried");
+    assert_eq!(bench.outbox.counts().escalated, 1);
+}
+
+#[test]
+fn one_address_that_was_reached_is_enough() {
+    let mut bench = Bench::new();
+    bench.tell(&decision("web", 1, Why::First, &[("A", true)]));
+    let sent = bench.turn();
+    bench.answer(&sent[MAIL], no());
+    bench.answer(&sent[ROOM], yes());
+    bench.now = at(1000);
+    assert_eq!(bench.turn(), BTreeMap::new());
+    assert_eq!(bench.outbox.next_due(), None);
+}
+
+#[test]
+fn it_gives_up_after_days_and_says_so() {
+    let mut bench = Bench::new();
+    bench.tell(&decision("dispatcher", 1, Why::First, &[("A", true)]));
+    let mut tries = 0;
+    while bench.outbox.open_count() > 0 {
+        bench.now = bench.outbox.next_due().unwrap_or(bench.now).max(bench.now);
+        for delivery in bench.turn().into_values() {
+            tries += 1;
+            bench.answer(&delivery, later());
+        }
+        assert!(tries < 5_000);
+    }
+    let hours = bench.now.since(at(0)).unwrap().as_secs() / 3600;
+    assert!((72..73).contains(&hours), "{hours} h, {tries} tries");
+    assert!((700..1_100).contains(&tries), "{tries}");
+    assert_eq!(bench.outbox.dead_letters().next().unwrap().reason, "busy");
+}
+
+#[test]
+fn tickets_without_an_end_are_delivered_again_with_their_key() {
+    let mut bench = Bench::new();
+    bench.tell(&decision("office", 1, Why::First, &[("A", true)]));
+    let tickets = bench.outbox.take_change().tickets;
+    let remembered = Remembered {
+        installation: "inst".to_owned(),
+        tickets: tickets.clone(),
+        ..Remembered::default()
+    };
+    bench.outbox = Outbox::restore(Patience::default(), remembered, at(9));
+    bench.now = at(9);
+    bench.tell(&decision("office", 2, Why::AllResolved, &[("A", false)]));
+    let again = bench.turn().into_values().next().unwrap();
+    assert_eq!(again.key, tickets[0].key, "it may have arrived, so it is not merged");
+    bench.answer(&again, yes());
+    assert_eq!(
+        bench.turn().into_values().next().unwrap().message.subject,
+        "AllResolved for office"
+    );
+}
+
+#[test]
+fn a_channel_carries_so_many_at_a_time() {
+    let mut bench = Bench::new();
+    for incident in 0..20 {
+        let mut decision = decision("office", 1, Why::First, &[("A", true)]);
+        decision.notice.incident = format!("i{incident}");
+        bench.outbox.tell(&decision, &bench.directory, &plain, at(0));
+    }
+    let first = bench.turn();
+    assert_eq!(bench.outbox.in_flight[&Channel::Email], 4);
+    assert_eq!(bench.turn(), BTreeMap::new());
+    bench.answer(first.values().next().unwrap(), yes());
+    assert_eq!(bench.turn().len(), 1);
+}
+
+#[test]
+fn asking_early_is_no_busy_loop() {
+    let mut bench = Bench::new();
+    bench.tell(&decision("dispatcher", 1, Why::First, &[("A", true)]));
+    let sent = bench.turn().into_values().next().unwrap();
+    bench.answer(&sent, later());
+    let mut turns = 0;
+    while bench.outbox.next_due().is_some_and(|due| due <= at(119)) {
+        bench.now = bench.outbox.next_due().unwrap();
+        for delivery in bench.turn().into_values() {
+            bench.answer(&delivery, later());
+        }
+        turns += 1;
+        assert!(turns < 20, "{:?}", bench.outbox.next_due());
+    }
+    let arc: Arc<dyn Render> = Arc::new(plain);
+    drop(arc);
+}

@@ -1,0 +1,95 @@
+use std::sync::Arc;
+
+use super::outbox::{Outbox, Patience};
+use super::render::Render;
+use crate::alerting::{Desk, Directory, Plan};
+use crate::model::{Alert, Timestamp};
+use crate::ports::{Change, Delivery, DeliveryError, Receipt, Remembered};
+
+/// The Desk and the outbox as one machine without I/O. One turn is: [`Teller::decide`], save what
+/// it gives, [`Teller::saved`], [`Teller::send`]. The shell and the simulation turn the same one.
+pub struct Teller {
+    desk: Desk,
+    outbox: Outbox,
+    directory: Arc<Directory>,
+    render: Arc<dyn Render>,
+}
+
+impl Teller {
+    /// Goes on where an earlier process ended.
+    pub fn restore(
+        patience: Patience,
+        plan: Arc<Plan>,
+        directory: Arc<Directory>,
+        render: Arc<dyn Render>,
+        mut remembered: Remembered,
+        now: Timestamp,
+    ) -> Self {
+        let incidents = std::mem::take(&mut remembered.incidents);
+        let desk = Desk::restore(plan, incidents, now);
+        Self { desk, outbox: Outbox::restore(patience, remembered, now), directory, render }
+    }
+
+    /// Goes on with other owners and routes.
+    pub fn replace(&mut self, plan: Arc<Plan>, directory: Arc<Directory>, now: Timestamp) {
+        self.directory = directory;
+        self.desk.replace(plan, now);
+    }
+
+    /// Takes in what the rules report.
+    pub fn offer(&mut self, now: Timestamp, alerts: Vec<Alert>) {
+        self.desk.offer(now, alerts);
+    }
+
+    /// Decides what is due. The change has to be saved before anything of it is sent.
+    pub fn decide(&mut self, now: Timestamp) -> Change {
+        let decided = self.desk.flush(now);
+        for decision in &decided.decisions {
+            self.outbox.tell(decision, &self.directory, &*self.render, now);
+        }
+        for incident in &decided.ended {
+            self.outbox.incident_is_over(incident);
+        }
+        self.outbox.look_at_deadlines(&self.directory, &*self.render, now);
+        let mut change = self.outbox.take_change();
+        change.incidents = decided.incidents;
+        change.ended = decided.ended.into_iter().map(|incident| (incident, now)).collect();
+        change
+    }
+
+    /// What [`Teller::decide`] gave is durable, or goes on from memory.
+    pub fn saved(&mut self, now: Timestamp) {
+        self.outbox.saved(now);
+    }
+
+    /// What to send now.
+    pub fn send(&mut self, now: Timestamp) -> Vec<Delivery> {
+        self.outbox.send(now)
+    }
+
+    /// Takes in the answer to a delivery.
+    pub fn answered(&mut self, key: &str, answer: Result<Receipt, DeliveryError>, now: Timestamp) {
+        self.outbox.answered(key, answer, &self.directory, &*self.render, now);
+    }
+
+    /// When the next turn is due, if nothing happens before.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.desk.next_due().into_iter().chain(self.outbox.next_due()).min()
+    }
+
+    /// The wall clock was set by so many milliseconds.
+    pub fn clock_moved(&mut self, millis: i64) {
+        self.desk.clock_moved(millis);
+        self.outbox.clock_moved(millis);
+    }
+
+    /// The desk, to look at.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// The outbox, to look at.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+}

@@ -1,0 +1,158 @@
+use std::sync::Arc;
+
+use super::{Address, Doing, Message};
+use crate::model::{Alert, Fingerprint, Labels, Timestamp};
+
+/// Something that was told as begun and not as over yet: what the Desk must not forget.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    /// Names it, everywhere and for ever; `[a-z0-9]` only.
+    pub id: String,
+    /// Key of the route it was told by.
+    pub route: Arc<str>,
+    /// The labels its alerts share by being grouped by them.
+    pub group: Labels,
+    /// Owner (or receiver) it was told to.
+    pub receiver: Arc<str>,
+    /// When it was told first.
+    pub opened: Timestamp,
+    /// When it was told last.
+    pub told: Timestamp,
+    /// How many times it was told.
+    pub messages: u32,
+    /// The alerts that were told as firing and not as over yet.
+    pub alerts: Vec<Alert>,
+}
+
+/// The intent to bring one message to one address. It exists before anything is sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ticket {
+    /// The delivery's idempotency key.
+    pub key: String,
+    /// Order of creation; tickets of one incident and address are delivered in this order.
+    pub serial: u64,
+    /// The incident it tells of.
+    pub incident: String,
+    /// Which of the incident's messages it carries, from 1.
+    pub number: u32,
+    /// Owner who is told.
+    pub owner: Arc<str>,
+    /// Where.
+    pub to: Address,
+    /// What, complete.
+    pub message: Message,
+    /// The alerts it tells of, and whether as firing.
+    pub covers: Vec<(Fingerprint, bool)>,
+    /// When the decision was made.
+    pub created: Timestamp,
+    /// Whether it tells somebody else's news, because they could not be reached.
+    pub escalated: bool,
+}
+
+/// How a ticket ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Settlement {
+    /// The other side took it.
+    Delivered,
+    /// The other side refused it for good.
+    Rejected,
+    /// It could not be delivered for too long.
+    GivenUp,
+    /// It was surely not delivered when a newer message with all its news took its place.
+    Superseded,
+}
+
+/// The end of a ticket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Which ticket.
+    pub key: String,
+    /// When.
+    pub at: Timestamp,
+    /// How.
+    pub how: Settlement,
+    /// Whether somebody heard, or may have heard, that something began: they must hear its end.
+    pub heard: bool,
+    /// The receipt or the reason; no secret, no address.
+    pub evidence: String,
+}
+
+/// Who has been told that an incident began, and so must hear that it is over.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Heard {
+    /// The incident.
+    pub incident: String,
+    /// Owner.
+    pub owner: Arc<str>,
+    /// Where.
+    pub to: Address,
+}
+
+/// What has to become durable together, or not at all. Saving the same change twice is the same
+/// as saving it once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Change {
+    /// New ones, or new contents.
+    pub incidents: Vec<Incident>,
+    /// Incidents that are over and told as such.
+    pub ended: Vec<(String, Timestamp)>,
+    /// New tickets.
+    pub tickets: Vec<Ticket>,
+    /// Tickets that ended.
+    pub settled: Vec<Settled>,
+}
+
+impl Change {
+    /// Whether there is nothing to save.
+    pub fn is_empty(&self) -> bool {
+        self.incidents.is_empty()
+            && self.ended.is_empty()
+            && self.tickets.is_empty()
+            && self.settled.is_empty()
+    }
+
+    /// This change, and then `later`, as one.
+    pub fn merge(&mut self, later: Change) {
+        for incident in later.incidents {
+            self.incidents.retain(|earlier| earlier.id != incident.id);
+            self.incidents.push(incident);
+        }
+        self.ended.extend(later.ended);
+        self.tickets.extend(later.tickets);
+        self.settled.extend(later.settled);
+    }
+}
+
+/// What was known when the process ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Remembered {
+    /// Names this installation in idempotency keys; `[a-z0-9]` only. It never changes.
+    pub installation: String,
+    /// Incidents that are not over.
+    pub incidents: Vec<Incident>,
+    /// Tickets without an end, oldest first. Whether they arrived is unknown.
+    pub tickets: Vec<Ticket>,
+    /// Who has been told of `incidents`.
+    pub heard: Vec<Heard>,
+    /// Messages (incident and number) of `tickets` that reached another address of their owner.
+    pub reached: Vec<(String, u32)>,
+}
+
+/// Small durable state.
+pub trait State: Send + Sync {
+    /// Everything that has to be known at start.
+    fn load(&self) -> Doing<'_, Result<Remembered, StateError>>;
+    /// Durable, all of it, when it returns `Ok`.
+    fn save(&self, change: Change) -> Doing<'_, Result<(), StateError>>;
+}
+
+/// Why state was not kept or not read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// The disk is full or read-only, or the file is damaged.
+    #[error("state is not durable: {0}")]
+    NotDurable(Arc<str>),
+    /// It is shutting down.
+    #[error("the state file is closed")]
+    Closed,
+}

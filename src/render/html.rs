@@ -1,0 +1,68 @@
+//! The story as HTML: only tags that Matrix clients show too, everything foreign escaped, nothing
+//! loaded from anywhere.
+
+use super::story::{Item, Story};
+use super::texts::Language;
+
+/// `&`, `<`, `>` and both quotes.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '\n' => escaped.push_str("<br>"),
+            c if c.is_control() => escaped.push('\u{fffd}'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// A whole document; what stands between `<body …>` and `</body>` is for Matrix.
+pub(super) fn document(story: &Story, language: &Language) -> String {
+    let colour = if story.resolved { "#1a7f37" } else { "#b42318" };
+    let mut body = String::new();
+    let title = story.head.as_ref().unwrap_or(&story.subject);
+    body.push_str(&format!("<h3 style=\"color:{colour};margin:0 0 8px\">{}</h3>", escape(title)));
+    let several = story.items.len() > 1;
+    for item in &story.items {
+        body.push_str(&block(item, several, language));
+    }
+    let notes: Vec<String> = story.notes.iter().map(|note| escape(note)).collect();
+    body.push_str(&format!("<p>{}</p>", notes.join("<br>")));
+    body.push_str(&format!("<p><em>{}</em></p>", escape(&story.footer)));
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"{}\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width\"><title>{}</title></head>\n<body style=\"font:16px/1.4 \
+         sans-serif;border-left:4px solid {colour};padding:8px 12px;margin:0\">{body}</body></html>\n",
+        language.tag,
+        escape(&story.subject),
+    )
+}
+
+fn block(item: &Item, several: bool, language: &Language) -> String {
+    let mut lines = Vec::new();
+    if several {
+        let what = if item.firing {
+            item.what.clone()
+        } else {
+            language.say("item-resolved", &[("what", item.what.clone().into())])
+        };
+        lines.push(format!("<strong>{}</strong>", escape(&what)));
+    }
+    lines.push(escape(&item.lead));
+    lines.extend(item.description.iter().map(|text| escape(text)));
+    if let Some(place) = &item.place {
+        lines.push(escape(&language.say("where", &[("place", place.clone().into())])));
+    }
+    lines.extend(item.class.iter().map(|text| escape(text)));
+    for (words, link) in &item.links {
+        let link = escape(link);
+        lines.push(format!("{} <a href=\"{link}\">{link}</a>", escape(words.trim_end())));
+    }
+    format!("<p>{}</p>", lines.join("<br>"))
+}

@@ -1,0 +1,328 @@
+//! What there is to tell, in the reader's language, before it becomes text or HTML.
+
+use jiff::tz::TimeZone;
+
+use super::Links;
+use super::texts::{Language, number};
+use crate::alerting::{Directory, Notice, Owner, Why};
+use crate::model::{Alert, Phase, Timestamp};
+
+/// So many alerts are told in full.
+const IN_FULL: usize = 10;
+
+/// A message before it is written.
+pub(super) struct Story {
+    pub(super) subject: String,
+    /// Counts, when it is about several alerts.
+    pub(super) head: Option<String>,
+    pub(super) items: Vec<Item>,
+    /// Sentences below the alerts.
+    pub(super) notes: Vec<String>,
+    pub(super) footer: String,
+    pub(super) resolved: bool,
+}
+
+/// One alert.
+pub(super) struct Item {
+    pub(super) firing: bool,
+    /// What is wrong, in one line.
+    pub(super) what: String,
+    /// Since when, the value, how long.
+    pub(super) lead: String,
+    pub(super) description: Option<String>,
+    pub(super) place: Option<String>,
+    pub(super) class: Option<String>,
+    /// Sentence before the link, and the link.
+    pub(super) links: Vec<(String, String)>,
+}
+
+/// Whoever reads it.
+pub(super) struct Reader<'a> {
+    pub(super) language: &'a Language,
+    pub(super) zone: TimeZone,
+    pub(super) owner: &'a Owner,
+    pub(super) directory: &'a Directory,
+    pub(super) links: &'a Links,
+}
+
+impl Reader<'_> {
+    pub(super) fn story(&self, notice: &Notice) -> Story {
+        let service = self.service(notice);
+        let mut told: Vec<&Alert> = notice.alerts.iter().collect();
+        // The worst first; the Desk has put firing ones before those that are over.
+        told.sort_by_key(|alert| (!alert.is_firing(), class_of(alert).unwrap_or(5)));
+        let firing = told.iter().filter(|alert| alert.is_firing()).count();
+        let items: Vec<Item> =
+            told.iter().take(IN_FULL).map(|alert| self.item(alert, notice.at)).collect();
+        let hidden = told.len().saturating_sub(IN_FULL) + notice.left_out;
+        let mut notes = Vec::new();
+        if hidden > 0 {
+            notes.push(self.language.say("more-alerts", &[("count", count(hidden))]));
+        }
+        notes.extend(self.notes(notice));
+        let (language, resolved) = (self.language, told.len() - firing);
+        let head = match (firing, resolved) {
+            (0 | 1, 0) | (0, 1) => None,
+            (_, 0) => Some("head-firing"),
+            (0, _) => Some("head-resolved"),
+            _ => Some("head-mixed"),
+        };
+        let head = head.map(|name| {
+            let arguments = [
+                ("service", service.clone().into()),
+                ("firing", count(firing)),
+                ("resolved", count(resolved)),
+            ];
+            language.say(name, &arguments)
+        });
+        let footer = language.say(
+            "footer",
+            &[
+                ("instance", self.links.instance.to_string().into()),
+                ("receiver", self.owner.name.to_string().into()),
+            ],
+        );
+        let subject = self.subject(notice, &service, &told, firing);
+        Story { subject, head, items, notes, footer, resolved: firing == 0 }
+    }
+
+    /// What the person calls the thing that is wrong.
+    fn service(&self, notice: &Notice) -> String {
+        let name = notice.group.get("service").or_else(|| shared(notice, "service"));
+        let name = match name {
+            Some(name) => self
+                .directory
+                .service(name)
+                .and_then(|service| service.title.as_deref())
+                .unwrap_or(name),
+            None => notice.group.get("alertname").unwrap_or(&notice.receiver),
+        };
+        scrubbed(name)
+    }
+
+    fn subject(&self, notice: &Notice, service: &str, told: &[&Alert], firing: usize) -> String {
+        let first = told.first().map_or_else(String::new, |alert| self.summary(alert));
+        let named = first.to_lowercase().contains(&service.to_lowercase());
+        let what = if named { first } else { format!("{service}: {first}") };
+        let counted = if firing == 0 { told.len() } else { firing };
+        let more = (counted + notice.left_out).saturating_sub(1);
+        let kind = match (firing, notice.why) {
+            (0, _) => "subject-resolved",
+            (_, Why::Repeat) => "subject-repeat",
+            _ => "subject-firing",
+        };
+        let name = if more > 0 { format!("{kind}-more") } else { kind.to_owned() };
+        let said = self.language.say(&name, &[("what", what.into()), ("more", count(more))]);
+        one_line(&said, 180)
+    }
+
+    fn notes(&self, notice: &Notice) -> Vec<String> {
+        let say = |name: &str| self.language.say(name, &[]);
+        let mut notes = Vec::new();
+        match notice.why {
+            Why::Repeat => notes.push(say("why-repeat")),
+            Why::Fallback => notes.push(say("why-fallback")),
+            _ => {}
+        }
+        let others: Vec<&str> = notice
+            .also_told
+            .iter()
+            .map(|name| &**name)
+            .filter(|n| *n != &*self.owner.name)
+            .collect();
+        notes.push(if others.is_empty() {
+            say("nobody-else")
+        } else {
+            self.language.say("also-told", &[("names", others.join(", ").into())])
+        });
+        notes
+    }
+
+    fn item(&self, alert: &Alert, now: Timestamp) -> Item {
+        let firing = alert.is_firing();
+        let mut links = Vec::new();
+        // What is over needs no explanation and no remedy any more.
+        if let Some(link) = self.runbook(alert).filter(|_| firing) {
+            links.push((self.language.say("what-to-do", &[("link", "".into())]), link));
+        }
+        if let Some(link) = page(&alert.generator) {
+            links.push((self.language.say("details", &[("link", "".into())]), link));
+        }
+        let class = class_of(alert).filter(|_| firing);
+        Item {
+            firing,
+            what: self.summary(alert),
+            lead: self.lead(alert, now),
+            description: self
+                .annotation(alert, "description")
+                .filter(|_| firing)
+                .map(|text| cut(&text, 2_000)),
+            place: self.place(alert),
+            class: class.map(|class| self.language.say(&format!("class-{class}"), &[])),
+            links,
+        }
+    }
+
+    /// Since when, for how long, the value.
+    fn lead(&self, alert: &Alert, now: Timestamp) -> String {
+        let since = alert.phase.since();
+        let mut said = vec![("since", self.language.instant(since, &self.zone).into())];
+        let name = match alert.phase {
+            Phase::Resolved { resolved, .. } => {
+                let lasted = alert.phase.lasted().unwrap_or_default();
+                said.push(("duration", self.language.duration(lasted).into()));
+                said.push(("until", self.language.until(since, resolved, &self.zone).into()));
+                "lead-resolved".to_owned()
+            }
+            Phase::Pending { .. } | Phase::Firing { .. } => {
+                let lasts = now.since(since).unwrap_or_default();
+                let name = if lasts.as_secs() < 60 { "lead-new" } else { "lead-firing" };
+                said.push(("duration", self.language.duration(lasts).into()));
+                match alert.value.filter(|value| value.is_finite()) {
+                    Some(value) => {
+                        said.push(("value", self.language.value(value).into()));
+                        format!("{name}-value")
+                    }
+                    None => name.to_owned(),
+                }
+            }
+        };
+        self.language.say(&name, &said)
+    }
+
+    fn summary(&self, alert: &Alert) -> String {
+        if let Some(text) = self.annotation(alert, "summary") {
+            return one_line(&text, 160);
+        }
+        let target = alert.labels.get("target").or_else(|| alert.labels.get("instance"));
+        let name = alert.name().to_owned();
+        one_line(
+            &match target {
+                Some(target) => self.language.say(
+                    "fallback-summary-target",
+                    &[("name", name.into()), ("target", scrubbed(target).into())],
+                ),
+                None => self.language.say("fallback-summary", &[("name", name.into())]),
+            },
+            160,
+        )
+    }
+
+    /// The annotation in the reader's language, else the one without a language.
+    fn annotation(&self, alert: &Alert, name: &str) -> Option<String> {
+        let own = format!("{name}_{}", self.language.tag);
+        let found = alert.annotations.get(&own).or_else(|| alert.annotations.get(name))?;
+        Some(without_userinfo(found.trim())).filter(|text| !text.is_empty())
+    }
+
+    fn runbook(&self, alert: &Alert) -> Option<String> {
+        let found =
+            alert.annotations.get("runbook").or_else(|| alert.annotations.get("runbook_url"))?;
+        if let Some(link) = page(found) {
+            return Some(link);
+        }
+        let base = self.links.runbooks.as_deref()?;
+        Some(format!("{base}#{}", found.trim_start_matches('#')))
+    }
+
+    /// Target and probe, and what else tells this alert from others of its kind.
+    fn place(&self, alert: &Alert) -> Option<String> {
+        const SAID_ELSEWHERE: [&str; 10] = [
+            "__name__",
+            "alertname",
+            "class",
+            "instance",
+            "job",
+            "owner",
+            "probe",
+            "service",
+            "severity",
+            "target",
+        ];
+        let mut parts = Vec::new();
+        let target = alert.labels.get("target").or_else(|| alert.labels.get("instance"));
+        match (target, alert.labels.get("probe")) {
+            (Some(target), Some(probe)) => parts.push(format!("{} ({probe})", scrubbed(target))),
+            (Some(target), None) => parts.push(scrubbed(target)),
+            _ => {}
+        }
+        let others = alert.labels.iter().filter(|(name, _)| !SAID_ELSEWHERE.contains(name));
+        parts.extend(others.take(8).map(|(name, value)| format!("{name}: {}", scrubbed(value))));
+        (!parts.is_empty()).then(|| cut(&parts.join(", "), 500))
+    }
+}
+
+fn count(of: usize) -> fluent_bundle::FluentValue<'static> {
+    number(u64::try_from(of).unwrap_or(u64::MAX))
+}
+
+/// The value of a label that all alerts of the notice share.
+fn shared<'a>(notice: &'a Notice, label: &str) -> Option<&'a str> {
+    let first = notice.alerts.first()?.labels.get(label)?;
+    notice.alerts.iter().all(|alert| alert.labels.get(label) == Some(first)).then_some(first)
+}
+
+/// Fault class 1 to 4, also from the severities that other people's rules carry.
+pub(super) fn class_of(alert: &Alert) -> Option<u8> {
+    if let Some(class) = alert.labels.get("class") {
+        return class.parse().ok().filter(|class| (1..=4).contains(class));
+    }
+    match alert.labels.get("severity")? {
+        "critical" | "page" | "emergency" => Some(1),
+        "error" | "high" => Some(2),
+        "warning" => Some(3),
+        "info" | "none" | "low" => Some(4),
+        _ => None,
+    }
+}
+
+/// A link that a person can follow.
+fn page(text: &str) -> Option<String> {
+    let text = text.trim();
+    let fine = text.starts_with("https://") || text.starts_with("http://");
+    (fine && !text.contains(char::is_whitespace)).then(|| without_userinfo(text))
+}
+
+/// A label value that may be a URL: without user, password and query, which may hold secrets.
+pub(super) fn scrubbed(text: &str) -> String {
+    let clean = without_userinfo(text);
+    if !clean.contains("://") {
+        return clean;
+    }
+    let end = clean.find(['?', '#']).unwrap_or(clean.len());
+    clean[..end].to_owned()
+}
+
+/// Removes `user:password@` from every URL in a text.
+fn without_userinfo(text: &str) -> String {
+    let (mut clean, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find("://") {
+        let (before, behind) = rest.split_at(at + 3);
+        clean.push_str(before);
+        let authority = behind
+            .find(|c: char| c.is_whitespace() || "/?#\"'<>".contains(c))
+            .unwrap_or(behind.len());
+        let host = behind[..authority].rfind('@').map_or(0, |at| at + 1);
+        rest = &behind[host..];
+    }
+    clean.push_str(rest);
+    clean
+}
+
+/// On one line and not too long.
+pub(super) fn one_line(text: &str, most: usize) -> String {
+    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).collect();
+    let line = words.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(" ");
+    cut(&line, most)
+}
+
+/// At most so many characters, with an ellipsis where some are missing.
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some(_) => {
+            let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+            format!("{}…", kept.trim_end())
+        }
+    }
+}

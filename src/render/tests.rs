@@ -1,0 +1,199 @@
+use super::*;
+use crate::alerting::{Service, Why};
+use crate::model::{Alert, Labels, NonEmpty, Phase, Timestamp};
+use crate::ports::Address;
+
+/// 2025-11-22 10:00:00 UTC.
+const NOON: i64 = 1_763_805_600_000;
+
+fn at(minutes: i64) -> Timestamp {
+    Timestamp::from_millis(NOON + minutes * 60_000)
+}
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(pairs.iter().copied()).unwrap()
+}
+
+fn owner(language: &str) -> Owner {
+    Owner {
+        name: "web-team".into(),
+        addresses: NonEmpty::of(Address::Email("web@example.org".into())),
+        language: language.into(),
+        timezone: "Europe/Berlin".into(),
+    }
+}
+
+fn down(phase: Phase) -> Alert {
+    Alert {
+        labels: labels(&[
+            ("alertname", "ServiceDown"),
+            ("class", "1"),
+            ("service", "homepage"),
+            ("owner", "web-team"),
+            ("target", "https://user:geheim@www.example.org/?token=geheim"),
+            ("probe", "http"),
+            ("instance", "orwell"),
+            ("job", "augenmass"),
+        ]),
+        annotations: labels(&[
+            ("summary", "www.example.org does not answer"),
+            ("summary_de", "www.example.org antwortet nicht"),
+            ("description", "Three tries in a row failed. Look whether the server runs."),
+            ("description_de", "Drei Versuche hintereinander sind gescheitert. Läuft der Server?"),
+            ("runbook", "service-down"),
+        ]),
+        phase,
+        value: Some(1.0),
+        ends: None,
+        generator: "".into(),
+    }
+}
+
+fn slow() -> Alert {
+    Alert {
+        labels: labels(&[
+            ("alertname", "PageSlow"),
+            ("class", "3"),
+            ("service", "homepage"),
+            ("target", "https://www.example.org/"),
+            ("probe", "http"),
+            ("phase", "processing"),
+        ]),
+        annotations: labels(&[("summary", "A page is slow: <b>2.5 s</b> & more")]),
+        phase: Phase::Firing { since: at(-90), fired: at(-80) },
+        value: Some(2.5),
+        ends: None,
+        generator: "https://mon.example/graph?g0.expr=up".into(),
+    }
+}
+
+fn notice(alerts: Vec<Alert>, why: Why) -> Notice {
+    Notice {
+        receiver: "web-team".into(),
+        group: labels(&[("service", "homepage")]),
+        alerts,
+        why,
+        incident: "i-1".into(),
+        at: at(5),
+        also_told: vec!["web-team".into(), "dispatcher".into()],
+        left_out: 0,
+    }
+}
+
+fn renderer() -> Renderer {
+    let directory = Directory {
+        services: vec![Service {
+            name: "homepage".into(),
+            owner: "web-team".into(),
+            title: Some("Homepage".into()),
+            depends_on: Vec::new(),
+        }],
+        ..Directory::default()
+    };
+    let links = Links {
+        instance: "orwell".into(),
+        pages: Some("https://mon.example".into()),
+        runbooks: Some("https://docs.example/runbooks".into()),
+    };
+    Renderer::new(Arc::new(directory), links)
+}
+
+fn read(message: &Message) -> String {
+    format!("Subject: {}\n\n{}", message.subject, message.text)
+}
+
+const FIRING: Phase =
+    Phase::Firing { since: Timestamp::from_millis(NOON), fired: Timestamp::from_millis(NOON) };
+const OVER: Phase = Phase::Resolved {
+    fired: Timestamp::from_millis(NOON),
+    resolved: Timestamp::from_millis(NOON + 12 * 60_000),
+};
+
+#[test]
+fn a_service_is_down_in_german() {
+    let message = renderer().message(&notice(vec![down(FIRING)], Why::First), &owner("de"));
+    insta::assert_snapshot!(read(&message));
+    assert_eq!((message.urgency, message.resolved), (Urgency::High, false));
+}
+
+#[test]
+fn a_service_is_down_in_english() {
+    let message = renderer().message(&notice(vec![down(FIRING)], Why::First), &owner("en"));
+    insta::assert_snapshot!(read(&message));
+}
+
+#[test]
+fn it_is_over() {
+    let message = renderer().message(&notice(vec![down(OVER)], Why::AllResolved), &owner("de"));
+    insta::assert_snapshot!(read(&message));
+    assert_eq!((message.urgency, message.resolved), (Urgency::Low, true));
+    let message = renderer().message(&notice(vec![down(OVER)], Why::AllResolved), &owner("en"));
+    insta::assert_snapshot!(read(&message));
+}
+
+#[test]
+fn several_alerts_of_a_service_are_one_message() {
+    let mixed = notice(vec![slow(), down(FIRING), down(OVER)], Why::NewAlerts);
+    let message = renderer().message(&mixed, &owner("de"));
+    insta::assert_snapshot!(read(&message));
+    insta::assert_snapshot!(message.html);
+}
+
+#[test]
+fn a_reminder_says_so() {
+    let message = renderer().message(&notice(vec![down(FIRING)], Why::Repeat), &owner("de"));
+    assert!(message.subject.starts_with("Weiterhin: "), "{}", message.subject);
+    assert!(message.text.contains("Zur Erinnerung"), "{}", message.text);
+}
+
+#[test]
+fn without_annotations_there_is_a_plain_text() {
+    let mut bare = down(FIRING);
+    bare.annotations = Labels::empty();
+    let message = renderer().message(&notice(vec![bare], Why::First), &owner("en"));
+    insta::assert_snapshot!(read(&message));
+}
+
+#[test]
+fn a_storm_is_counted() {
+    let mut many = notice(vec![down(FIRING); 40], Why::First);
+    many.left_out = 60;
+    let message = renderer().message(&many, &owner("en"));
+    assert!(message.text.contains("90 more alerts are not listed here."), "{}", message.text);
+    assert!(message.subject.ends_with("(+99 more)"), "{}", message.subject);
+    assert!(message.text.len() < 8_000);
+}
+
+#[test]
+fn no_secret_and_no_markup_gets_through() {
+    let mut alert = slow();
+    alert.annotations = labels(&[
+        ("summary", "a\r\nBcc: x@example.org"),
+        ("description", "see ftp://joe:hunter2@files.example/x?y and <script>alert(1)</script>"),
+    ]);
+    let hostile = notice(vec![alert, down(FIRING)], Why::First);
+    let message = renderer().message(&hostile, &owner("en"));
+    let all = format!("{message:?}");
+    assert!(!all.contains("geheim") && !all.contains("hunter2"), "{all}");
+    assert!(!message.subject.contains(['\r', '\n']));
+    assert!(!message.html.contains("<script>"), "{}", message.html);
+}
+
+#[test]
+fn a_webhook_gets_the_facts() {
+    let mut owner = owner("en");
+    owner.addresses = NonEmpty::of(Address::Webhook("chat".into()));
+    let message = renderer().message(&notice(vec![slow(), down(OVER)], Why::NewResolved), &owner);
+    let payload: serde_json::Value = serde_json::from_str(&message.payload).unwrap();
+    assert_eq!(payload["version"], "4");
+    assert_eq!(payload["status"], "firing");
+    assert_eq!(payload["groupKey"], "{}:{service=\"homepage\"}");
+    assert_eq!(
+        payload["commonLabels"],
+        serde_json::json!({"service": "homepage", "probe": "http"})
+    );
+    assert_eq!(payload["alerts"][0]["startsAt"], "2025-11-22T08:40:00Z");
+    assert_eq!(payload["alerts"][0]["endsAt"], "0001-01-01T00:00:00Z");
+    assert_eq!(payload["alerts"][1]["endsAt"], "2025-11-22T10:12:00Z");
+    assert_eq!(payload["notification_reason"], "some alerts resolved");
+}

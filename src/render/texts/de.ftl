@@ -1,0 +1,72 @@
+# Was Menschen lesen, auf Deutsch. Jede Nachricht hier muss es auch in jeder anderen Sprache geben.
+
+subject-firing = { $what }
+subject-firing-more = { $what } (+{ $more } weitere)
+subject-resolved = Behoben: { $what }
+subject-resolved-more = Behoben: { $what } (+{ $more } weitere)
+subject-repeat = Weiterhin: { $what }
+subject-repeat-more = Weiterhin: { $what } (+{ $more } weitere)
+
+lead-firing = Seit { $since }, seit { $duration }.
+lead-firing-value = Seit { $since }, seit { $duration }. Wert: { $value }.
+lead-new = Seit { $since }.
+lead-new-value = Seit { $since }. Wert: { $value }.
+lead-resolved = Nach { $duration } vorbei: { $since } bis { $until }.
+
+head-mixed = { $service }: { $firing ->
+    [one] eine Störung
+   *[other] { $firing } Störungen
+}, { $resolved ->
+    [one] eine ist behoben
+   *[other] { $resolved } sind behoben
+}.
+head-firing = { $service }: { $firing } Störungen.
+head-resolved = { $service }: Alle { $resolved } Störungen sind behoben.
+
+item-resolved = Behoben: { $what }
+more-alerts = { $count ->
+    [one] Eine weitere Störung ist hier nicht aufgeführt.
+   *[other] { $count } weitere Störungen sind hier nicht aufgeführt.
+}
+
+where = Wo: { $place }
+also-told = Auch benachrichtigt: { $names }
+nobody-else = Sonst ist niemand benachrichtigt.
+class-1 = Klasse 1: betriebsverhindernd.
+class-2 = Klasse 2: betriebsbehindernd.
+class-3 = Klasse 3: leichter Fehler.
+class-4 = Klasse 4: unkritisch.
+what-to-do = Was tun: { $link }
+details = Einzelheiten: { $link }
+why-fallback = Diese Nachricht kommt auf diesem Weg, weil der vorige nicht erreichbar war.
+why-repeat = Zur Erinnerung: Es hat sich nichts geändert.
+footer = { $instance } an { $receiver }
+
+fallback-summary = { $name } ist aktiv
+fallback-summary-target = { $name }: { $target }
+
+duration-days = { $count ->
+    [one] 1 Tag
+   *[other] { $count } Tagen
+}
+duration-hours = { $count ->
+    [one] 1 Stunde
+   *[other] { $count } Stunden
+}
+duration-minutes = { $count ->
+    [one] 1 Minute
+   *[other] { $count } Minuten
+}
+duration-seconds = { $count ->
+    [one] 1 Sekunde
+   *[other] { $count } Sekunden
+}
+weekday-1 = Mo.
+weekday-2 = Di.
+weekday-3 = Mi.
+weekday-4 = Do.
+weekday-5 = Fr.
+weekday-6 = Sa.
+weekday-7 = So.
+instant = { $weekday } { $day }.{ $month }.{ $year }, { $time } Uhr ({ $offset })
+clock = { $time } Uhr

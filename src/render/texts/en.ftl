@@ -1,0 +1,72 @@
+# What people read, in English. Every message here must exist in each other language too.
+
+subject-firing = { $what }
+subject-firing-more = { $what } (+{ $more } more)
+subject-resolved = Resolved: { $what }
+subject-resolved-more = Resolved: { $what } (+{ $more } more)
+subject-repeat = Still: { $what }
+subject-repeat-more = Still: { $what } (+{ $more } more)
+
+lead-firing = Since { $since }, for { $duration }.
+lead-firing-value = Since { $since }, for { $duration }. Value: { $value }.
+lead-new = Since { $since }.
+lead-new-value = Since { $since }. Value: { $value }.
+lead-resolved = Over after { $duration }: { $since } to { $until }.
+
+head-mixed = { $service }: { $firing ->
+    [one] one alert
+   *[other] { $firing } alerts
+} now, { $resolved ->
+    [one] one is over
+   *[other] { $resolved } are over
+}.
+head-firing = { $service }: { $firing } alerts now.
+head-resolved = { $service }: all { $resolved } alerts are over.
+
+item-resolved = Over: { $what }
+more-alerts = { $count ->
+    [one] One more alert is not listed here.
+   *[other] { $count } more alerts are not listed here.
+}
+
+where = Where: { $place }
+also-told = Also told: { $names }
+nobody-else = Nobody else has been told.
+class-1 = Class 1: stops operation.
+class-2 = Class 2: hinders operation.
+class-3 = Class 3: a light fault.
+class-4 = Class 4: not critical.
+what-to-do = What to do: { $link }
+details = Details: { $link }
+why-fallback = You get this here because the way before it could not be reached.
+why-repeat = A reminder: nothing has changed.
+footer = { $instance } to { $receiver }
+
+fallback-summary = { $name } is firing
+fallback-summary-target = { $name }: { $target }
+
+duration-days = { $count ->
+    [one] 1 day
+   *[other] { $count } days
+}
+duration-hours = { $count ->
+    [one] 1 hour
+   *[other] { $count } hours
+}
+duration-minutes = { $count ->
+    [one] 1 minute
+   *[other] { $count } minutes
+}
+duration-seconds = { $count ->
+    [one] 1 second
+   *[other] { $count } seconds
+}
+weekday-1 = Mon
+weekday-2 = Tue
+weekday-3 = Wed
+weekday-4 = Thu
+weekday-5 = Fri
+weekday-6 = Sat
+weekday-7 = Sun
+instant = { $weekday } { $year }-{ $month }-{ $day }, { $time } ({ $offset })
+clock = { $time }

@@ -1,0 +1,480 @@
+//! A rule group at work: its rules one after the other, at one instant, over one snapshot.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::alerts::{Alerts, Candidate, Terms};
+use super::file::{GroupRules, Rule, RuleKind};
+use super::overlay::Overlay;
+use super::recall::Recall;
+use super::world::World;
+use crate::model::{Alert, Batch, Labels, METRIC_NAME, Phase, Point, Row, Timestamp};
+use crate::ports::Select;
+use crate::promql;
+use crate::template::prometheus as template;
+
+/// A rule group with everything it remembers from one evaluation to the next.
+#[derive(Debug)]
+pub struct Group {
+    rules: Arc<GroupRules>,
+    source: Arc<str>,
+    pub(super) states: Vec<RuleState>,
+    /// Series of rules that are gone since the last evaluation: they end at the next one.
+    orphans: Vec<Labels>,
+    /// Alerts of rules that are gone: told once that they are over.
+    widows: Vec<Alert>,
+    recall: Recall,
+    pub(super) last: Option<Timestamp>,
+    pub(super) took: Duration,
+}
+
+/// What one rule remembers.
+#[derive(Debug)]
+pub(super) struct RuleState {
+    pub(super) rule: Arc<Rule>,
+    pub(super) alerts: Alerts,
+    /// The series of the evaluation before.
+    previous: HashSet<Labels>,
+    pub(super) health: Health,
+    pub(super) last: Option<Timestamp>,
+    pub(super) took: Duration,
+    pub(super) warnings: Vec<String>,
+    /// Another rule has the same name.
+    pub(super) shared: bool,
+}
+
+/// How the last evaluation of a rule went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// There was none yet.
+    #[default]
+    Unknown,
+    /// Well.
+    Ok,
+    /// Not: nothing of its result counted.
+    Err(Arc<str>),
+}
+
+/// What an evaluation of a group yields.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Recorded series, `ALERTS`, `ALERTS_FOR_STATE`, and the ends of series.
+    pub batch: Batch,
+    /// All alerts that fire or are freshly over; every evaluation repeats them.
+    pub alerts: Vec<Alert>,
+    /// How many rules were evaluated.
+    pub evaluated: usize,
+    /// How many of them failed.
+    pub failed: usize,
+}
+
+impl Group {
+    /// A group that has not been evaluated yet.
+    pub fn new(rules: Arc<GroupRules>) -> Self {
+        let states = rules.rules.iter().cloned().map(RuleState::new).collect();
+        let source = format!("rules/{};{}", rules.file, rules.name).into();
+        Self {
+            rules,
+            source,
+            states,
+            orphans: Vec::new(),
+            widows: Vec::new(),
+            recall: Recall::default(),
+            last: None,
+            took: Duration::ZERO,
+        }
+    }
+
+    /// As it was written.
+    pub fn rules(&self) -> &Arc<GroupRules> {
+        &self.rules
+    }
+
+    /// The instant of the last evaluation.
+    pub fn last_evaluation(&self) -> Option<Timestamp> {
+        self.last
+    }
+
+    /// Goes on where `old`, the same group before a reload, stood: rules with the same name and
+    /// labels keep their alerts, however their expression or `for` changed.
+    pub fn take_over(&mut self, old: Group, now: Timestamp) {
+        let Group { states, orphans, widows, recall, last, took, .. } = old;
+        let mut old: Vec<Option<RuleState>> = states.into_iter().map(Some).collect();
+        for state in &mut self.states {
+            let same = |other: &&mut Option<RuleState>| {
+                other.as_ref().is_some_and(|other| state.continues(other))
+            };
+            let Some(before) = old.iter_mut().find(same).and_then(Option::take) else { continue };
+            let rule = state.rule.clone();
+            let shared = state.shared;
+            *state = RuleState { rule, shared, ..before };
+        }
+        self.orphans = orphans;
+        self.widows = widows;
+        for gone in old.into_iter().flatten() {
+            self.widows.extend(gone.ended(now));
+            self.orphans.extend(gone.previous);
+        }
+        if recall.is_over() {
+            self.recall = recall;
+        }
+        (self.last, self.took) = (last, took);
+    }
+
+    /// The end of a group that no file names any more: its series and its alerts are over.
+    pub fn close(self, now: Timestamp) -> Outcome {
+        let mut outcome = Outcome::new(self.source, now);
+        outcome.alerts = self.widows;
+        let mut ends = self.orphans;
+        for state in self.states {
+            outcome.alerts.extend(state.ended(now));
+            ends.extend(state.previous);
+        }
+        let stale = |labels| Row { labels, point: Point::Stale };
+        outcome.batch.rows = ends.into_iter().map(stale).collect();
+        outcome
+    }
+
+    /// Evaluates all rules at `now`, one after the other; each sees what those before it yielded.
+    ///
+    /// `interval` is the time to the next ordinary evaluation; it is told to receivers of alerts. An
+    /// evaluation between two ordinary ones is the same thing: `for` counts time, not evaluations.
+    /// `stopwatch` gives the time since some fixed start, to tell what each rule cost.
+    pub fn evaluate(
+        &mut self,
+        now: Timestamp,
+        interval: Duration,
+        store: &dyn Select,
+        world: &World,
+        stopwatch: &dyn Fn() -> Duration,
+    ) -> Outcome {
+        let begun = stopwatch();
+        let at = now - self.rules.query_offset.unwrap_or(world.query_offset);
+        let mut tick = Tick {
+            now,
+            at,
+            interval,
+            limit: self.rules.limit,
+            world,
+            overlay: Overlay::new(store, at),
+            outcome: Outcome::new(self.source.clone(), at),
+        };
+        self.recall.begin(now, &self.states, store, world);
+        for (position, state) in self.states.iter_mut().enumerate() {
+            let lap = stopwatch();
+            let recall = &mut self.recall;
+            tick.evaluate(state, |labels, hold| recall.since(position, labels, now, hold, world));
+            state.last = Some(now);
+            state.took = stopwatch().saturating_sub(lap);
+        }
+        let forgotten = self.recall.finish(now, &mut self.states, world.settle);
+        for labels in forgotten.into_iter().chain(self.orphans.drain(..)) {
+            tick.push(labels, Point::Stale);
+        }
+        tick.outcome.alerts.append(&mut self.widows);
+        self.last = Some(now);
+        self.took = stopwatch().saturating_sub(begun);
+        tick.outcome
+    }
+
+    /// Says which alert names several rules share: an alert of such a name that is missed after a
+    /// restart may belong to another rule, so nobody tells its end.
+    pub fn mark_shared(&mut self, names: &HashSet<Arc<str>>) {
+        for state in &mut self.states {
+            state.shared = names.contains(state.rule.name());
+        }
+    }
+}
+
+impl Outcome {
+    fn new(source: Arc<str>, at: Timestamp) -> Self {
+        Self { batch: Batch::new(source, at), alerts: Vec::new(), evaluated: 0, failed: 0 }
+    }
+}
+
+impl RuleState {
+    fn new(rule: Arc<Rule>) -> Self {
+        Self {
+            rule,
+            alerts: Alerts::default(),
+            previous: HashSet::new(),
+            health: Health::Unknown,
+            last: None,
+            took: Duration::ZERO,
+            warnings: Vec::new(),
+            shared: false,
+        }
+    }
+
+    fn continues(&self, other: &RuleState) -> bool {
+        let alerting = |rule: &Rule| matches!(rule.kind, RuleKind::Alerting { .. });
+        alerting(&self.rule) == alerting(&other.rule)
+            && self.rule.name() == other.rule.name()
+            && self.rule.written_labels() == other.rule.written_labels()
+    }
+
+    /// The alerts that fired when the rule was taken away.
+    fn ended(&self, now: Timestamp) -> Vec<Alert> {
+        let firing = self.alerts.iter().filter_map(|(labels, active)| match active.phase {
+            Phase::Firing { fired, .. } => Some((labels, active, fired)),
+            Phase::Pending { .. } | Phase::Resolved { .. } => None,
+        });
+        firing
+            .map(|(labels, active, fired)| Alert {
+                labels: labels.clone(),
+                annotations: active.annotations.clone(),
+                phase: Phase::Resolved { fired, resolved: now },
+                value: Some(active.value),
+                ends: Some(now),
+                generator: "".into(),
+            })
+            .collect()
+    }
+}
+
+/// One evaluation of a group.
+struct Tick<'a> {
+    now: Timestamp,
+    /// `now` less the query offset: what is asked for, and what results are stored under.
+    at: Timestamp,
+    interval: Duration,
+    limit: usize,
+    world: &'a World,
+    overlay: Overlay<'a>,
+    outcome: Outcome,
+}
+
+impl Tick<'_> {
+    fn evaluate(
+        &mut self,
+        state: &mut RuleState,
+        recall: impl FnMut(&Labels, Duration) -> Option<Timestamp>,
+    ) {
+        self.outcome.evaluated += 1;
+        state.warnings.clear();
+        let rule = state.rule.clone();
+        let yielded = match &rule.kind {
+            RuleKind::Recording { record } => self.record(&rule, record, state),
+            RuleKind::Alerting { .. } => self.alert(&rule, state, recall),
+        };
+        match yielded {
+            Ok(rows) => {
+                state.health = Health::Ok;
+                let series: HashSet<Labels> = rows.iter().map(|row| row.labels.clone()).collect();
+                let ended: Vec<_> = state.previous.difference(&series).cloned().collect();
+                for row in rows {
+                    self.push(row.labels, row.point);
+                }
+                for labels in ended {
+                    self.push(labels, Point::Stale);
+                }
+                state.previous = series;
+            }
+            Err(reason) => {
+                self.outcome.failed += 1;
+                state.health = Health::Err(reason.into());
+            }
+        }
+    }
+
+    fn push(&mut self, labels: Labels, point: Point) {
+        let row = Row { labels, point };
+        self.overlay.lay(&row);
+        self.outcome.batch.rows.push(row);
+    }
+
+    fn query(
+        &self,
+        rule: &Rule,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<(Labels, promql::Point)>, String> {
+        let options = self.world.options();
+        let answer = promql::instant(rule.expression.expr(), &self.overlay, self.at, &options)
+            .map_err(|error| error.message)?;
+        let text = rule.expression.as_str();
+        warnings.extend(answer.warnings.iter().map(|annotation| annotation.in_query(text)));
+        match answer.value {
+            promql::Value::Vector(samples) => {
+                Ok(samples.into_iter().map(|sample| (sample.labels, sample.value)).collect())
+            }
+            promql::Value::Scalar(_, value) => {
+                Ok(vec![(Labels::empty(), promql::Point::Float(value))])
+            }
+            promql::Value::String(..) | promql::Value::Matrix(_) => {
+                Err("rule result is not a vector or scalar".to_owned())
+            }
+        }
+    }
+
+    fn record(&self, rule: &Rule, record: &str, state: &mut RuleState) -> Result<Vec<Row>, String> {
+        let extra = rule.written_labels();
+        let found = self.query(rule, &mut state.warnings)?;
+        let mut seen = HashSet::with_capacity(found.len());
+        let mut rows = Vec::with_capacity(found.len());
+        for (labels, value) in found {
+            let labels = labels.with(METRIC_NAME, record);
+            let labels = apply(&labels, rule, &extra);
+            if !seen.insert(labels.clone()) {
+                let what =
+                    "vector contains metrics with the same labelset after applying rule labels";
+                return Err(what.to_owned());
+            }
+            rows.push(Row { labels, point: stored(value) });
+        }
+        if self.limit > 0 && rows.len() > self.limit {
+            return Err(format!("exceeded limit of {} with {} series", self.limit, rows.len()));
+        }
+        Ok(rows)
+    }
+
+    fn alert(
+        &mut self,
+        rule: &Rule,
+        state: &mut RuleState,
+        mut recall: impl FnMut(&Labels, Duration) -> Option<Timestamp>,
+    ) -> Result<Vec<Row>, String> {
+        let RuleKind::Alerting { alert, hold, keep, annotations } = &rule.kind else {
+            return Ok(Vec::new());
+        };
+        let mut candidates = Vec::new();
+        for (labels, value) in self.query(rule, &mut state.warnings)? {
+            let value = value.float().unwrap_or(0.0);
+            let expand = |text: &super::language::Text, broken: &mut Vec<String>| {
+                self.expand(alert, text, &labels, value, broken)
+            };
+            let broken = &mut state.warnings;
+            let mut named = labels.without(&[METRIC_NAME]);
+            for (name, text) in &rule.labels {
+                named = named.with(name, &expand(text, broken));
+            }
+            let texts: Vec<(&str, String)> =
+                annotations.iter().map(|(name, text)| (&**name, expand(text, broken))).collect();
+            let texts = texts.iter().map(|(name, text)| (*name, text.as_str()));
+            candidates.push(Candidate {
+                labels: named.with("alertname", alert),
+                annotations: Labels::from_pairs(texts).unwrap_or_default(),
+                value,
+            });
+        }
+        let terms = Terms { hold: *hold, keep: *keep, limit: self.limit };
+        state
+            .alerts
+            .step(self.now, candidates, terms, |labels| recall(labels, *hold))
+            .map_err(|refusal| refusal.to_string())?;
+        let generator = self.world.generator(rule.expression.as_str());
+        let mut rows = Vec::new();
+        for (labels, active) in state.alerts.iter() {
+            let ends = match active.phase {
+                Phase::Resolved { resolved, .. } => resolved,
+                Phase::Pending { since } | Phase::Firing { since, .. } => {
+                    rows.extend(state_rows(labels, active.phase, since));
+                    self.now + self.interval.max(self.world.resend) * 4
+                }
+            };
+            if !matches!(active.phase, Phase::Pending { .. }) {
+                self.outcome.alerts.push(Alert {
+                    labels: labels.clone(),
+                    annotations: active.annotations.clone(),
+                    phase: active.phase,
+                    value: Some(active.value).filter(|value| !value.is_nan()),
+                    ends: Some(ends),
+                    generator: generator.clone(),
+                });
+            }
+        }
+        Ok(rows)
+    }
+
+    fn expand(
+        &self,
+        alert: &str,
+        text: &super::language::Text,
+        labels: &Labels,
+        value: f64,
+        broken: &mut Vec<String>,
+    ) -> String {
+        if !text.is_template() {
+            return text.as_str().to_owned();
+        }
+        let context = template::AlertContext {
+            labels,
+            value,
+            external_labels: &self.world.external_labels,
+            external_url: &self.world.external_url,
+            functions_url: self.world.functions_url.as_deref(),
+        };
+        let query = |text: &str, at: Timestamp| self.template_query(text, at);
+        match template::expand(alert, text.as_str(), &context, self.now, &query) {
+            Ok(text) => text,
+            Err(error) => {
+                let told = format!("<error expanding template: {error}>");
+                broken.push(told.clone());
+                told
+            }
+        }
+    }
+
+    fn template_query(
+        &self,
+        text: &str,
+        at: Timestamp,
+    ) -> Result<Vec<template::QuerySample>, String> {
+        let expr = promql::parse(text).map_err(|error| error.to_string())?;
+        let options = self.world.options();
+        let answer =
+            promql::instant(&expr, &self.overlay, at, &options).map_err(|error| error.message)?;
+        match answer.value {
+            promql::Value::Vector(samples) => Ok(samples
+                .into_iter()
+                .map(|sample| template::QuerySample {
+                    labels: sample.labels,
+                    value: sample.value.float().unwrap_or(0.0),
+                })
+                .collect()),
+            promql::Value::Scalar(_, value) => {
+                Ok(vec![template::QuerySample { labels: Labels::empty(), value }])
+            }
+            promql::Value::String(..) | promql::Value::Matrix(_) => {
+                Err("query result is not a vector or scalar".to_owned())
+            }
+        }
+    }
+}
+
+/// The labels of a recording rule win; an empty value takes a label away.
+fn apply(labels: &Labels, rule: &Rule, extra: &Labels) -> Labels {
+    let mut labels = labels.overridden_by(extra);
+    for (name, text) in rule.labels.iter().filter(|(_, text)| text.as_str().is_empty()) {
+        labels = labels.with(name, text.as_str());
+    }
+    labels
+}
+
+fn stored(value: promql::Point) -> Point {
+    match value {
+        promql::Point::Float(value) if crate::model::is_stale(value) => Point::Stale,
+        promql::Point::Float(value) => Point::Float(value),
+        promql::Point::Histogram(histogram) => Point::Histogram(histogram),
+    }
+}
+
+/// `ALERTS` and `ALERTS_FOR_STATE` of an alert that stands.
+fn state_rows(labels: &Labels, phase: Phase, since: Timestamp) -> [Row; 2] {
+    let [alerts, clock] = state_series(labels, matches!(phase, Phase::Firing { .. }));
+    #[allow(clippy::cast_precision_loss)]
+    let seconds = since.millis().div_euclid(1000) as f64;
+    [
+        Row { labels: alerts, point: Point::Float(1.0) },
+        Row { labels: clock, point: Point::Float(seconds) },
+    ]
+}
+
+/// The two series that tell an alert's state.
+pub(super) fn state_series(labels: &Labels, firing: bool) -> [Labels; 2] {
+    let state = if firing { "firing" } else { "pending" };
+    [
+        labels.with(METRIC_NAME, "ALERTS").with("alertstate", state),
+        labels.with(METRIC_NAME, "ALERTS_FOR_STATE"),
+    ]
+}

@@ -1,0 +1,531 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::disk::Disk;
+use super::network::{Arrival, Network};
+use super::{Bug, Luck};
+use crate::alerting::{Directory, Notice, Owner, Plan, Timing};
+use crate::model::{Alert, Labels, NonEmpty, Phase, Timestamp};
+use crate::notify::{Patience, Teller, Unreached};
+use crate::ports::{
+    Address, Change, Channel, Delivery, DeliveryError, Message, Receipt, Remembered, Urgency,
+};
+
+/// Everything stays broken at most until here; then follow calm minutes to catch up.
+const TROUBLE_ENDS: i64 = 40 * 60_000;
+const END: i64 = 60 * 60_000;
+/// The rules look so often.
+const TICK: i64 = 15_000;
+/// An alert that is over is reported as such for so long.
+const REPORTED_OVER: i64 = 15 * 60_000;
+/// Wall clock at the true time 0.
+const BASE: i64 = 1_700_000_000_000;
+
+/// One thing that can be broken, and when it was. True milliseconds.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    pub(super) alert: String,
+    pub(super) owner: &'static str,
+    pub(super) labels: Labels,
+    pub(super) outages: Vec<(i64, i64)>,
+    /// First report of each outage, once it was reported.
+    pub(super) reported: Vec<Option<i64>>,
+    /// Wall time at which the rules saw it begin and end: their memory survives crashes.
+    fired: Option<Timestamp>,
+    resolved: Option<(Timestamp, i64)>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Accidents {
+    pub(super) crashes: u64,
+    pub(super) crashes_while_saving: u64,
+    pub(super) lost_answers: u64,
+    pub(super) clock_jumps: u64,
+    pub(super) reloads: u64,
+    pub(super) full_disks: u64,
+    pub(super) arrivals: u64,
+}
+
+impl Accidents {
+    pub(super) fn add(&mut self, other: &Accidents) {
+        self.crashes += other.crashes;
+        self.crashes_while_saving += other.crashes_while_saving;
+        self.lost_answers += other.lost_answers;
+        self.clock_jumps += other.clock_jumps;
+        self.reloads += other.reloads;
+        self.full_disks += other.full_disks;
+        self.arrivals += other.arrivals;
+    }
+}
+
+/// What happened.
+pub(super) struct Story {
+    pub(super) faults: Vec<Fault>,
+    pub(super) arrivals: Vec<Arrival>,
+    /// When each key was sent first.
+    pub(super) sent: BTreeMap<String, i64>,
+    /// When each ticket was decided on.
+    pub(super) decided: BTreeMap<String, i64>,
+    pub(super) excused: BTreeMap<String, u64>,
+    /// Addresses an owner had at some time, and those they had all the time.
+    pub(super) sometimes: BTreeMap<&'static str, Vec<Address>>,
+    pub(super) always: BTreeMap<&'static str, Vec<Address>>,
+    pub(super) refused: Vec<Address>,
+    pub(super) calm: bool,
+    pub(super) open_at_the_end: usize,
+    pub(super) accidents: Accidents,
+    pub(super) log: Vec<String>,
+}
+
+struct World {
+    luck: Luck,
+    bug: Option<Bug>,
+    now: i64,
+    /// Wall clock minus true time.
+    offset: i64,
+    /// What the process believes the offset is.
+    known_offset: i64,
+    process: Option<Teller>,
+    processes: u64,
+    restart_at: i64,
+    disk: Disk,
+    network: Network,
+    unsaved: Change,
+    /// Answers on their way to this process: when, key, answer.
+    answers: BTreeMap<(i64, u64), (String, Result<Receipt, DeliveryError>)>,
+    next_answer: u64,
+    directory: Arc<Directory>,
+    faults: Vec<Fault>,
+    decided: BTreeMap<String, i64>,
+    crashes_left: u64,
+    accidents: Accidents,
+    verbose: bool,
+    log: Vec<String>,
+}
+
+/// `verbose`: keeps a log of what happened.
+pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
+    let mut luck = Luck::seeded(seed);
+    let calm = seed.is_multiple_of(10);
+    let full = !calm && luck.once_in(6);
+    let mut world = World {
+        bug,
+        now: 0,
+        offset: 0,
+        known_offset: 0,
+        process: None,
+        processes: 0,
+        restart_at: 0,
+        disk: Disk::new(bug),
+        network: Network {
+            arrivals: Vec::new(),
+            sent: BTreeMap::new(),
+            down: BTreeMap::new(),
+            refused: Vec::new(),
+            excused: BTreeMap::new(),
+            calm,
+            lost_answers: 0,
+            bug,
+        },
+        unsaved: Change::default(),
+        answers: BTreeMap::new(),
+        next_answer: 0,
+        directory: Arc::new(directory(false)),
+        faults: faults(&mut luck),
+        decided: BTreeMap::new(),
+        // A full disk and a crash together do lose what was in memory only.
+        crashes_left: if calm || full { 0 } else { luck.below(6) },
+        accidents: Accidents::default(),
+        verbose,
+        log: Vec::new(),
+        luck,
+    };
+    if !calm {
+        world.break_servers();
+    }
+    let full = full.then(|| (world.luck_below(TROUBLE_ENDS), 600_000));
+    world.live(full);
+    world.accidents.lost_answers = world.network.lost_answers;
+    world.accidents.arrivals = world.network.arrivals.len() as u64;
+    let both = |owner| addresses(&directory(true), owner);
+    Story {
+        faults: world.faults,
+        arrivals: world.network.arrivals,
+        sent: world.network.sent,
+        decided: world.decided,
+        excused: world.network.excused,
+        sometimes: ["web", "office", "dispatcher"].map(|o| (o, both(o))).into(),
+        always: ["web", "office", "dispatcher"]
+            .map(|o| (o, addresses(&directory(false), o)))
+            .into(),
+        refused: world.network.refused,
+        calm,
+        open_at_the_end: world.process.map_or(0, |process| process.outbox().open_count()),
+        accidents: world.accidents,
+        log: world.log,
+    }
+}
+
+fn directory(guest: bool) -> Directory {
+    let mail = |to: &str| Address::Email(to.into());
+    let owner = |name: &str, addresses: Vec<Address>| Owner {
+        name: name.into(),
+        addresses: NonEmpty::from_vec(addresses).unwrap(),
+        language: "en".into(),
+        timezone: "UTC".into(),
+    };
+    let mut web = vec![mail("web@example.org"), Address::Matrix("#web:x".into())];
+    if guest {
+        web.push(mail("guest@example.org"));
+    }
+    Directory {
+        owners: vec![
+            owner("web", web),
+            owner("office", vec![mail("office@example.org")]),
+            owner("dispatcher", vec![Address::Matrix("#all:x".into())]),
+        ],
+        services: Vec::new(),
+        fallback: Some("dispatcher".into()),
+    }
+}
+
+fn addresses(directory: &Directory, owner: &str) -> Vec<Address> {
+    directory.owner(owner).unwrap().addresses.iter().cloned().collect()
+}
+
+fn faults(luck: &mut Luck) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (service, owner) in [("home", "web"), ("mail", "web"), ("printer", "office")] {
+        for name in ["Down", "Slow"] {
+            if luck.once_in(4) {
+                continue;
+            }
+            let mut outages = Vec::new();
+            let mut at = i64::try_from(luck.below(900_000)).unwrap();
+            while at < TROUBLE_ENDS - 120_000 {
+                let length = i64::try_from(20_000 + luck.below(900_000)).unwrap();
+                outages.push((at, (at + length).min(TROUBLE_ENDS)));
+                let short = luck.once_in(4);
+                let gap = luck.below(if short { 60_000 } else { 1_200_000 });
+                at += length + i64::try_from(gap).unwrap() + 16_000;
+            }
+            let pairs = [("alertname", name), ("owner", owner), ("service", service)];
+            faults.push(Fault {
+                alert: format!("{service}/{name}"),
+                owner,
+                labels: Labels::from_pairs(pairs).unwrap(),
+                reported: vec![None; outages.len()],
+                outages,
+                fired: None,
+                resolved: None,
+            });
+        }
+    }
+    faults
+}
+
+/// What a person would read, for the judge: the reason, the instant, and each alert's state.
+fn render(notice: &Notice, owner: &Owner) -> Message {
+    let alerts = notice.alerts.iter().map(|alert| {
+        let state = if alert.is_firing() { "firing" } else { "over" };
+        format!("{}/{}={state}", alert.labels.get("service").unwrap(), alert.name())
+    });
+    let alerts: Vec<String> = alerts.collect();
+    Message {
+        subject: format!("{:?}", notice.why),
+        text: alerts.join(","),
+        html: format!("{} {}", owner.name, notice.at.millis()),
+        language: "en".to_owned(),
+        urgency: Urgency::Normal,
+        resolved: notice.is_resolved(),
+        incident: notice.incident.clone(),
+        ..Message::default()
+    }
+}
+
+/// Marks what went to the fallback owner.
+struct Scribe;
+
+impl crate::notify::Render for Scribe {
+    fn notice(&self, notice: &Notice, owner: &Owner) -> Message {
+        render(notice, owner)
+    }
+    fn escalated(&self, mut message: Message, unreached: &Unreached, _: &Owner) -> Message {
+        message.html = format!("escalated from {}", message.html);
+        message.payload = unreached.owner.to_string();
+        message
+    }
+}
+
+impl World {
+    fn luck_below(&mut self, n: i64) -> i64 {
+        i64::try_from(self.luck.below(u64::try_from(n).unwrap())).unwrap()
+    }
+
+    fn break_servers(&mut self) {
+        for channel in [Channel::Email, Channel::Matrix] {
+            if self.luck.once_in(2) {
+                let from = self.luck_below(TROUBLE_ENDS);
+                let length = self.luck_below(600_000);
+                self.network.down.insert(channel, vec![(from, (from + length).min(TROUBLE_ENDS))]);
+            }
+        }
+        if self.luck.once_in(5) {
+            self.network.refused.push(Address::Email("office@example.org".into()));
+        }
+        if self.luck.once_in(5) {
+            self.network.refused.push(Address::Matrix("#web:x".into()));
+        }
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_millis(BASE + self.now + self.offset)
+    }
+
+    fn say(&mut self, what: impl FnOnce() -> String) {
+        if !self.verbose {
+            return;
+        }
+        let line = format!("{:>8.3} {}", self.now as f64 / 1000.0, what());
+        self.log.push(line);
+    }
+
+    fn start_process(&mut self) {
+        self.processes += 1;
+        let mut remembered = self.disk.load_after_crash(self.processes);
+        if remembered.installation.is_empty() {
+            remembered.installation = "sim".to_owned();
+        }
+        self.known_offset = self.offset;
+        let (processes, open) = (self.processes, remembered.tickets.len());
+        self.say(|| format!("process {processes} starts with {open} open tickets"));
+        self.process = Some(self.teller(remembered));
+    }
+
+    fn teller(&self, remembered: Remembered) -> Teller {
+        let timing = Timing { repeat_interval: Duration::from_secs(1200), ..Timing::default() };
+        let patience = Patience { retry_longest: Duration::from_secs(60), ..Patience::default() };
+        let plan = Arc::new(Plan::of_owners(&self.directory, timing).unwrap());
+        let directory = self.directory.clone();
+        Teller::restore(patience, plan, directory, Arc::new(Scribe), remembered, self.wall())
+    }
+
+    fn live(&mut self, full: Option<(i64, i64)>) {
+        let mut tick = 0;
+        while self.now < END {
+            if self.process.is_none() && self.restart_at <= self.now {
+                self.start_process();
+            }
+            self.disk.full =
+                full.is_some_and(|(from, length)| (from..from + length).contains(&self.now));
+            if tick <= self.now {
+                tick += TICK;
+                self.mishaps(full.is_some());
+                self.evaluate();
+            }
+            self.turn();
+            self.answer();
+            self.now = self.next_instant(tick);
+        }
+    }
+
+    fn next_instant(&self, tick: i64) -> i64 {
+        let answer = self.answers.keys().next().map(|(at, _)| *at);
+        let wall_at_zero = BASE + self.known_offset;
+        let due = self.process.as_ref().and_then(Teller::next_due);
+        let due = due.map(|due| due.millis() - wall_at_zero);
+        let restart = self.process.is_none().then_some(self.restart_at);
+        let next = [Some(tick), answer, due, restart].into_iter().flatten().min().unwrap();
+        next.max(self.now + 1)
+    }
+
+    fn mishaps(&mut self, counted_full: bool) {
+        if counted_full && self.disk.full {
+            self.accidents.full_disks += 1;
+        }
+        if self.network.calm || self.now >= TROUBLE_ENDS {
+            return;
+        }
+        if self.luck.once_in(400) {
+            let by = self.luck_below(7_200_000) - 3_600_000;
+            self.offset += by;
+            self.accidents.clock_jumps += 1;
+            self.say(|| format!("the wall clock is set by {by} ms"));
+            if let Some(process) = &mut self.process
+                && self.bug != Some(Bug::IgnoresClock)
+            {
+                process.clock_moved(by);
+                self.known_offset = self.offset;
+            }
+        }
+        if self.luck.once_in(300) {
+            let guest = self.luck.once_in(2);
+            self.directory = Arc::new(directory(guest));
+            self.accidents.reloads += 1;
+            self.say(|| format!("reload, guest: {guest}"));
+            let Some(mut process) = self.process.take() else { return };
+            if self.bug == Some(Bug::ReloadForgets) {
+                let installation = "sim".to_owned();
+                process = self.teller(Remembered { installation, ..Remembered::default() });
+            } else {
+                let timing =
+                    Timing { repeat_interval: Duration::from_secs(1200), ..Timing::default() };
+                let plan = Arc::new(Plan::of_owners(&self.directory, timing).unwrap());
+                process.replace(plan, self.directory.clone(), self.wall());
+            }
+            self.process = Some(process);
+        }
+    }
+
+    /// The rules: levels of what is broken, and of what is over since a while.
+    fn evaluate(&mut self) {
+        let (now, wall) = (self.now, self.wall());
+        let up = self.process.is_some();
+        let mut alerts = Vec::new();
+        for fault in &mut self.faults {
+            let current = fault.outages.iter().position(|(from, to)| (*from..*to).contains(&now));
+            let before = fault.fired.is_some();
+            if !up {
+                continue;
+            }
+            match (current, fault.fired) {
+                (Some(outage), _) => {
+                    fault.reported[outage].get_or_insert(now);
+                    fault.fired.get_or_insert(wall);
+                    fault.resolved = None;
+                }
+                (None, Some(fired)) => {
+                    fault.resolved = Some((fired, now));
+                    fault.fired = None;
+                }
+                (None, None) => {}
+            }
+            let changed = before != fault.fired.is_some();
+            if self.bug == Some(Bug::ReportsEdges) && !changed {
+                continue;
+            }
+            let phase = match (fault.fired, fault.resolved) {
+                (Some(fired), _) => Phase::Firing { since: fired, fired },
+                (None, Some((fired, at))) if now - at < REPORTED_OVER => {
+                    Phase::Resolved { fired, resolved: wall }
+                }
+                _ => continue,
+            };
+            alerts.push(Alert {
+                labels: fault.labels.clone(),
+                annotations: Labels::empty(),
+                phase,
+                value: Some(1.0),
+                ends: None,
+                generator: "".into(),
+            });
+        }
+        if let Some(process) = &mut self.process {
+            process.offer(wall, alerts);
+        }
+    }
+
+    /// Whether the power goes now.
+    fn dies(&mut self, odds: u64) -> bool {
+        if self.crashes_left == 0 || self.now >= TROUBLE_ENDS || !self.luck.once_in(odds) {
+            return false;
+        }
+        self.crash();
+        true
+    }
+
+    fn crash(&mut self) {
+        self.crashes_left -= 1;
+        self.accidents.crashes += 1;
+        self.process = None;
+        self.answers.clear();
+        self.unsaved = Change::default();
+        self.restart_at = self.now + 200 + self.luck_below(60_000);
+        for key in self.disk.promised.open_keys() {
+            *self.network.excused.entry(key.clone()).or_default() += 1;
+        }
+        self.say(|| "crash".to_owned());
+    }
+
+    fn turn(&mut self) {
+        let wall = self.wall();
+        let Some(process) = &mut self.process else { return };
+        let change = process.decide(wall);
+        let busy = !change.is_empty();
+        for ticket in &change.tickets {
+            self.decided.insert(ticket.key.clone(), self.now);
+        }
+        if busy && self.dies(12) {
+            return;
+        }
+        if self.bug == Some(Bug::SendsBeforeSaving) {
+            if let Some(process) = &mut self.process {
+                process.saved(wall);
+            }
+            if self.send() || (busy && self.dies(8)) {
+                return;
+            }
+        }
+        self.unsaved.merge(change);
+        if !self.unsaved.is_empty() {
+            let all = self.unsaved.clone();
+            if busy && self.crashes_left > 0 && self.now < TROUBLE_ENDS && self.luck.once_in(12) {
+                let kept = self.luck.once_in(2);
+                self.disk.tear(all, kept);
+                self.accidents.crashes_while_saving += 1;
+                self.crash();
+                return;
+            }
+            if self.disk.save(all).is_ok() {
+                self.unsaved = Change::default();
+            }
+        }
+        if let Some(process) = &mut self.process {
+            process.saved(wall);
+        }
+        self.send();
+    }
+
+    /// Sends what may be sent; whether the process died.
+    fn send(&mut self) -> bool {
+        let wall = self.wall();
+        let Some(process) = &mut self.process else { return true };
+        for delivery in process.send(wall) {
+            if self.dies(20) {
+                return true;
+            }
+            let key = delivery.key.clone();
+            let Delivery { to, message, .. } = delivery.clone();
+            let (at, answer) = self.network.carry(self.now, delivery, &mut self.luck);
+            self.say(|| {
+                let (subject, text) = (message.subject, message.text);
+                format!("send {key} {to:?} {subject} {text} -> {answer:?} at {at}")
+            });
+            self.answers.insert((at, self.next_answer), (key, answer));
+            self.next_answer += 1;
+        }
+        false
+    }
+
+    fn answer(&mut self) {
+        while let Some((&(at, number), _)) = self.answers.first_key_value()
+            && at <= self.now
+        {
+            let Some((key, answer)) = self.answers.remove(&(at, number)) else { return };
+            if self.bug == Some(Bug::DropsRetries)
+                && matches!(answer, Err(DeliveryError::Retry { .. }))
+            {
+                continue;
+            }
+            if self.dies(40) {
+                return;
+            }
+            let wall = self.wall();
+            if let Some(process) = &mut self.process {
+                process.answered(&key, answer, wall);
+            }
+            self.turn();
+        }
+    }
+}

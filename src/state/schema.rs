@@ -1,0 +1,54 @@
+use rusqlite::{Connection, Transaction};
+
+/// The version of the tables this program writes (`PRAGMA user_version`).
+pub const SCHEMA: i64 = STEPS.len() as i64;
+
+/// Step n leads from version n to n + 1. A step that was released is never changed again.
+const STEPS: &[&str] = &["
+CREATE TABLE about (installation TEXT NOT NULL) STRICT;
+INSERT INTO about VALUES (lower(hex(randomblob(6))));
+
+-- Told as begun; `ended` when told as over. Instants are milliseconds since the Unix epoch.
+CREATE TABLE incident (
+  id TEXT PRIMARY KEY, route TEXT NOT NULL, grouped BLOB NOT NULL, receiver TEXT NOT NULL,
+  opened INTEGER NOT NULL, told INTEGER NOT NULL, messages INTEGER NOT NULL, ended INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX incident_open ON incident (id) WHERE ended IS NULL;
+
+-- Labels as model::Labels packs them; value as the bits of the float, because SQL has no NaN.
+CREATE TABLE incident_alert (
+  incident TEXT NOT NULL, labels BLOB NOT NULL, annotations BLOB NOT NULL,
+  since INTEGER NOT NULL, fired INTEGER NOT NULL, value INTEGER, generator TEXT NOT NULL,
+  PRIMARY KEY (incident, labels)
+) STRICT, WITHOUT ROWID;
+
+-- One message to one address; the body goes when it is settled.
+CREATE TABLE ticket (
+  key TEXT PRIMARY KEY, serial INTEGER NOT NULL, incident TEXT NOT NULL, number INTEGER NOT NULL,
+  owner TEXT NOT NULL, channel TEXT NOT NULL, address TEXT NOT NULL, subject TEXT NOT NULL,
+  body TEXT, covers BLOB NOT NULL, created INTEGER NOT NULL, escalated INTEGER NOT NULL,
+  settled INTEGER, how TEXT, heard INTEGER NOT NULL DEFAULT 0, evidence TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX ticket_open ON ticket (serial) WHERE settled IS NULL;
+CREATE INDEX ticket_incident ON ticket (incident);
+CREATE INDEX ticket_settled ON ticket (settled);
+
+CREATE TABLE attachment (
+  ticket TEXT NOT NULL, position INTEGER NOT NULL, name TEXT NOT NULL, mime TEXT NOT NULL,
+  alt TEXT NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (ticket, position)
+) STRICT, WITHOUT ROWID;
+"];
+
+/// The version a file has.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Brings the tables from `from` to [`SCHEMA`].
+pub(super) fn migrate(transaction: &Transaction<'_>, from: i64) -> rusqlite::Result<()> {
+    let done = usize::try_from(from).unwrap_or(0);
+    for step in STEPS.iter().skip(done) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", SCHEMA)
+}

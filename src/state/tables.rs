@@ -1,0 +1,345 @@
+//! What the rows mean.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Alert, Fingerprint, Labels, Phase, Timestamp};
+use crate::ports::{
+    Address, Attachment, Change, Heard, Incident, Message, Remembered, Settled, Settlement, Ticket,
+    Urgency,
+};
+
+/// How long settled tickets and ended incidents are kept.
+const KEPT_MILLIS: i64 = 90 * 24 * 3_600_000;
+
+pub(super) fn load(connection: &Connection) -> rusqlite::Result<Remembered> {
+    let installation =
+        connection.query_row("SELECT installation FROM about", [], |row| row.get(0))?;
+    Ok(Remembered {
+        installation,
+        incidents: incidents(connection)?,
+        tickets: tickets(connection)?,
+        heard: heard(connection)?,
+        reached: reached(connection)?,
+    })
+}
+
+pub(super) fn save(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
+    for incident in &change.incidents {
+        put_incident(transaction, incident)?;
+    }
+    for (incident, at) in &change.ended {
+        transaction
+            .prepare_cached("UPDATE incident SET ended = ?2 WHERE id = ?1")?
+            .execute(params![incident, at.millis()])?;
+        transaction
+            .prepare_cached("DELETE FROM incident_alert WHERE incident = ?1")?
+            .execute([incident])?;
+    }
+    for ticket in &change.tickets {
+        put_ticket(transaction, ticket)?;
+    }
+    for settled in &change.settled {
+        settle(transaction, settled)?;
+    }
+    if let Some((_, at)) = change.ended.first() {
+        prune(transaction, at.millis().saturating_sub(KEPT_MILLIS))?;
+    }
+    Ok(())
+}
+
+fn prune(transaction: &Transaction<'_>, before: i64) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "DELETE FROM ticket WHERE settled < ?1
+             AND incident NOT IN (SELECT id FROM incident WHERE ended IS NULL)",
+        )?
+        .execute([before])?;
+    transaction.prepare_cached("DELETE FROM incident WHERE ended < ?1")?.execute([before])?;
+    Ok(())
+}
+
+fn put_incident(transaction: &Transaction<'_>, incident: &Incident) -> rusqlite::Result<()> {
+    let ended: Option<Option<i64>> = transaction
+        .prepare_cached("SELECT ended FROM incident WHERE id = ?1")?
+        .query_row([&incident.id], |row| row.get(0))
+        .optional()?;
+    if let Some(Some(_)) = ended {
+        return Ok(()); // The same change again, after its end.
+    }
+    transaction
+        .prepare_cached("INSERT OR REPLACE INTO incident VALUES (?1,?2,?3,?4,?5,?6,?7,NULL)")?
+        .execute(params![
+            incident.id,
+            &*incident.route,
+            incident.group.as_bytes(),
+            &*incident.receiver,
+            incident.opened.millis(),
+            incident.told.millis(),
+            incident.messages,
+        ])?;
+    transaction
+        .prepare_cached("DELETE FROM incident_alert WHERE incident = ?1")?
+        .execute([&incident.id])?;
+    let mut insert = transaction
+        .prepare_cached("INSERT OR REPLACE INTO incident_alert VALUES (?1,?2,?3,?4,?5,?6,?7)")?;
+    for alert in &incident.alerts {
+        let (since, fired) = match alert.phase {
+            Phase::Firing { since, fired } => (since, fired),
+            Phase::Pending { since } => (since, since),
+            Phase::Resolved { fired, .. } => (fired, fired),
+        };
+        insert.execute(params![
+            incident.id,
+            alert.labels.as_bytes(),
+            alert.annotations.as_bytes(),
+            since.millis(),
+            fired.millis(),
+            alert.value.map(|value| value.to_bits().cast_signed()),
+            &*alert.generator,
+        ])?;
+    }
+    Ok(())
+}
+
+fn incidents(connection: &Connection) -> rusqlite::Result<Vec<Incident>> {
+    let mut all = connection.prepare(
+        "SELECT id, route, grouped, receiver, opened, told, messages FROM incident
+         WHERE ended IS NULL ORDER BY opened, id",
+    )?;
+    let mut alerts = connection.prepare(
+        "SELECT labels, annotations, since, fired, value, generator FROM incident_alert
+         WHERE incident = ?1 ORDER BY labels",
+    )?;
+    let found = all.query_map([], |row| {
+        Ok(Incident {
+            id: row.get(0)?,
+            route: row.get(1)?,
+            group: labels(row, 2)?,
+            receiver: row.get(3)?,
+            opened: instant(row, 4)?,
+            told: instant(row, 5)?,
+            messages: row.get(6)?,
+            alerts: Vec::new(),
+        })
+    })?;
+    let mut incidents = Vec::new();
+    for incident in found {
+        let mut incident = incident?;
+        let mut found: Vec<Alert> =
+            alerts.query_map([&incident.id], alert)?.collect::<rusqlite::Result<_>>()?;
+        found.sort_by(|a, b| a.labels.cmp(&b.labels));
+        incident.alerts = found;
+        incidents.push(incident);
+    }
+    Ok(incidents)
+}
+
+fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
+    let value: Option<i64> = row.get(4)?;
+    Ok(Alert {
+        labels: labels(row, 0)?,
+        annotations: labels(row, 1)?,
+        phase: Phase::Firing { since: instant(row, 2)?, fired: instant(row, 3)? },
+        value: value.map(|bits| f64::from_bits(bits.cast_unsigned())),
+        ends: None,
+        generator: row.get(5)?,
+    })
+}
+
+fn put_ticket(transaction: &Transaction<'_>, ticket: &Ticket) -> rusqlite::Result<()> {
+    let (channel, address) = match &ticket.to {
+        Address::Email(name) => ("email", name),
+        Address::Matrix(name) => ("matrix", name),
+        Address::Webhook(name) => ("webhook", name),
+    };
+    let body = serde_json::to_string(&Body::of(&ticket.message))
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let mut covers = Vec::with_capacity(ticket.covers.len() * 9);
+    for (alert, firing) in &ticket.covers {
+        covers.extend_from_slice(&alert.0.to_le_bytes());
+        covers.push(u8::from(*firing));
+    }
+    let new = transaction
+        .prepare_cached(
+            "INSERT OR IGNORE INTO ticket (key, serial, incident, number, owner, channel, address,
+             subject, body, covers, created, escalated)
+             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+        )?
+        .execute(params![
+            ticket.key,
+            ticket.serial.cast_signed(),
+            ticket.incident,
+            ticket.number,
+            &*ticket.owner,
+            channel,
+            &**address,
+            ticket.message.subject,
+            body,
+            covers,
+            ticket.created.millis(),
+            ticket.escalated,
+        ])?;
+    if new == 0 {
+        return Ok(());
+    }
+    let mut insert = transaction
+        .prepare_cached("INSERT OR IGNORE INTO attachment VALUES (?1,?2,?3,?4,?5,?6)")?;
+    for (position, file) in (0i64..).zip(&ticket.message.attachments) {
+        let (name, mime, alt) = (&*file.name, &*file.mime, &*file.alt);
+        insert.execute(params![ticket.key, position, name, mime, alt, &*file.bytes])?;
+    }
+    Ok(())
+}
+
+fn settle(transaction: &Transaction<'_>, settled: &Settled) -> rusqlite::Result<()> {
+    let how = match settled.how {
+        Settlement::Delivered => "delivered",
+        Settlement::Rejected => "rejected",
+        Settlement::GivenUp => "given up",
+        Settlement::Superseded => "superseded",
+    };
+    transaction
+        .prepare_cached(
+            "UPDATE ticket SET settled = ?2, how = ?3, heard = ?4, evidence = ?5, body = NULL
+             WHERE key = ?1",
+        )?
+        .execute(params![settled.key, settled.at.millis(), how, settled.heard, settled.evidence])?;
+    transaction
+        .prepare_cached("DELETE FROM attachment WHERE ticket = ?1")?
+        .execute([&settled.key])?;
+    Ok(())
+}
+
+fn tickets(connection: &Connection) -> rusqlite::Result<Vec<Ticket>> {
+    let mut all = connection.prepare(
+        "SELECT key, serial, incident, number, owner, channel, address, body, covers, created,
+         escalated FROM ticket WHERE settled IS NULL ORDER BY serial",
+    )?;
+    let mut files = connection.prepare(
+        "SELECT name, mime, alt, bytes FROM attachment WHERE ticket = ?1 ORDER BY position",
+    )?;
+    let found = all.query_map([], |row| {
+        let body: String = row.get(7)?;
+        let body: Body = serde_json::from_str(&body).map_err(|error| damaged(7, error))?;
+        let serial: i64 = row.get(1)?;
+        Ok(Ticket {
+            key: row.get(0)?,
+            serial: serial.cast_unsigned(),
+            incident: row.get(2)?,
+            number: row.get(3)?,
+            owner: row.get(4)?,
+            to: address(row, 5)?,
+            message: body.into_message(),
+            covers: covers(&row.get::<_, Vec<u8>>(8)?),
+            created: instant(row, 9)?,
+            escalated: row.get(10)?,
+        })
+    })?;
+    let mut tickets = Vec::new();
+    for ticket in found {
+        let mut ticket = ticket?;
+        let attached = files.query_map([&ticket.key], |row| {
+            let bytes: Vec<u8> = row.get(3)?;
+            let (name, mime, alt) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(Attachment { name, mime, alt, bytes: bytes.into() })
+        })?;
+        ticket.message.attachments = attached.collect::<rusqlite::Result<_>>()?;
+        tickets.push(ticket);
+    }
+    Ok(tickets)
+}
+
+fn heard(connection: &Connection) -> rusqlite::Result<Vec<Heard>> {
+    let mut all = connection.prepare(
+        "SELECT DISTINCT t.incident, t.owner, t.channel, t.address FROM ticket t
+         JOIN incident i ON i.id = t.incident WHERE t.heard = 1 AND i.ended IS NULL
+         ORDER BY t.incident, t.owner, t.channel, t.address",
+    )?;
+    let found = all.query_map([], |row| {
+        Ok(Heard { incident: row.get(0)?, owner: row.get(1)?, to: address(row, 2)? })
+    })?;
+    found.collect()
+}
+
+fn reached(connection: &Connection) -> rusqlite::Result<Vec<(String, u32)>> {
+    let mut all = connection.prepare(
+        "SELECT DISTINCT t.incident, t.number FROM ticket t JOIN ticket o
+         ON o.incident = t.incident AND o.number = t.number
+         WHERE o.settled IS NULL AND t.how = 'delivered' ORDER BY t.incident, t.number",
+    )?;
+    let found = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    found.collect()
+}
+
+fn address(row: &Row<'_>, at: usize) -> rusqlite::Result<Address> {
+    let (channel, name): (String, std::sync::Arc<str>) = (row.get(at)?, row.get(at + 1)?);
+    match channel.as_str() {
+        "email" => Ok(Address::Email(name)),
+        "matrix" => Ok(Address::Matrix(name)),
+        "webhook" => Ok(Address::Webhook(name)),
+        _ => Err(damaged(at, "no such channel")),
+    }
+}
+
+fn covers(bytes: &[u8]) -> Vec<(Fingerprint, bool)> {
+    let (entries, _) = bytes.as_chunks::<9>();
+    let read = |entry: &[u8; 9]| {
+        let [a, b, c, d, e, f, g, h, firing] = *entry;
+        (Fingerprint(u64::from_le_bytes([a, b, c, d, e, f, g, h])), firing != 0)
+    };
+    entries.iter().map(read).collect()
+}
+
+fn instant(row: &Row<'_>, at: usize) -> rusqlite::Result<Timestamp> {
+    row.get(at).map(Timestamp::from_millis)
+}
+
+fn labels(row: &Row<'_>, at: usize) -> rusqlite::Result<Labels> {
+    let bytes: Vec<u8> = row.get(at)?;
+    Labels::from_bytes(&bytes).ok_or_else(|| damaged(at, "not a set of labels"))
+}
+
+fn damaged(
+    column: usize,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, error.into())
+}
+
+/// A message without its pictures, as JSON.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    subject: String,
+    text: String,
+    html: String,
+    language: String,
+    urgency: u8,
+    resolved: bool,
+    incident: String,
+    payload: String,
+}
+
+impl Body {
+    fn of(message: &Message) -> Self {
+        let Message { subject, text, html, language, urgency, resolved, incident, payload, .. } =
+            message.clone();
+        let urgency = match urgency {
+            Urgency::Low => 0,
+            Urgency::Normal => 1,
+            Urgency::High => 2,
+        };
+        Self { subject, text, html, language, urgency, resolved, incident, payload }
+    }
+
+    fn into_message(self) -> Message {
+        let Self { subject, text, html, language, urgency, resolved, incident, payload } = self;
+        let urgency = match urgency {
+            0 => Urgency::Low,
+            1 => Urgency::Normal,
+            _ => Urgency::High,
+        };
+        let attachments = Vec::new();
+        Message { subject, text, html, language, urgency, resolved, incident, payload, attachments }
+    }
+}

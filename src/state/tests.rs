@@ -1,0 +1,171 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::model::{Alert, Fingerprint, Labels, Phase, Timestamp};
+use crate::ports::{
+    Address, Attachment, Heard, Incident, Message, Settled, Settlement, Ticket, Urgency,
+};
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(pairs.iter().copied()).unwrap()
+}
+
+fn incident(id: &str) -> Incident {
+    let alert = |name: &str, value| Alert {
+        labels: labels(&[("alertname", name), ("service", "home")]),
+        annotations: labels(&[("summary", "Die Seite „home“ ist weg")]),
+        phase: Phase::Firing { since: at(5), fired: at(7) },
+        value,
+        ends: None,
+        generator: "http://localhost/graph".into(),
+    };
+    Incident {
+        id: id.to_owned(),
+        route: r#"{}/{owner="web"}"#.into(),
+        group: labels(&[("service", "home")]),
+        receiver: "web".into(),
+        opened: at(10),
+        told: at(20),
+        messages: 2,
+        alerts: vec![alert("Down", Some(0.1)), alert("Slow", None)],
+    }
+}
+
+fn ticket(key: &str, serial: u64, to: Address) -> Ticket {
+    let picture = Attachment {
+        name: "plot.png".into(),
+        mime: "image/png".into(),
+        alt: "a plot".into(),
+        bytes: Arc::from(&[0u8, 255, 1][..]),
+    };
+    let message = Message {
+        subject: "home: down".to_owned(),
+        text: "text\0 with everything ✅".to_owned(),
+        html: "<b>html</b>".to_owned(),
+        language: "de".to_owned(),
+        urgency: Urgency::High,
+        resolved: true,
+        incident: "a1".to_owned(),
+        payload: "{}".to_owned(),
+        attachments: vec![picture],
+    };
+    Ticket {
+        key: key.to_owned(),
+        serial,
+        incident: "a1".to_owned(),
+        number: 1,
+        owner: "web".into(),
+        to,
+        message,
+        covers: vec![(Fingerprint(u64::MAX), true), (Fingerprint(1), false)],
+        created: at(30),
+        escalated: true,
+    }
+}
+
+fn settled(key: &str, how: Settlement, heard: bool) -> Settled {
+    Settled { key: key.to_owned(), at: at(40), how, heard, evidence: "250 ok".to_owned() }
+}
+
+fn block<T>(doing: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(doing)
+}
+
+#[test]
+fn what_was_saved_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let mail = Address::Email("a@example.org".into());
+    let rooms = [Address::Matrix("#r:example.org".into()), Address::Webhook("hook".into())];
+    let state = SqliteState::open(&path).unwrap();
+    let fresh = block(state.load()).unwrap();
+    assert_eq!(fresh.installation.len(), 12, "{}", fresh.installation);
+    let change = Change {
+        incidents: vec![incident("a1"), incident("b2")],
+        tickets: vec![
+            ticket("k1", 7, mail.clone()),
+            ticket("k2", 8, rooms[0].clone()),
+            ticket("k3", 9, rooms[1].clone()),
+        ],
+        ..Change::default()
+    };
+    block(state.save(change.clone())).unwrap();
+    block(state.save(change)).unwrap();
+    let told = Change {
+        ended: vec![("b2".to_owned(), at(50))],
+        settled: vec![
+            settled("k1", Settlement::Delivered, true),
+            settled("k2", Settlement::Rejected, false),
+        ],
+        ..Change::default()
+    };
+    block(state.save(told.clone())).unwrap();
+    drop(state);
+
+    let state = SqliteState::open(&path).unwrap();
+    let found = block(state.load()).unwrap();
+    assert_eq!(found.installation, fresh.installation);
+    assert_eq!(found.incidents, [incident("a1")]);
+    assert_eq!(found.tickets, [ticket("k3", 9, rooms[1].clone())]);
+    let heard = Heard { incident: "a1".to_owned(), owner: "web".into(), to: mail };
+    assert_eq!(found.heard, [heard]);
+    // The same change once more, after its end, changes nothing.
+    let again = Change { incidents: vec![incident("b2")], ..told };
+    block(state.save(again)).unwrap();
+    assert_eq!(block(state.load()).unwrap(), found);
+}
+
+#[test]
+fn a_newer_file_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    drop(SqliteState::open(&path).unwrap());
+    let newer = schema::SCHEMA + 1;
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", newer).unwrap();
+    let refused = SqliteState::open(&path).unwrap_err();
+    assert!(matches!(refused, OpenError::Newer { .. }), "{refused}");
+    assert!(refused.to_string().contains("written by a newer augenmass"), "{refused}");
+    let kept = schema::version(&Connection::open(&path).unwrap()).unwrap();
+    assert_eq!(kept, newer);
+}
+
+#[test]
+fn two_processes_cannot_share_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let _first = SqliteState::open(&path).unwrap();
+    let refused = SqliteState::open(&path).unwrap_err();
+    assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
+}
+
+#[test]
+fn what_is_no_state_file_is_refused_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    std::fs::write(&path, "not a database, but long enough to have a header".repeat(40)).unwrap();
+    let refused = SqliteState::open(&path).unwrap_err();
+    assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
+    let refused = SqliteState::open(&folder.path().join("no/folder/state.db")).unwrap_err();
+    assert!(matches!(refused, OpenError::NotWritable { .. }), "{refused}");
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_no_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let state = SqliteState::open_limited(&path, Some(40)).unwrap();
+    let mail = Address::Email("a@example.org".into());
+    let mut large = ticket("large", 1, mail.clone());
+    large.message.text = "x".repeat(1 << 20);
+    let change = Change { tickets: vec![large], ..Change::default() };
+    let refused = block(state.save(change)).unwrap_err();
+    assert!(matches!(&refused, StateError::NotDurable(why) if why.contains("full")), "{refused}");
+    let small =
+        Change { settled: vec![settled("x", Settlement::Delivered, true)], ..Change::default() };
+    block(state.save(small)).unwrap();
+    assert_eq!(block(state.load()).unwrap().tickets, [], "all of a change or nothing");
+}

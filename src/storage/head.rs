@@ -1,0 +1,346 @@
+//! The samples in memory: one frame for each source, persistent (in the functional sense), so that
+//! a snapshot is a handful of counted pointers and nobody waits for a reader.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hashbrown::HashMap;
+
+use super::chunk::{Cell, Chunk, Part, Rows};
+use super::commit::Pending;
+use super::index::{Index, Number};
+use super::tail::Base;
+use crate::model::{Batch, Labels, Point, Row, STALE_BITS};
+
+/// Rows that stay open before they are compressed. More cost memory, fewer cost time.
+const OPEN_ROWS: usize = 16;
+/// So many neighbours of one size become one of the next.
+const FAN_IN: usize = 4;
+/// Rows from which a chunk is large enough.
+const CHUNK_ROWS: usize = 256;
+/// Frames that are copied together when a snapshot still holds them.
+const BLOCK: usize = 64;
+/// A column without a series.
+pub(super) const NONE: Number = Number::MAX;
+/// Sets of series of one source that are remembered.
+const SHAPES: usize = 4;
+
+pub(super) type Block = Vec<Arc<Frame>>;
+
+/// All rows of one source in memory.
+#[derive(Clone)]
+pub(super) struct Frame {
+    pub(super) source: Arc<str>,
+    /// Column → series.
+    pub(super) columns: Arc<Vec<Number>>,
+    /// Closed rows in the order of arrival, with the generation they belong to.
+    pub(super) chunks: Vec<(u64, Arc<Chunk>)>,
+    pub(super) open: Rows,
+}
+
+/// What only the writer knows about a source.
+struct Source {
+    frame: u32,
+    holes: Vec<u32>,
+    shapes: Vec<Shape>,
+}
+
+/// A set of series that a source yields again and again, in the same order.
+struct Shape {
+    labels: Vec<Labels>,
+    slots: Vec<u32>,
+    /// The slots are 0, 1, 2 …
+    in_order: bool,
+    /// What the tail on disk knows about it.
+    base: Option<Base>,
+}
+
+/// Sizes, for the own metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sizes {
+    pub(super) series: usize,
+    pub(super) sources: usize,
+    pub(super) samples_bytes: usize,
+    pub(super) chunks: usize,
+}
+
+/// The writer's side.
+pub(super) struct Head {
+    blocks: Vec<Arc<Block>>,
+    free: Vec<u32>,
+    sources: HashMap<Arc<str>, Source>,
+    index: Arc<RwLock<Index>>,
+    generation: u64,
+}
+
+impl Frame {
+    fn empty(source: Arc<str>) -> Self {
+        Self { source, columns: Arc::new(Vec::new()), chunks: Vec::new(), open: Rows::default() }
+    }
+
+    /// All rows, in the order of arrival.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let closed = self.chunks.iter().map(|(_, chunk)| Part::Closed(chunk));
+        closed.chain(std::iter::once(Part::Open(&self.open)))
+    }
+
+    /// First and last time in memory.
+    pub(super) fn span(&self) -> Option<(i64, i64)> {
+        let spans = self.parts().filter_map(|part| part.span());
+        spans.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)))
+    }
+
+    /// Compresses the open rows.
+    fn close(&mut self, generation: u64) {
+        let width = self.open.width();
+        let open = std::mem::take(&mut self.open);
+        self.open.widen(width);
+        let Some(chunk) = Chunk::join(&[Part::Open(&open)], |_| true) else { return };
+        self.chunks.push((generation, Arc::new(chunk)));
+        let mut size = OPEN_ROWS * FAN_IN;
+        while size <= CHUNK_ROWS {
+            let alike = |(g, chunk): &&(u64, Arc<Chunk>)| *g == generation && chunk.len() < size;
+            let count = self.chunks.iter().rev().take_while(alike).count();
+            if count < FAN_IN {
+                return;
+            }
+            let from = self.chunks.len() - count;
+            let small: Vec<_> = self.chunks.drain(from..).collect();
+            let parts: Vec<_> = small.iter().map(|(_, chunk)| Part::Closed(chunk)).collect();
+            let joined = Chunk::join(&parts, |_| true);
+            self.chunks.extend(joined.map(|chunk| (generation, Arc::new(chunk))));
+            size *= FAN_IN;
+        }
+    }
+
+    fn has(&self, slot: usize) -> bool {
+        let mut here = self.chunks.iter().any(|(_, chunk)| chunk.has(slot));
+        if !here {
+            Part::Open(&self.open).column(slot, &mut Vec::new(), |_, _| here = true);
+        }
+        here
+    }
+}
+
+impl Shape {
+    fn fits(&self, rows: &[Row]) -> bool {
+        self.labels.len() == rows.len()
+            && self.labels.iter().zip(rows).all(|(labels, row)| *labels == row.labels)
+    }
+}
+
+fn cell(point: &Point) -> Cell {
+    match point {
+        Point::Float(value) => Cell::Bits(value.to_bits()),
+        Point::Stale => Cell::Bits(STALE_BITS),
+        Point::Histogram(histogram) => Cell::Histogram(Arc::clone(histogram)),
+    }
+}
+
+impl Head {
+    pub(super) fn new(generation: u64) -> Self {
+        Self {
+            blocks: Vec::new(),
+            free: Vec::new(),
+            sources: HashMap::new(),
+            index: Arc::default(),
+            generation,
+        }
+    }
+
+    /// What was recovered, and what comes, belongs to this generation.
+    pub(super) fn set_generation(&mut self, generation: u64) {
+        self.generation = generation;
+        for number in 0..self.frames() {
+            for (of, _) in &mut frame_mut(&mut self.blocks, number).chunks {
+                *of = generation;
+            }
+        }
+    }
+
+    /// What a snapshot keeps: the frames, the index, and the first series it must not see.
+    pub(super) fn view(&self) -> (Vec<Arc<Block>>, Arc<RwLock<Index>>, Number) {
+        let limit = self.index.read().unwrap_or_else(PoisonError::into_inner).next();
+        (self.blocks.clone(), Arc::clone(&self.index), limit)
+    }
+
+    /// Adds all rows of a batch, here and to the tail.
+    pub(super) fn append(&mut self, batch: &Batch, tail: Option<&mut Pending>) {
+        if batch.rows.is_empty() {
+            return;
+        }
+        let frame = self.shape(batch);
+        let generation = self.generation;
+        let source = self.sources.get_mut(&batch.source);
+        let Some(shape) = source.and_then(|source| source.shapes.first_mut()) else { return };
+        if let Some(tail) = tail {
+            tail.record(batch, &mut shape.base, &shape.labels);
+        }
+        let frame = frame_mut(&mut self.blocks, frame);
+        frame.open.widen(frame.columns.len());
+        let at = batch.at.millis();
+        let plain = |row: &Row| match row.point {
+            Point::Float(value) => value.to_bits(),
+            Point::Stale | Point::Histogram(_) => STALE_BITS,
+        };
+        let quick = shape.in_order
+            && !batch.rows.iter().any(|row| matches!(row.point, Point::Histogram(_)))
+            && frame.open.push_full(at, batch.rows.iter().map(plain));
+        if !quick {
+            let slots = shape.slots.iter().map(|slot| *slot as usize);
+            frame.open.put(at, slots.zip(batch.rows.iter().map(|row| cell(&row.point))));
+        }
+        if frame.open.len() >= OPEN_ROWS {
+            frame.close(generation);
+        }
+    }
+
+    /// Brings the batch's set of series to the front of its source's shapes; gives the frame.
+    fn shape(&mut self, batch: &Batch) -> u32 {
+        if let Some(source) = self.sources.get_mut(&batch.source)
+            && let Some(at) = source.shapes.iter().position(|shape| shape.fits(&batch.rows))
+        {
+            source.shapes.swap(0, at);
+            return source.frame;
+        }
+        if !self.sources.contains_key(&batch.source) {
+            let frame = self.new_frame(Arc::clone(&batch.source));
+            let source = Source { frame, holes: Vec::new(), shapes: Vec::new() };
+            self.sources.insert(Arc::clone(&batch.source), source);
+        }
+        let Some(source) = self.sources.get_mut(&batch.source) else { return 0 };
+        let frame = frame_mut(&mut self.blocks, source.frame);
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = Vec::with_capacity(batch.rows.len());
+        for row in &batch.rows {
+            let series = index.add(&row.labels);
+            let known = index.places(series).iter().find(|(f, _)| *f == source.frame);
+            let slot = match known {
+                Some((_, slot)) => *slot,
+                None => {
+                    let columns = Arc::make_mut(&mut frame.columns);
+                    let slot = source.holes.pop().unwrap_or_else(|| {
+                        columns.push(NONE);
+                        columns.len() as u32 - 1
+                    });
+                    columns[slot as usize] = series;
+                    index.add_place(series, (source.frame, slot));
+                    slot
+                }
+            };
+            slots.push(slot);
+        }
+        let in_order = slots.iter().zip(0..).all(|(slot, n)| *slot == n);
+        let labels = batch.rows.iter().map(|row| row.labels.clone()).collect();
+        source.shapes.truncate(SHAPES - 1);
+        source.shapes.insert(0, Shape { labels, slots, in_order, base: None });
+        source.frame
+    }
+
+    fn new_frame(&mut self, source: Arc<str>) -> u32 {
+        if let Some(number) = self.free.pop() {
+            *frame_mut(&mut self.blocks, number) = Frame::empty(source);
+            return number;
+        }
+        if self.blocks.last().is_none_or(|block| block.len() == BLOCK) {
+            self.blocks.push(Arc::default());
+        }
+        let last = self.blocks.len() - 1;
+        let block = Arc::make_mut(&mut self.blocks[last]);
+        block.push(Arc::new(Frame::empty(source)));
+        (last * BLOCK + block.len() - 1) as u32
+    }
+
+    /// Closes all open rows; what comes from now on belongs to the next generation. Gives the one
+    /// that is complete now.
+    pub(super) fn next_generation(&mut self) -> u64 {
+        let complete = self.generation;
+        for number in 0..self.frames() {
+            if frame(&self.blocks, number).open.len() > 0 {
+                frame_mut(&mut self.blocks, number).close(complete);
+            }
+        }
+        self.generation += 1;
+        complete
+    }
+
+    fn frames(&self) -> u32 {
+        self.blocks.iter().map(|block| block.len() as u32).sum()
+    }
+
+    /// Forgets chunks that ended before `cutoff` (milliseconds), of generations before `sealed` only;
+    /// then columns, series and sources without samples.
+    pub(super) fn drop_before(&mut self, cutoff: i64, sealed: u64) {
+        let old =
+            |(generation, chunk): &(u64, Arc<Chunk>)| chunk.last() < cutoff && *generation < sealed;
+        for number in 0..self.frames() {
+            let seen = frame(&self.blocks, number);
+            let open_too =
+                self.generation < sealed && seen.open.span().is_some_and(|(_, last)| last < cutoff);
+            if !open_too && !seen.chunks.iter().any(old) {
+                continue;
+            }
+            let frame = frame_mut(&mut self.blocks, number);
+            frame.chunks.retain(|chunk| !old(chunk));
+            if open_too {
+                let width = frame.open.width();
+                frame.open = Rows::default();
+                frame.open.widen(width);
+            }
+            self.forget_empty(number);
+        }
+    }
+
+    fn forget_empty(&mut self, number: u32) {
+        let frame = frame_mut(&mut self.blocks, number);
+        let gone: Vec<usize> = (0..frame.columns.len())
+            .filter(|slot| frame.columns[*slot] != NONE && !frame.has(*slot))
+            .collect();
+        let empty = frame.span().is_none();
+        if gone.is_empty() && !empty {
+            return;
+        }
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let columns = Arc::make_mut(&mut frame.columns);
+        for &slot in &gone {
+            index.remove_place(columns[slot], (number, slot as u32));
+            columns[slot] = NONE;
+        }
+        if empty {
+            self.sources.remove(&frame.source);
+            *frame = Frame::empty("".into());
+            self.free.push(number);
+        } else if let Some(source) = self.sources.get_mut(&frame.source) {
+            source.shapes.clear();
+            source.holes.extend(gone.iter().map(|slot| *slot as u32));
+        }
+    }
+
+    pub(super) fn sizes(&self) -> Sizes {
+        let mut sizes = Sizes {
+            series: self.index.read().unwrap_or_else(PoisonError::into_inner).len(),
+            sources: self.sources.len(),
+            ..Sizes::default()
+        };
+        for frame in self.blocks.iter().flat_map(|block| block.iter()) {
+            sizes.chunks += frame.chunks.len();
+            let closed: usize = frame.chunks.iter().map(|(_, chunk)| chunk.heap()).sum();
+            sizes.samples_bytes += closed + frame.open.heap();
+        }
+        sizes
+    }
+}
+
+/// The frame with a number. Numbers come from [`Head::new_frame`] and never leave the range.
+fn frame(blocks: &[Arc<Block>], number: u32) -> &Frame {
+    &blocks[number as usize / BLOCK][number as usize % BLOCK]
+}
+
+/// The same if there is one.
+pub(super) fn frame_of(blocks: &[Arc<Block>], number: u32) -> Option<&Frame> {
+    Some(blocks.get(number as usize / BLOCK)?.get(number as usize % BLOCK)?)
+}
+
+fn frame_mut(blocks: &mut [Arc<Block>], number: u32) -> &mut Frame {
+    let block = Arc::make_mut(&mut blocks[number as usize / BLOCK]);
+    Arc::make_mut(&mut block[number as usize % BLOCK])
+}

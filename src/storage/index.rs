@@ -1,0 +1,378 @@
+//! The series in memory: label → value → series, as roaring bitmaps over sorted values.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use hashbrown::HashTable;
+use roaring::RoaringBitmap;
+use smallvec::SmallVec;
+
+use super::shortcut::Shortcut;
+use crate::model::{Labels, Matcher, Test};
+
+/// Number of a series in memory; never used twice while the process runs.
+pub(super) type Number = u32;
+
+/// Where a series has samples: (source, column).
+pub(super) type Places = SmallVec<[(u32, u32); 1]>;
+
+struct Entry {
+    labels: Labels,
+    places: Places,
+}
+
+const PAGE: usize = 256;
+
+/// Finds series by labels.
+#[derive(Default)]
+pub(super) struct Index {
+    by_labels: HashTable<Number>,
+    pages: Vec<Option<Box<Page>>>,
+    next: Number,
+    live: usize,
+    postings: BTreeMap<Box<str>, BTreeMap<Box<str>, Postings>>,
+}
+
+struct Page {
+    entries: [Option<Entry>; PAGE],
+    used: usize,
+}
+
+/// The series with one value of a label. Very many values belong to a single series.
+enum Postings {
+    One(Number),
+    Many(RoaringBitmap),
+}
+
+impl Postings {
+    fn add_to(&self, all: &mut RoaringBitmap) {
+        match self {
+            Postings::One(number) => {
+                all.insert(*number);
+            }
+            Postings::Many(numbers) => *all |= numbers,
+        }
+    }
+
+    fn bitmap(&self) -> RoaringBitmap {
+        let mut all = RoaringBitmap::new();
+        self.add_to(&mut all);
+        all
+    }
+}
+
+fn entry(pages: &[Option<Box<Page>>], number: Number) -> Option<&Entry> {
+    let number = number as usize;
+    pages.get(number / PAGE)?.as_ref()?.entries[number % PAGE].as_ref()
+}
+
+fn hash_at(pages: &[Option<Box<Page>>], number: Number) -> u64 {
+    entry(pages, number).map_or(0, |entry| entry.labels.fingerprint().0)
+}
+
+impl Index {
+    /// How many series there are.
+    pub(super) fn len(&self) -> usize {
+        self.live
+    }
+
+    /// The number that the next new series will get: all series so far have smaller ones.
+    pub(super) fn next(&self) -> Number {
+        self.next
+    }
+
+    /// The series with exactly these labels.
+    pub(super) fn get(&self, labels: &Labels) -> Option<Number> {
+        let same = |n: &Number| entry(&self.pages, *n).is_some_and(|e| e.labels == *labels);
+        self.by_labels.find(labels.fingerprint().0, same).copied()
+    }
+
+    /// The labels of a series.
+    pub(super) fn labels(&self, number: Number) -> Option<&Labels> {
+        entry(&self.pages, number).map(|entry| &entry.labels)
+    }
+
+    /// Where a series has samples.
+    pub(super) fn places(&self, number: Number) -> &[(u32, u32)] {
+        entry(&self.pages, number).map_or(&[], |entry| &entry.places)
+    }
+
+    fn entry_mut(&mut self, number: Number) -> Option<&mut Entry> {
+        let number = number as usize;
+        self.pages.get_mut(number / PAGE)?.as_mut()?.entries[number % PAGE].as_mut()
+    }
+
+    /// The series with these labels, new if need be.
+    pub(super) fn add(&mut self, labels: &Labels) -> Number {
+        if let Some(number) = self.get(labels) {
+            return number;
+        }
+        let number = self.next;
+        self.next += 1;
+        self.live += 1;
+        let at = number as usize;
+        if self.pages.len() <= at / PAGE {
+            self.pages.push(None);
+        }
+        let page = self.pages[at / PAGE]
+            .get_or_insert_with(|| Box::new(Page { entries: [const { None }; PAGE], used: 0 }));
+        page.used += 1;
+        page.entries[at % PAGE] = Some(Entry { labels: labels.clone(), places: Places::new() });
+        for (name, value) in labels {
+            if !self.postings.contains_key(name) {
+                self.postings.insert(name.into(), BTreeMap::new());
+            }
+            let Some(values) = self.postings.get_mut(name) else { continue };
+            match values.get_mut(value) {
+                None => {
+                    values.insert(value.into(), Postings::One(number));
+                }
+                Some(Postings::Many(numbers)) => {
+                    numbers.insert(number);
+                }
+                Some(one @ Postings::One(_)) => {
+                    let mut numbers = one.bitmap();
+                    numbers.insert(number);
+                    *one = Postings::Many(numbers);
+                }
+            }
+        }
+        let pages = &self.pages;
+        self.by_labels.insert_unique(labels.fingerprint().0, number, |n| hash_at(pages, *n));
+        number
+    }
+
+    /// Notes that a series has samples in this column.
+    pub(super) fn add_place(&mut self, number: Number, place: (u32, u32)) {
+        if let Some(entry) = self.entry_mut(number) {
+            entry.places.push(place);
+        }
+    }
+
+    /// Notes that a series has no samples in this column any more; a series without any place is
+    /// forgotten.
+    pub(super) fn remove_place(&mut self, number: Number, place: (u32, u32)) {
+        let Some(entry) = self.entry_mut(number) else { return };
+        entry.places.retain(|p| *p != place);
+        if entry.places.is_empty() {
+            self.remove(number);
+        }
+    }
+
+    fn remove(&mut self, number: Number) {
+        let Some(labels) = self.labels(number).cloned() else { return };
+        if let Ok(found) =
+            self.by_labels.find_entry(labels.fingerprint().0, |candidate| *candidate == number)
+        {
+            found.remove();
+        }
+        for (name, value) in &labels {
+            let Some(values) = self.postings.get_mut(name) else { continue };
+            let gone = match values.get_mut(value) {
+                Some(Postings::One(_)) => true,
+                Some(Postings::Many(numbers)) => {
+                    numbers.remove(number);
+                    numbers.is_empty()
+                }
+                None => false,
+            };
+            if gone {
+                values.remove(value);
+                if values.is_empty() {
+                    self.postings.remove(name);
+                }
+            }
+        }
+        let at = number as usize;
+        if let Some(slot @ Some(_)) = self.pages.get_mut(at / PAGE) {
+            let empty = slot.as_mut().is_some_and(|page| {
+                page.entries[at % PAGE] = None;
+                page.used -= 1;
+                page.used == 0
+            });
+            if empty {
+                *slot = None;
+            }
+        }
+        self.live -= 1;
+    }
+
+    /// The series that all matchers accept.
+    pub(super) fn find(&self, matchers: &[Matcher]) -> RoaringBitmap {
+        let mut found: Option<RoaringBitmap> = None;
+        // What must have a value first, it is cheap and leaves little.
+        let (absent, present): (Vec<_>, Vec<_>) = matchers.iter().partition(|m| m.accepts(""));
+        for matcher in present {
+            let next = self.with_value(matcher.name(), |value| matcher.accepts(value), matcher);
+            found = Some(found.map_or_else(|| next.clone(), |all| all & &next));
+            if found.as_ref().is_some_and(RoaringBitmap::is_empty) {
+                return RoaringBitmap::new();
+            }
+        }
+        let mut found = found.unwrap_or_else(|| self.all());
+        for matcher in absent {
+            // An absent label passes, so only those whose value fails are out.
+            found -= self.refused(matcher);
+        }
+        found
+    }
+
+    fn all(&self) -> RoaringBitmap {
+        let mut all = RoaringBitmap::new();
+        for (page, at) in self.pages.iter().zip(0..) {
+            let Some(page) = page else { continue };
+            let used = page.entries.iter().zip(0..).filter(|(entry, _)| entry.is_some());
+            // Ascending, so `append` cannot fail.
+            let _ = all.append(used.map(|(_, inside)| at * PAGE as u32 + inside));
+        }
+        all
+    }
+
+    fn refused(&self, matcher: &Matcher) -> RoaringBitmap {
+        match matcher.test() {
+            Test::NotEqual(value) => self.exactly(matcher.name(), value),
+            Test::NotMatch(pattern) => {
+                let positive = Matcher::new(matcher.name(), Test::Match(pattern.clone()));
+                self.with_value(matcher.name(), |value| pattern.is_match(value), &positive)
+            }
+            Test::Equal(_) | Test::Match(_) => {
+                let mut all = RoaringBitmap::new();
+                for (value, postings) in self.postings.get(matcher.name()).into_iter().flatten() {
+                    if !matcher.accepts(value) {
+                        postings.add_to(&mut all);
+                    }
+                }
+                all
+            }
+        }
+    }
+
+    fn exactly(&self, name: &str, value: &str) -> RoaringBitmap {
+        let postings = self.postings.get(name).and_then(|values| values.get(value));
+        postings.map(Postings::bitmap).unwrap_or_default()
+    }
+
+    /// The series with a value that passes; `matcher` tells which values are worth testing.
+    fn with_value(
+        &self,
+        name: &str,
+        passes: impl Fn(&str) -> bool,
+        matcher: &Matcher,
+    ) -> RoaringBitmap {
+        let Some(values) = self.postings.get(name) else { return RoaringBitmap::new() };
+        let mut all = RoaringBitmap::new();
+        match Shortcut::of(matcher.test()) {
+            Shortcut::OneOf(wanted) => {
+                for value in wanted {
+                    if let Some(postings) = values.get(&*value) {
+                        postings.add_to(&mut all);
+                    }
+                }
+            }
+            Shortcut::Prefix(prefix) => {
+                let from = (Bound::Included(prefix.as_str()), Bound::Unbounded);
+                for (value, postings) in
+                    values.range::<str, _>(from).take_while(|(v, _)| v.starts_with(&prefix))
+                {
+                    if passes(value) {
+                        postings.add_to(&mut all);
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// All label names, or those with a series in `among`.
+    pub(super) fn names(&self, among: Option<&RoaringBitmap>) -> impl Iterator<Item = &str> {
+        self.postings
+            .iter()
+            .filter(move |(_, values)| {
+                among.is_none_or(|among| values.values().any(|p| p.meets(among)))
+            })
+            .map(|(name, _)| &**name)
+    }
+
+    /// All values of a label, or those with a series in `among`, sorted.
+    pub(super) fn values(
+        &self,
+        name: &str,
+        among: Option<&RoaringBitmap>,
+    ) -> impl Iterator<Item = &str> {
+        let values = self.postings.get(name).into_iter().flatten();
+        values
+            .filter(move |(_, postings)| among.is_none_or(|among| postings.meets(among)))
+            .map(|(value, _)| &**value)
+    }
+}
+
+impl Postings {
+    fn meets(&self, among: &RoaringBitmap) -> bool {
+        match self {
+            Postings::One(number) => among.contains(*number),
+            Postings::Many(numbers) => !numbers.is_disjoint(among),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Pattern;
+    use proptest::prelude::*;
+
+    const PATTERNS: &[&str] =
+        &["a", "a|b", "", "a.*", ".*", ".+", "(?i)A", "a|b|ab?", "[ab]+", ".*b", "a{2}|", "(a|b)c"];
+
+    fn matcher() -> impl Strategy<Value = Matcher> {
+        let name = prop_oneof![Just("x"), Just("y"), Just("absent")];
+        (name, 0..4, 0..PATTERNS.len()).prop_map(|(name, operator, pattern)| {
+            let text = PATTERNS[pattern];
+            let test = match operator {
+                0 => Test::Equal(text.into()),
+                1 => Test::NotEqual(text.into()),
+                2 => Test::Match(Pattern::new(text).unwrap()),
+                _ => Test::NotMatch(Pattern::new(text).unwrap()),
+            };
+            Matcher::new(name, test)
+        })
+    }
+
+    proptest! {
+        /// The index finds exactly what asking each series finds, also after some are gone.
+        #[test]
+        fn it_finds_what_the_matchers_accept(
+            series in proptest::collection::btree_set(("[abAc]{0,3}", "[abc]{0,2}"), 0..40),
+            gone in proptest::collection::vec(0usize..40, 0..20),
+            matchers in proptest::collection::vec(matcher(), 0..4),
+        ) {
+            let mut index = Index::default();
+            let mut model = BTreeMap::new();
+            for (x, y) in &series {
+                let labels = Labels::from_pairs([("x", x.as_str()), ("y", y.as_str())]).unwrap();
+                let number = index.add(&labels);
+                prop_assert_eq!(index.add(&labels), number);
+                index.add_place(number, (0, number));
+                model.insert(number, labels);
+            }
+            for number in gone {
+                if model.remove(&(number as u32)).is_some() {
+                    index.remove_place(number as u32, (0, number as u32));
+                }
+            }
+            prop_assert_eq!(index.len(), model.len());
+            let wanted: Vec<u32> = model
+                .iter()
+                .filter(|(_, labels)| matchers.iter().all(|m| m.matches(labels)))
+                .map(|(number, _)| *number)
+                .collect();
+            prop_assert_eq!(index.find(&matchers).iter().collect::<Vec<_>>(), wanted);
+            for (number, labels) in &model {
+                prop_assert_eq!(index.get(labels), Some(*number));
+            }
+            let names: std::collections::BTreeSet<_> =
+                model.values().flat_map(|l| l.iter().map(|(name, _)| name)).collect();
+            prop_assert_eq!(index.names(None).collect::<Vec<_>>(), names.into_iter().collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Texts of notifications in an `alertmanager.yml`.

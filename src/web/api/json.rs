@@ -1,0 +1,163 @@
+use std::fmt::Write;
+
+use crate::model::{Labels, Timestamp};
+use crate::promql::{Point, Value, format_float};
+
+/// A text between double quotes.
+pub(super) fn push_text(out: &mut String, text: &str) {
+    out.push('"');
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\') {
+        out.push_str(&rest[..at]);
+        match rest.as_bytes()[at] {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            other => put(out, format_args!("\\u{other:04x}")),
+        }
+        rest = &rest[at + 1..];
+    }
+    out.push_str(rest);
+    out.push('"');
+}
+
+fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing into a String cannot fail.
+    let _ = out.write_fmt(text);
+}
+
+/// Items between brackets, with commas.
+pub(super) fn push_list<T>(
+    out: &mut String,
+    items: impl IntoIterator<Item = T>,
+    mut push: impl FnMut(&mut String, T),
+) {
+    out.push('[');
+    for (at, item) in items.into_iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        push(out, item);
+    }
+    out.push(']');
+}
+
+/// Labels as an object.
+pub(super) fn push_labels(out: &mut String, labels: &Labels) {
+    out.push('{');
+    for (at, (name, value)) in labels.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        push_text(out, name);
+        out.push(':');
+        push_text(out, value);
+    }
+    out.push('}');
+}
+
+/// Seconds with at most three digits behind the point, as Prometheus writes them.
+pub(super) fn push_time(out: &mut String, at: Timestamp) {
+    let millis = at.millis();
+    if millis < 0 {
+        out.push('-');
+    }
+    let (seconds, rest) = (millis.unsigned_abs() / 1000, millis.unsigned_abs() % 1000);
+    put(out, format_args!("{seconds}"));
+    if rest > 0 {
+        put(out, format_args!(".{rest:03}"));
+    }
+}
+
+fn push_number(out: &mut String, value: f64) {
+    out.push('"');
+    out.push_str(&format_float(value));
+    out.push('"');
+}
+
+/// `[time, "value"]`
+fn push_point(out: &mut String, at: Timestamp, point: &Point) {
+    out.push('[');
+    push_time(out, at);
+    out.push(',');
+    match point {
+        Point::Float(value) => push_number(out, *value),
+        Point::Histogram(histogram) => super::histogram::push(out, histogram),
+    }
+    out.push(']');
+}
+
+/// `{"resultType":…,"result":…}`, at most `limit` series; whether some were cut off.
+pub(super) fn push_result(out: &mut String, value: &Value, limit: usize) -> bool {
+    put(out, format_args!("\"resultType\":\"{}\",\"result\":", value.type_name()));
+    match value {
+        Value::Scalar(at, value) => push_point(out, *at, &Point::Float(*value)),
+        Value::String(at, text) => {
+            out.push('[');
+            push_time(out, *at);
+            out.push(',');
+            push_text(out, text);
+            out.push(']');
+        }
+        Value::Vector(samples) => {
+            push_list(out, samples.iter().take(limit), |out, sample| {
+                out.push_str("{\"metric\":");
+                push_labels(out, &sample.labels);
+                let histogram = matches!(sample.value, Point::Histogram(_));
+                out.push_str(if histogram { ",\"histogram\":" } else { ",\"value\":" });
+                push_point(out, sample.at, &sample.value);
+                out.push('}');
+            });
+            return samples.len() > limit;
+        }
+        Value::Matrix(series) => {
+            push_list(out, series.iter().take(limit), |out, series| {
+                out.push_str("{\"metric\":");
+                push_labels(out, &series.labels);
+                for (name, histogram) in [("values", false), ("histograms", true)] {
+                    let is_one = |point: &Point| matches!(point, Point::Histogram(_));
+                    let mut points =
+                        series.points.iter().filter(|(_, p)| is_one(p) == histogram).peekable();
+                    if points.peek().is_some() {
+                        put(out, format_args!(",\"{name}\":"));
+                        push_list(out, points, |out, (at, point)| push_point(out, *at, point));
+                    }
+                }
+                out.push('}');
+            });
+            return series.len() > limit;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn times_have_no_needless_digits() {
+        let check = |millis: i64, text: &str| {
+            let mut out = String::new();
+            push_time(&mut out, Timestamp::from_millis(millis));
+            assert_eq!(out, text);
+        };
+        check(1_435_781_430_781, "1435781430.781");
+        check(1_435_781_430_000, "1435781430");
+        check(1_005, "1.005");
+        check(-500, "-0.500");
+        check(i64::MIN, "-9223372036854775.808");
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_json(text in any::<String>()) {
+            let mut out = String::new();
+            push_text(&mut out, &text);
+            prop_assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+        }
+    }
+}

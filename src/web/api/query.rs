@@ -1,0 +1,154 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::extract::State;
+use serde_json::json;
+
+use super::super::router::Shared;
+use super::compute::{Watch, compute};
+use super::form::Form;
+use super::json::push_result;
+use super::reply::{Failure, Reply, Success};
+use crate::model::{Columns, Matcher, Window};
+use crate::ports::{Found, Select, SelectError, SeriesId, Snapshot};
+use crate::promql::{self, Answer, Expr, Options};
+
+/// Most points of one series in an answer.
+const MAX_POINTS: i64 = 11_000;
+
+/// What both kinds of queries share.
+struct Asked {
+    text: String,
+    expr: Expr,
+    lookback: Duration,
+    timeout: Duration,
+    limit: usize,
+    stats: bool,
+}
+
+impl Asked {
+    fn read(form: &Form, shared: &Shared) -> Result<Self, Failure> {
+        let limits = &shared.settings.queries;
+        let text = form.get("query").to_owned();
+        let lookback = form.length_or("lookback_delta", limits.lookback)?;
+        let timeout = form.length_or("timeout", limits.timeout)?;
+        let expr = promql::parse(&text).map_err(|error| Failure::parameter("query", error))?;
+        let stats = !form.get("stats").is_empty();
+        Ok(Self { text, expr, lookback, timeout, limit: form.limit()?, stats })
+    }
+}
+
+/// `/query`: an expression at one instant.
+pub(super) async fn instant(State(shared): State<Arc<Shared>>, form: Form) -> Reply {
+    let at = form.time_or("time", shared.doors.clock.wall())?;
+    let asked = Asked::read(&form, &shared)?;
+    compute(&shared, asked.timeout, move |shared, watch| {
+        evaluate(shared, watch, &asked, |store, options| {
+            promql::instant(&asked.expr, store, at, options)
+        })
+    })
+    .await
+}
+
+/// `/query_range`: an expression at many instants.
+pub(super) async fn range(State(shared): State<Arc<Shared>>, form: Form) -> Reply {
+    let (start, end) = (form.time("start")?, form.time("end")?);
+    if end < start {
+        return Err(Failure::parameter("end", "end timestamp must not be before start time"));
+    }
+    let step = form.length("step")?;
+    if step <= 0 {
+        return Err(Failure::parameter(
+            "step",
+            "zero or negative query resolution step widths are not accepted. Try a positive integer",
+        ));
+    }
+    if end.millis().saturating_sub(start.millis()) / step > MAX_POINTS {
+        return Err(Failure::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the \
+             query resolution (?step=XX)",
+        ));
+    }
+    let asked = Asked::read(&form, &shared)?;
+    let step = Duration::from_millis(step.unsigned_abs());
+    compute(&shared, asked.timeout, move |shared, watch| {
+        evaluate(shared, watch, &asked, |store, options| {
+            promql::range(&asked.expr, store, start, end, step, options)
+        })
+    })
+    .await
+}
+
+/// `/query_exemplars`: we keep none, but say so only to a request that makes sense.
+pub(super) async fn exemplars(form: Form) -> Reply {
+    let (start, end) = (form.time("start")?, form.time("end")?);
+    if end < start {
+        return Err(Failure::bad_data("end timestamp must not be before start timestamp"));
+    }
+    promql::parse(form.get("query")).map_err(|error| Failure::parameter("query", error))?;
+    Ok(Success::of("[]"))
+}
+
+fn evaluate(
+    shared: &Shared,
+    watch: &Watch,
+    asked: &Asked,
+    run: impl FnOnce(&dyn Select, &Options<'_>) -> Result<Answer, promql::EvalError>,
+) -> Reply {
+    let limits = &shared.settings.queries;
+    let interrupt = || watch.interrupt();
+    let options = Options {
+        lookback: asked.lookback,
+        max_samples: limits.samples,
+        max_series: limits.series,
+        interrupt: &interrupt,
+        ..Options::default()
+    };
+    let snapshot = shared.doors.samples.snapshot();
+    let store = Counting { store: snapshot, samples: AtomicU64::new(0) };
+    let prepared = watch.lasted();
+    let answer = run(&store, &options)?;
+    let mut data = String::from("{");
+    let truncated = push_result(&mut data, &answer.value, asked.limit);
+    if asked.stats {
+        let total = watch.lasted();
+        let stats = json!({
+            "timings": {
+                "evalTotalTime": total.as_secs_f64(),
+                "queryPreparationTime": prepared.as_secs_f64(),
+                "innerEvalTime": total.saturating_sub(prepared).as_secs_f64(),
+                "execQueueTime": watch.queued.as_secs_f64(),
+                "execTotalTime": (watch.queued + total).as_secs_f64(),
+            },
+            "samples": { "totalQueryableSamples": store.samples.load(Ordering::Relaxed) },
+        });
+        data.push_str(&format!(",\"stats\":{stats}"));
+    }
+    data.push('}');
+    let note = |note: &promql::Annotation| note.in_query(&asked.text);
+    let reply = Success {
+        data,
+        warnings: answer.warnings.iter().map(note).collect(),
+        infos: answer.infos.iter().map(note).collect(),
+    };
+    Ok(reply.cut(truncated))
+}
+
+/// Counts the samples that a query reads.
+struct Counting {
+    store: Snapshot,
+    samples: AtomicU64,
+}
+
+impl Select for Counting {
+    fn find(&self, matchers: &[Matcher], window: Window) -> Result<Vec<Found>, SelectError> {
+        self.store.find(matchers, window)
+    }
+
+    fn read(&self, id: SeriesId, window: Window, into: &mut Columns) -> Result<(), SelectError> {
+        self.store.read(id, window, into)?;
+        self.samples.fetch_add(into.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+}

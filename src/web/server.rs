@@ -1,0 +1,89 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::settings::{Exposure, Settings};
+use super::{connection, router};
+use crate::ports::{Board, Clock, Doing, Queryable};
+use crate::rules::GroupView;
+use crate::telemetry::Telemetry;
+
+/// The rest of the program, as far as we may look at it.
+#[derive(Clone)]
+pub struct Doors {
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Our own metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// The state of all targets.
+    pub board: Arc<dyn Board>,
+    /// All samples.
+    pub samples: Arc<dyn Queryable>,
+    /// All rule groups with their alerts, as they are now.
+    pub rules: Arc<dyn Fn() -> Arc<[GroupView]> + Send + Sync>,
+    /// The configuration that runs, as YAML without its secrets.
+    pub config: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Loads the configuration again; the error is for the person who asked.
+    pub reload: Arc<dyn Fn() -> Doing<'static, Result<(), String>> + Send + Sync>,
+    /// Whether we do our work; the error says what is missing.
+    pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+/// Why we cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Closed by default.
+    #[error(
+        "listening on {0} would show everything to everybody who reaches that address: listen on \
+         a loopback address (127.0.0.1 or ::1), or allow it explicitly"
+    )]
+    NotLoopback(SocketAddr),
+    /// The address is taken, not ours, or needs a privilege.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// Listens already, answers when it runs.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    settings: Arc<Settings>,
+    doors: Doors,
+}
+
+impl Server {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// The address is not a loopback address and the settings do not allow that, or the system
+    /// refuses it.
+    pub async fn bind(settings: Settings, doors: Doors) -> Result<Self, StartError> {
+        let wanted = settings.listen;
+        if settings.exposure == Exposure::Loopback && !wanted.ip().to_canonical().is_loopback() {
+            return Err(StartError::NotLoopback(wanted));
+        }
+        let refused = |source| StartError::Listen { address: wanted, source };
+        let listener = TcpListener::bind(wanted).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        Ok(Self { listener, address, settings: Arc::new(settings), doors })
+    }
+
+    /// Where we listen; tells the port when any was wanted.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until told to stop, then lets running requests end within [`super::Limits::drain`].
+    pub async fn run(self, stop: CancellationToken) {
+        let router = router::build(&self.settings, &self.doors);
+        let limits = self.settings.limits;
+        connection::serve(self.listener, router, limits, &self.doors, stop).await;
+    }
+}

@@ -1,0 +1,45 @@
+# Sourced by tests/run: installs nginx, Postfix, snmpsim, Prometheus and Synapse, each only once.
+# Uses: $peers (folder for what is ours), again, as_root.
+
+# program:Debian package
+DEBIAN_PEERS="nginx:nginx-light postfix:postfix snmpd:snmpd snmpwalk:snmp prometheus:prometheus promtool:prometheus openssl:openssl saslpasswd2:sasl2-bin"
+
+found() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
+
+install_debian() {
+  local need="" pair
+  for pair in $DEBIAN_PEERS; do
+    found "${pair%%:*}" || case " $need " in *" ${pair#*:} "*) ;; *) need="$need ${pair#*:}" ;; esac
+  done
+  # The mechanisms PLAIN and LOGIN for Postfix; a package without a program.
+  ls /usr/lib/*/sasl2/libplain.so >/dev/null 2>&1 || need="$need libsasl2-modules"
+  [ -z "$need" ] && return 0
+  command -v apt-get >/dev/null || { echo "SKIPPED: cannot install$need, this is not Debian"; return 1; }
+  # No service may start by itself: the tests start their own, on free ports.
+  local had=1
+  if [ ! -e /usr/sbin/policy-rc.d ]; then
+    had=0
+    printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null && as_root chmod 755 /usr/sbin/policy-rc.d
+  fi
+  again as_root apt-get -qq update
+  # shellcheck disable=SC2086
+  again as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $need >"$peers/apt.log" 2>&1
+  local code=$?
+  [ $had = 0 ] && as_root rm -f /usr/sbin/policy-rc.d
+  [ $code = 0 ] || { tail -5 "$peers/apt.log"; echo "SKIPPED: could not install$need"; }
+  return $code
+}
+
+# A Python environment of our own; $1 = name, the rest = packages.
+install_python() {
+  local venv=$peers/$1; shift
+  [ -e "$venv/complete" ] && return 0
+  rm -rf "$venv"
+  python3 -m venv "$venv" && again "$venv/bin/pip" --quiet --disable-pip-version-check install "$@" && touch "$venv/complete"
+}
+
+install_peers() {
+  install_debian
+  install_python synapse matrix-synapse && ln -sfn "$peers/synapse/bin/python" "$peers/bin/synapse-python"
+  install_python snmpsim snmpsim pysmi && ln -sfn "$peers/snmpsim/bin/snmpsim-command-responder" "$peers/bin/snmpsim-command-responder"
+}

@@ -11,7 +11,8 @@ pub static FILES: &[(&str, &str)] = &[
 ];
 
 /// Files that run only when they are asked for: name and text.
-pub static OPTIONAL: &[(&str, &str)] = &[("watchdog.yml", include_str!("../../rules/watchdog.yml"))];
+pub static OPTIONAL: &[(&str, &str)] =
+    &[("watchdog.yml", include_str!("../../rules/watchdog.yml"))];
 
 /// The unit tests of all these files, in promtool's format: name and text.
 pub static TESTS: &[(&str, &str)] = &[

@@ -16,6 +16,7 @@ mod overlay;
 pub mod pack;
 mod problem;
 mod recall;
+pub mod unit;
 mod view;
 mod world;
 pub mod yaml;

@@ -112,18 +112,20 @@ fn the_overview_shows_what_is_wrong_first() {
     let answer = ask(served.address, "GET /", &["Accept-Language: fr, en;q=0.5"]);
     assert_eq!((answer.status, answer.header("content-type")), (200, "text/html; charset=utf-8"));
     let page = answer.text();
-    assert!(page.contains("<h1>1 of 4 targets needs attention</h1>"), "{page}");
+    assert!(page.contains("<h1>2 of 4 targets need attention</h1>"), "{page}");
     assert!(page.contains("<html lang=\"en\">") && page.contains("http-equiv=\"refresh\""));
     let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} in {page}"));
-    assert!(at("The wiki is down") < at("PageSlow"), "firing before pending");
+    assert!(at("The wiki is down") < at("The wiki is slow"), "firing before pending");
     assert!(at("<strong>wiki</strong>") < at("<strong>homepage</strong>"), "down before up");
+    assert!(page.contains("class=\"mark bad\"") && page.contains("</span> down</span>"), "{page}");
+    assert!(page.contains("needs attention</span> <small>Black toner: 4 % left</small>"), "{page}");
     assert!(page.contains("black toner 4 %") && page.contains("6 min"), "{page}");
     assert!(page.contains("connection refused &#60;script&#62;"), "{page}");
     assert!(!page.contains("<script") && !page.contains(" style=") && !page.contains(" onclick"));
     assert!(page.contains("scope=\"col\"") && page.contains("scope=\"row\""));
 
     let german = ask(served.address, "GET /?lang=de&refresh=off", &[]).text();
-    assert!(german.contains("1 von 4 Zielen braucht Aufmerksamkeit"), "{german}");
+    assert!(german.contains("2 von 4 Zielen brauchen Aufmerksamkeit"), "{german}");
     assert!(german.contains("Das Wiki ist ausgefallen") && german.contains("<html lang=\"de\">"));
     assert!(!german.contains("http-equiv"));
 }

@@ -8,7 +8,10 @@ use crate::alerting::{Directory, Notice, Owner, Timing};
 use crate::config::{Config, System};
 use crate::evaluate::{self, Evaluator};
 use crate::model::Labels;
-use crate::notify::{DispatchSettings, Dispatcher, EmailNotifier, Notifiers, Patience, Render};
+use crate::notify::{
+    DispatchSettings, Dispatcher, EmailNotifier, MatrixNotifier, Notifiers, Patience, Render,
+    WebhookNotifier,
+};
 use crate::ports::{Channel, Clock, Message};
 use crate::probe::snmp::UdpSnmp;
 use crate::probe::{Resolver, Schedule, ScheduleDoors};
@@ -71,7 +74,14 @@ fn notifiers(config: &Config, clock: &Arc<dyn Clock>) -> Result<Notifiers, Build
         let email = EmailNotifier::new(settings, clock.clone()).map_err(|e| broken(&e))?;
         all.insert(Channel::Email, Arc::new(email));
     }
-    // PENDING matrix, webhook
+    if let Some(settings) = &config.notify.matrix {
+        let matrix = MatrixNotifier::new(settings, clock.clone()).map_err(|e| broken(&e))?;
+        all.insert(Channel::Matrix, Arc::new(matrix));
+    }
+    if !config.notify.webhooks.is_empty() {
+        let webhooks = WebhookNotifier::new(&config.notify.webhooks, clock.clone());
+        all.insert(Channel::Webhook, Arc::new(webhooks.map_err(|e| broken(&e))?));
+    }
     Ok(all)
 }
 

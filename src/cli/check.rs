@@ -1,10 +1,12 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
 use super::output::{complain, say};
-use crate::config::{Config, System};
+use crate::app::load_rules;
+use crate::config::{Config, Sources, System};
+use crate::rules::File;
 
 /// `augenmass check …`
 #[derive(Debug, Args)]
@@ -22,21 +24,56 @@ enum What {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Rule files in Prometheus' format
+    #[command(after_help = "Example:\n  augenmass check rules rules/*.yml")]
+    Rules {
+        /// Rule files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 /// Exit code 1 when anything is wrong.
 pub fn run(arguments: Arguments) -> ExitCode {
-    match arguments.what {
-        What::Config { files } => {
-            let good = files.iter().filter(|file| check_config(file)).count();
-            if good == files.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let (files, check): (_, fn(&Path) -> bool) = match arguments.what {
+        What::Config { files } => (files, check_config),
+        What::Rules { files } => (files, check_rules),
+    };
+    let good = files.iter().filter(|file| check(file)).count();
+    if good == files.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn check_rules(file: &Path) -> bool {
+    let name = file.display();
+    let text = match System.read(file) {
+        Ok(text) => text,
+        Err(error) => {
+            complain(&format!("{name}: cannot read it: {error}"));
+            return false;
+        }
+    };
+    match File::parse(&name.to_string(), &text) {
+        Ok(rules) => {
+            let (groups, count) = (rules.groups.len(), rules.rules());
+            say(&format!("{name}: ok, {groups} groups, {count} rules"));
+            true
+        }
+        Err(problems) => {
+            for problem in problems {
+                complain(&format!("{name}:{problem}"));
+            }
+            false
         }
     }
 }
 
-fn check_config(file: &std::path::Path) -> bool {
+fn check_config(file: &Path) -> bool {
     match Config::load(file, &System) {
         Ok(config) => {
+            if let Err(problems) = load_rules(&config.rules, &System) {
+                complain(&problems.to_string());
+                return false;
+            }
             let (owners, services) =
                 (config.directory.owners.len(), config.directory.services.len());
             let targets = config.probes.targets.len();

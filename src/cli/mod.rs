@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod output;
 mod run;
+mod test;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Say what is wrong with a file before it runs
     Check(check::Arguments),
+    /// Run tests of rules and queries
+    Test(test::Arguments),
 }
 
 /// Runs the verb named on the command line.
@@ -46,6 +49,7 @@ pub fn main() -> ExitCode {
         Verb::Run(arguments) => run::run(arguments),
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
+        Verb::Test(arguments) => test::run(arguments),
     }
 }
 

@@ -1,20 +1,24 @@
 //! Carries messages to people: outbox, email, Matrix, webhook.
 
 mod dispatcher;
+mod email;
+mod http;
+mod matrix;
 mod outbox;
 mod render;
 mod settings;
 mod teller;
+mod webhook;
+mod wire;
 
 pub use dispatcher::{
     DispatchError, DispatchSettings, Dispatcher, DispatcherHandle, Notifiers, Status,
 };
+pub use email::EmailNotifier;
+pub use matrix::MatrixNotifier;
 pub use outbox::{Counts, DeadLetter, OpenTicket, Outbox, Patience};
 pub use render::{Render, Unreached};
 pub use settings::{EmailSettings, MatrixSettings, Settings, SmtpTls, WebhookSettings};
 pub use teller::Teller;
-mod email;
-mod wire;
-
-pub use email::EmailNotifier;
+pub use webhook::WebhookNotifier;
 pub use wire::ChannelError;

@@ -33,6 +33,11 @@ impl Exact {
         self.lost *= factor;
     }
 
+    pub fn divide(&mut self, divisor: f64) {
+        self.value /= divisor;
+        self.lost /= divisor;
+    }
+
     pub fn get(self) -> f64 {
         if self.value.is_infinite() { self.value } else { self.value + self.lost }
     }
@@ -58,7 +63,7 @@ impl Mean {
                 return;
             }
             self.incremental = true;
-            self.sum.scale(1.0 / (self.count - 1.0));
+            self.sum.divide(self.count - 1.0);
         }
         self.sum.scale((self.count - 1.0) / self.count);
         self.sum.add(value / self.count);

@@ -208,16 +208,17 @@ impl Queryable for Shelf {
     }
 }
 
-/// An alert about one of the targets.
-pub fn alert(name: &str, service: &str, phase: Phase) -> Alert {
+/// An alert about one of the targets; `summary` in English and German.
+pub fn alert(name: &str, about: [&str; 4], summary: [&str; 2], phase: Phase) -> Alert {
+    let [service, owner, target, probe] = about;
     let labels = [
         ("alertname", name),
         ("service", service),
-        ("owner", "web-team"),
-        ("target", "http://wiki.example.org/"),
-        ("probe", "http"),
+        ("owner", owner),
+        ("target", target),
+        ("probe", probe),
     ];
-    let texts = [("summary", "The wiki is down"), ("summary_de", "Das Wiki ist ausgefallen")];
+    let texts = [("summary", summary[0]), ("summary_de", summary[1])];
     Alert {
         labels: Labels::from_pairs(labels).unwrap(),
         annotations: Labels::from_pairs(texts).unwrap(),
@@ -226,6 +227,24 @@ pub fn alert(name: &str, service: &str, phase: Phase) -> Alert {
         ends: None,
         generator: "".into(),
     }
+}
+
+/// One alert that is pending and two that are firing.
+fn alerts(now: Timestamp) -> Vec<Alert> {
+    let since = now - Duration::from_secs(90);
+    let firing = Phase::Firing { since, fired: since };
+    let wiki = ["wiki", "web-team", "http://wiki.example.org/", "http"];
+    let printer = ["printer-s71", "office", "192.0.2.7", "printer"];
+    vec![
+        alert(
+            "PageSlow",
+            wiki,
+            ["The wiki is slow", "Das Wiki ist langsam"],
+            Phase::Pending { since },
+        ),
+        alert("ServiceDown", wiki, ["The wiki is down", "Das Wiki ist ausgefallen"], firing),
+        alert("TonerLow", printer, ["Black toner: 4 % left", "Schwarzer Toner: noch 4 %"], firing),
+    ]
 }
 
 /// A web server in this process, on a runtime of its own.
@@ -257,18 +276,12 @@ impl Served {
         let reload_answer = Arc::new(Mutex::new(Ok(())));
         let missing = Arc::new(Mutex::new(None));
         let (count, answer, lacks) = (reloads.clone(), reload_answer.clone(), missing.clone());
-        let since = now - Duration::from_secs(90);
         let doors = Doors {
             clock: Arc::new(clock),
             telemetry: telemetry.clone(),
             board: Arc::new(FakeBoard(targets)),
             samples,
-            alerts: Arc::new(move || {
-                vec![
-                    alert("PageSlow", "wiki", Phase::Pending { since }),
-                    alert("ServiceDown", "wiki", Phase::Firing { since, fired: since }),
-                ]
-            }),
+            alerts: Arc::new(move || alerts(now)),
             config: Arc::new(|| "instance: orwell\n".to_owned()),
             reload: Arc::new(move || {
                 count.fetch_add(1, Ordering::SeqCst);

@@ -39,5 +39,5 @@ install_python() {
 install_peers() {
   install_debian
   install_python synapse matrix-synapse && ln -sfn "$peers/synapse/bin/python" "$peers/bin/synapse-python"
-  install_python snmpsim snmpsim && ln -sfn "$peers/snmpsim/bin/snmpsim-command-responder" "$peers/bin/snmpsim-command-responder"
+  install_python snmpsim snmpsim pysmi && ln -sfn "$peers/snmpsim/bin/snmpsim-command-responder" "$peers/bin/snmpsim-command-responder"
 }

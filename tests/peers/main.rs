@@ -7,3 +7,4 @@ mod http;
 mod nginx;
 mod postfix;
 mod prometheus;
+mod snmpsim;

@@ -46,32 +46,38 @@ impl UdpSnmp {
         Ok(socket.insert(opened).clone())
     }
 
+    /// As often as it takes to get past a socket that broke since the last question: twice.
     async fn exchange(
         &self,
         peer: &Peer,
         question: Question<'_>,
     ) -> Result<Vec<Binding>, SnmpError> {
-        let socket = self.socket().await?;
-        let client = client(&socket, peer)?;
-        let oids: Vec<_> = question
-            .oids
-            .iter()
-            .map(|oid| async_snmp::Oid::new(oid.arcs().iter().copied()))
-            .collect();
-        let answer = match question.operation {
-            Operation::Get => client.get_many(&oids).await.map(|answer| answer.varbinds),
-            Operation::GetNext => client.get_next_many(&oids).await.map(|answer| answer.varbinds),
-            Operation::GetBulk(rows) => client.get_bulk(&oids, 0, rows).await,
-        };
-        match answer {
-            Ok(varbinds) => Ok(varbinds.into_iter().map(binding).collect()),
-            Err(error) => {
-                if error.kind() == ErrorKind::Closed {
+        for _ in 0..2 {
+            let socket = self.socket().await?;
+            match over(&socket, peer, question).await {
+                Ok(varbinds) => return Ok(varbinds.into_iter().map(binding).collect()),
+                Err(error) if error.kind() == ErrorKind::Closed => {
                     *self.socket.lock().await = None;
                 }
-                Err(translate(&error))
+                Err(error) => return Err(translate(&error)),
             }
         }
+        Err(SnmpError::Ours("the UDP socket breaks".into()))
+    }
+}
+
+async fn over(
+    socket: &UdpTransport,
+    peer: &Peer,
+    question: Question<'_>,
+) -> async_snmp::Result<Vec<VarBind>> {
+    let client = client(socket, peer)?;
+    let wire = |oid: &Oid| async_snmp::Oid::new(oid.arcs().iter().copied());
+    let oids: Vec<_> = question.oids.iter().map(wire).collect();
+    match question.operation {
+        Operation::Get => client.get_many(&oids).await.map(|answer| answer.varbinds),
+        Operation::GetNext => client.get_next_many(&oids).await.map(|answer| answer.varbinds),
+        Operation::GetBulk(rows) => client.get_bulk(&oids, 0, rows).await,
     }
 }
 
@@ -90,8 +96,7 @@ async fn open(address: &str) -> async_snmp::Result<UdpTransport> {
     socket.recv_buffer_size(RECEIVE).warn_on_source_mismatch(false).build().await
 }
 
-fn client(socket: &UdpTransport, peer: &Peer) -> Result<Client<UdpHandle>, SnmpError> {
-    let ours = |error: Box<Error>| SnmpError::Ours(root(&error).into());
+fn client(socket: &UdpTransport, peer: &Peer) -> async_snmp::Result<Client<UdpHandle>> {
     let auth = match &peer.auth {
         SnmpAuth::V1 { community } => Auth::v1(community.reveal()),
         SnmpAuth::V2c { community } => Auth::v2c(community.reveal()),
@@ -99,13 +104,12 @@ fn client(socket: &UdpTransport, peer: &Peer) -> Result<Client<UdpHandle>, SnmpE
     // At most 16 repetitions are what the library takes.
     let retry =
         Retry::fixed(peer.retries.min(16), Duration::ZERO).unwrap_or_else(|_| Retry::none());
-    let handle = socket.handle(peer.address).map_err(ours)?.strict_source(true);
+    let handle = socket.handle(peer.address)?.strict_source(true);
     ClientBuilder::new(auth)
         .request_timeout(peer.wait)
         .retry(retry)
         .max_oids_per_request(64)
         .build_with_transport(handle)
-        .map_err(ours)
 }
 
 fn binding(varbind: VarBind) -> Binding {
@@ -136,7 +140,6 @@ fn translate(error: &Error) -> SnmpError {
             SnmpError::Status { status: status.as_i32(), index: *index }
         }
         Error::Network { target, source } => network(*target, source),
-        Error::Closed { .. } => SnmpError::Ours("the UDP socket broke".into()),
         Error::Decode(_) | Error::MalformedResponse { .. } | Error::ResponseShape { .. } => {
             SnmpError::Malformed(root(error).into())
         }
@@ -263,6 +266,29 @@ mod tests {
         let question = Question { operation: Operation::GetNext, oids: &names };
         let seen = UdpSnmp::new().ask(&peer, question).await;
         assert!(matches!(seen, Err(SnmpError::Silence | SnmpError::Unreachable(_))), "{seen:?}");
+    }
+
+    #[test]
+    fn a_broken_socket_is_opened_again() {
+        let snmp = UdpSnmp::new();
+        let once = || {
+            // The receiving task ends with its runtime, and the socket with it.
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let rogue = Rogue::new().await;
+                let names = [Oid::new(&[1, 3, 6, 1])];
+                let question = Question { operation: Operation::Get, oids: &names };
+                let serve = async {
+                    let mut datagram = [0; 2048];
+                    let (length, from) = rogue.socket.recv_from(&mut datagram).await.unwrap();
+                    let answer = answer(&datagram[..length], 0, 5);
+                    rogue.socket.send_to(&answer, from).await.unwrap();
+                };
+                tokio::join!(snmp.ask(&rogue.peer, question), serve).0
+            })
+        };
+        assert!(once().is_ok() && once().is_ok());
     }
 
     #[test]

@@ -328,17 +328,17 @@ impl Histograms {
         if self.incremental {
             self.sum.scale(share);
         }
-        let factor = if self.incremental { 1.0 / self.count } else { 1.0 };
-        let Ok(reconciled) = self.sum.add(histogram, factor) else {
+        let divisor = if self.incremental { self.count } else { 1.0 };
+        let Ok(reconciled) = self.sum.add(histogram, divisor) else {
             self.incompatible = true;
             return Err(());
         };
         if let Some(mut before) = before.filter(|_| self.sum.overflows()) {
             self.incremental = true;
-            before.scale(1.0 / (self.count - 1.0));
+            before.divide(self.count - 1.0);
             before.scale(share);
             // It could be added above, so it can be added here.
-            let _ = before.add(histogram, 1.0 / self.count);
+            let _ = before.add(histogram, self.count);
             self.sum = before;
         }
         Ok(reconciled.custom_borders)

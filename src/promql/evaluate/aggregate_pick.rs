@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use xxhash_rust::xxh64::xxh64;
+
 use super::super::syntax::{Aggregate, Aggregation};
 use super::super::{EvalError, Span};
 use super::aggregate::Grouping;
@@ -10,8 +12,65 @@ use super::points::{Points, Scalars, Series, Steps};
 use super::{Evaluated, Evaluator, Sink};
 use crate::model::Labels;
 
-/// The best values of a group at one step, worst first, and the series they are from.
+/// The best values of a group at one step as a heap, worst first, and the series they are from.
 type Best = Vec<(f64, usize)>;
+
+/// A binary heap in the order of steps of Go's, so that of equal values the same ones stay and
+/// come first as in Prometheus.
+struct Heap {
+    top: bool,
+}
+
+impl Heap {
+    /// Whether `a` is worse than `b`; NaN is worse than everything.
+    fn is_before(&self, a: f64, b: f64) -> bool {
+        a.is_nan() || if self.top { a < b } else { a > b }
+    }
+
+    fn push(&self, heap: &mut Best, item: (f64, usize)) {
+        heap.push(item);
+        let mut at = heap.len() - 1;
+        while at > 0 && self.is_before(heap[at].0, heap[(at - 1) / 2].0) {
+            heap.swap(at, (at - 1) / 2);
+            at = (at - 1) / 2;
+        }
+    }
+
+    /// Moves the root down to its place.
+    fn sink(&self, heap: &mut Best) {
+        let mut at = 0;
+        loop {
+            let mut child = 2 * at + 1;
+            if child >= heap.len() {
+                return;
+            }
+            if child + 1 < heap.len() && self.is_before(heap[child + 1].0, heap[child].0) {
+                child += 1;
+            }
+            if !self.is_before(heap[child].0, heap[at].0) {
+                return;
+            }
+            heap.swap(at, child);
+            at = child;
+        }
+    }
+
+    /// Best first.
+    fn sort(&self, best: &mut Best) {
+        best.sort_by(|a, b| {
+            let key = |x: f64| {
+                if x.is_nan() {
+                    f64::NEG_INFINITY
+                } else if self.top {
+                    x
+                } else {
+                    -x
+                }
+            };
+            a.0.is_nan().cmp(&b.0.is_nan()).then_with(|| key(b.0).total_cmp(&key(a.0)))
+        });
+    }
+}
 
 #[derive(Default)]
 struct Picked {
@@ -80,9 +139,7 @@ impl Evaluator<'_> {
         sink: &mut Sink<'_>,
     ) -> Evaluated<()> {
         let top = node.operator == Aggregation::TopK;
-        // Whether `a` is to be preferred to `b`; NaN to nothing.
-        let better =
-            |a: f64, b: f64| (if top { a > b } else { a < b }) || (b.is_nan() && !a.is_nan());
+        let heap = Heap { top };
         let grouping = Grouping::new(node);
         let mut order: Vec<Picked> = Vec::new();
         let mut places: HashMap<Labels, usize> = HashMap::new();
@@ -100,17 +157,17 @@ impl Evaluator<'_> {
             for (step, limit) in limits.iter().enumerate() {
                 let Some(value) = series.points.float(step) else { continue };
                 let best = &mut order[place].best[step];
-                if best.len() >= *limit {
-                    if *limit == 0 || !better(value, best[0].0) {
-                        continue;
-                    }
-                    best.remove(0);
-                } else {
+                if best.len() < *limit {
                     self.hold(1)?;
+                    heap.push(best, (value, seen.len()));
+                } else if *limit > 0 && heap.is_before(best[0].0, value) && !value.is_nan()
+                    || *limit > 0 && best[0].0.is_nan() && !value.is_nan()
+                {
+                    best[0] = (value, seen.len());
+                    heap.sink(best);
+                } else {
+                    continue;
                 }
-                // Before its equals, which came earlier and stay preferred.
-                let at = best.partition_point(|(other, _)| better(value, *other));
-                best.insert(at, (value, seen.len()));
                 used = true;
             }
             if used {
@@ -122,8 +179,9 @@ impl Evaluator<'_> {
         })?;
         for group in order {
             let mut first: Vec<usize> = Vec::new();
-            for (step, best) in group.best.iter().enumerate() {
-                for (value, series) in best.iter().rev() {
+            for (step, mut best) in group.best.into_iter().enumerate() {
+                heap.sort(&mut best);
+                for (value, series) in &best {
                     let points = seen[*series].points.get_or_insert_with(|| {
                         first.push(*series);
                         Points::absent(steps.count)
@@ -190,9 +248,10 @@ impl Evaluator<'_> {
             used.push(capped);
         }
         self.vector(&node.inner, steps, &mut |mut series| {
-            // 0–1, evenly spread over label sets and the same at each step.
+            // 0–1, evenly spread over label sets: the hash that Prometheus uses, over the same
+            // bytes, so that both pick the same series.
             #[allow(clippy::cast_precision_loss)]
-            let place = series.labels.fingerprint().0 as f64 / u64::MAX as f64;
+            let place = xxh64(series.labels.as_bytes(), 0) as f64 / u64::MAX as f64;
             for (step, ratio) in used.iter().enumerate() {
                 let taken = if *ratio >= 0.0 { place < *ratio } else { place >= 1.0 + *ratio };
                 let all = ratio.abs() == 1.0;

@@ -280,11 +280,8 @@ impl Evaluator<'_> {
         let (many_at, one_at) =
             if swapped { (&matched.right, &matched.left) } else { (&matched.left, &matched.right) };
         let (many_side, one_side) = if swapped { (right, left) } else { (left, right) };
-        let (fill_many, fill_one) = if swapped {
-            (matching.fill_right, matching.fill_left)
-        } else {
-            (matching.fill_left, matching.fill_right)
-        };
+        // With group_right, too, Prometheus fills the "many" side by fill_left.
+        let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
         for step in 0..pairing.count {
             let here = |side: &[Series], at: &&usize| side[**at].points.is_present(step);
             let mut ones = one_at.iter().filter(|at| here(one_side, at));
@@ -314,13 +311,12 @@ impl Evaluator<'_> {
             };
             let mut first = true;
             for at in many {
-                let passed =
-                    self.combine(pairing, step, Side::Series(&many_side[*at]), one, swapped)?;
-                if pairing.one_to_one && !first && passed {
+                if pairing.one_to_one && !first {
                     return Err(EvalError::execution(
                         "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
                     ));
                 }
+                self.combine(pairing, step, Side::Series(&many_side[*at]), one, swapped)?;
                 first = false;
             }
         }
@@ -414,7 +410,8 @@ impl Pairing<'_> {
 }
 
 /// The error of two series on the side that should have one.
-fn duplicates(key: &Labels, [first, second]: [Labels; 2], swapped: bool) -> EvalError {
+fn duplicates(key: &Labels, mut pair: [Labels; 2], swapped: bool) -> EvalError {
+    pair.sort();
     let side = if swapped { "left" } else { "right" };
     let shown = |labels: &Labels| {
         let pairs: Vec<String> = labels
@@ -426,8 +423,8 @@ fn duplicates(key: &Labels, [first, second]: [Labels; 2], swapped: bool) -> Eval
     EvalError::execution(format!(
         "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
         shown(key),
-        shown(&second),
-        shown(&first)
+        shown(&pair[0]),
+        shown(&pair[1])
     ))
 }
 

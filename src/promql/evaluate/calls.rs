@@ -147,12 +147,9 @@ impl Evaluator<'_> {
                             (columns.histograms[at].0, columns.histogram_starts.get(at))
                         }
                     };
-                    let known =
-                        |start: &&Timestamp| start.millis() != i64::MIN && start.millis() != 0;
-                    let shown = if of_start { start.filter(known).copied() } else { Some(time) };
-                    if let Some(shown) = shown {
-                        points.floats[step] = shown.seconds();
-                    }
+                    let known = start.copied().filter(|start| *start != Timestamp::MIN);
+                    let shown = if of_start { known.unwrap_or_default() } else { time };
+                    points.floats[step] = shown.seconds();
                 }
                 if points.is_empty() {
                     return Ok(());

@@ -50,17 +50,15 @@ pub(super) fn of_number(name: &str) -> Option<fn(f64) -> f64> {
         "tan" => f64::tan,
         "tanh" => f64::tanh,
         "day_of_month" => |value| Date::of(value).map_or(f64::NAN, |date| f64::from(date.day)),
-        "day_of_week" => {
-            |value| days(value).map_or(f64::NAN, |days| (days + 4).rem_euclid(7) as f64)
-        }
+        "day_of_week" => |value| (days(value) + 4).rem_euclid(7) as f64,
         "day_of_year" => {
             |value| Date::of(value).map_or(f64::NAN, |date| f64::from(date.day_of_year))
         }
         "days_in_month" => |value| {
             Date::of(value).map_or(f64::NAN, |date| f64::from(days_in_month(date.year, date.month)))
         },
-        "hour" => |value| (value.trunc().rem_euclid(86_400.0) / 3600.0).floor(),
-        "minute" => |value| (value.trunc().rem_euclid(3_600.0) / 60.0).floor(),
+        "hour" => |value| (whole_seconds(value).rem_euclid(86_400) / 3600) as f64,
+        "minute" => |value| (whole_seconds(value).rem_euclid(3600) / 60) as f64,
         "month" => |value| Date::of(value).map_or(f64::NAN, |date| f64::from(date.month)),
         "year" => |value| Date::of(value).map_or(f64::NAN, |date| date.year as f64),
         _ => return None,
@@ -75,10 +73,17 @@ struct Date {
     day_of_year: u16,
 }
 
-/// Days since 1970-01-01; `None` far outside of any calendar.
+/// Whole seconds since 1970. What does not fit (NaN too) is what Go makes of it: one second past
+/// the last that fits.
 #[allow(clippy::cast_possible_truncation)]
-fn days(seconds: f64) -> Option<i64> {
-    (seconds.abs() < 1e15).then(|| (seconds.trunc() as i64).div_euclid(86_400))
+fn whole_seconds(seconds: f64) -> i128 {
+    if (-(2f64.powi(63))..2f64.powi(63)).contains(&seconds) { seconds as i128 } else { 1i128 << 63 }
+}
+
+/// Days since 1970-01-01.
+#[allow(clippy::cast_possible_truncation)]
+fn days(seconds: f64) -> i64 {
+    whole_seconds(seconds).div_euclid(86_400) as i64
 }
 
 fn is_leap(year: i64) -> bool {
@@ -103,9 +108,9 @@ fn new_year(year: i64) -> i64 {
 
 impl Date {
     fn of(seconds: f64) -> Option<Self> {
-        let days = days(seconds)?;
+        let days = days(seconds);
         // 146097 days are 400 years; the guess is off by at most one.
-        let mut year = 1970 + (days * 400).div_euclid(146_097);
+        let mut year = 1970 + (days.saturating_mul(400)).div_euclid(146_097);
         while new_year(year) > days {
             year -= 1;
         }

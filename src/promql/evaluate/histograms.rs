@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::histogram::{fraction, quantile, variance};
-use super::super::syntax::{Call, format_float, parse_number};
+use super::super::syntax::{Call, format_float_general, parse_number};
 use super::super::{EvalError, Span};
 use super::notes::Note;
 use super::points::{Points, Scalars, Series, Steps};
@@ -50,6 +50,13 @@ impl Evaluator<'_> {
                 (Asked::Quantiles(text_of(&call.arguments[1]), quantiles), &call.arguments[0])
             }
         };
+        match &asked {
+            Asked::Quantile(q, span) => self.check_quantile(q, *span, steps),
+            Asked::Quantiles(_, all) => {
+                all.iter().for_each(|(q, span)| self.check_quantile(q, *span, steps));
+            }
+            Asked::Fraction(..) => {}
+        }
         let mut groups: Vec<Group> = Vec::new();
         let mut places: HashMap<Labels, usize> = HashMap::new();
         self.vector(argument, steps, &mut |series| {
@@ -61,9 +68,9 @@ impl Evaluator<'_> {
         }
         // Two histograms whose names differ may give the same labels.
         self.merging(false, sink, |sink| match &asked {
-            Asked::Quantile(q, q_span) => groups.iter().try_for_each(|group| {
+            Asked::Quantile(q, _) => groups.iter().try_for_each(|group| {
                 let points = self.per_step(group, steps, argument.span(), |step, histogram| {
-                    self.one_quantile(q.at(step), *q_span, group, histogram, argument.span())
+                    self.one_quantile(q.at(step), group, histogram, argument.span())
                 });
                 self.give(group, points, None, sink)
             }),
@@ -71,11 +78,11 @@ impl Evaluator<'_> {
                 if group.labels.get(label).is_some() && label != METRIC_NAME {
                     return Err(EvalError::execution(format!("label {label:?} is there already")));
                 }
-                quantiles.iter().try_for_each(|(q, q_span)| {
+                quantiles.iter().try_for_each(|(q, _)| {
                     let points = self.per_step(group, steps, argument.span(), |step, histogram| {
-                        self.one_quantile(q.at(step), *q_span, group, histogram, argument.span())
+                        self.one_quantile(q.at(step), group, histogram, argument.span())
                     });
-                    self.give(group, points, Some((label, &format_float(q.at(0)))), sink)
+                    self.give(group, points, Some((label, &quantile_label(q.at(0)))), sink)
                 })
             }),
             Asked::Fraction(lower, upper) => groups.iter().try_for_each(|group| {
@@ -94,6 +101,15 @@ impl Evaluator<'_> {
                 self.give(group, points, None, sink)
             }),
         })
+    }
+
+    /// A quantile outside of 0–1 is noted even where there is no histogram.
+    fn check_quantile(&self, q: &Scalars, span: Span, steps: &Steps) {
+        for step in 0..steps.count {
+            if !(0.0..=1.0).contains(&q.at(step)) {
+                self.note(Note::Quantile(q.at(step)), span);
+            }
+        }
     }
 
     fn sort_into(
@@ -153,17 +169,7 @@ impl Evaluator<'_> {
         points
     }
 
-    fn one_quantile(
-        &self,
-        q: f64,
-        q_span: Span,
-        group: &Group,
-        histogram: Found<'_>,
-        span: Span,
-    ) -> f64 {
-        if !(0.0..=1.0).contains(&q) {
-            self.note(Note::Quantile(q), q_span);
-        }
+    fn one_quantile(&self, q: f64, group: &Group, histogram: Found<'_>, span: Span) -> f64 {
         match histogram {
             Found::Native(histogram) => {
                 let found = quantile(q, histogram);
@@ -214,8 +220,12 @@ impl Evaluator<'_> {
         sink: &mut Sink<'_>,
     ) -> Evaluated<()> {
         let argument = &call.arguments[0];
+        let plain =
+            matches!(call.function.name, "histogram_count" | "histogram_sum" | "histogram_avg");
+        let evaluate =
+            |sink: &mut Sink<'_>| self.with_hints(plain, || self.vector(argument, steps, sink));
         self.dropping(argument, false, sink, |sink| {
-            self.vector(argument, steps, &mut |series| {
+            evaluate(&mut |series| {
                 if !series.points.has_histograms() {
                     return Ok(());
                 }
@@ -237,6 +247,13 @@ impl Evaluator<'_> {
             })
         })
     }
+}
+
+/// A quantile as OpenMetrics writes it in a label: always with a point.
+fn quantile_label(q: f64) -> String {
+    let text = format_float_general(q);
+    let whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    if whole { format!("{text}.0") } else { text }
 }
 
 fn place_of(

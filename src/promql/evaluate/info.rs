@@ -6,7 +6,7 @@ use super::super::syntax::{At, Call, Expr, Length, Selector};
 use super::super::{EvalError, Extension, Point, Span};
 use super::points::{Points, Series, Steps};
 use super::{Evaluated, Evaluator, Sink};
-use crate::model::{Labels, METRIC_NAME, Matcher};
+use crate::model::{Labels, METRIC_NAME, Matcher, Pattern, Test};
 
 /// The labels by which an info series and a series are known to be about the same thing.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
@@ -33,6 +33,11 @@ impl Wanted {
         }
         if wanted.names.is_empty() {
             wanted.names.push(Matcher::metric(DEFAULT_INFO));
+        } else if !wanted.names.iter().any(|m| matches!(m.test(), Test::Equal(_) | Test::Match(_)))
+            && let Ok(all) = Pattern::new(".+_info")
+        {
+            // Only names that are not wanted: of all info metrics, the others.
+            wanted.names.push(Matcher::new(METRIC_NAME, Test::Match(all)));
         }
         wanted
     }

@@ -63,6 +63,9 @@ struct Evaluator<'a> {
     held: Cell<usize>,
     /// Work since `interrupt` was asked last.
     work: Cell<usize>,
+    /// Whether histograms shall say of each sample if there was a counter reset before it: where
+    /// only count and sum are asked for, Prometheus finds that out while reading.
+    hints_wanted: Cell<bool>,
     /// Buffers to use again.
     spare: RefCell<Vec<Vec<f64>>>,
 }
@@ -172,6 +175,7 @@ impl<'a> Evaluator<'a> {
             notes: RefCell::default(),
             held: Cell::new(0),
             work: Cell::new(0),
+            hints_wanted: Cell::new(false),
             spare: RefCell::default(),
         };
         evaluator.check_steps(&steps)?;
@@ -190,6 +194,14 @@ impl<'a> Evaluator<'a> {
 
     fn note(&self, note: Note<'_>, span: Span) {
         self.notes.borrow_mut().add(note, span);
+    }
+
+    /// Runs something with `hints_wanted` set or not.
+    fn with_hints<T>(&self, wanted: bool, run: impl FnOnce() -> T) -> T {
+        let before = self.hints_wanted.replace(wanted);
+        let result = run();
+        self.hints_wanted.set(before);
+        result
     }
 
     /// Counts work and asks now and then whether to go on.

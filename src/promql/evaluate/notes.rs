@@ -131,8 +131,8 @@ impl Note<'_> {
             Self::ResetsCollide(doing) => {
                 format!("conflicting counter resets during histogram {}", doing.word())
             }
-            Self::StartOverlap(labels) => named(
-                "sample has start time that overlaps with previous sample timestamp",
+            Self::StartOverlap(labels) => with_name(
+                "sample has start time that overlaps with previous sample timestamp for metric",
                 labels,
             ),
             Self::SortIneffective => {

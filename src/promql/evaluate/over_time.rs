@@ -34,6 +34,9 @@ fn of_floats(name: &str) -> Option<OfFloats> {
         "stddev_over_time" => |_, values| variance(values).sqrt(),
         "stdvar_over_time" => |_, values| variance(values),
         "mad_over_time" => |_, values| {
+            if values.iter().any(|value| value.is_nan()) {
+                return f64::NAN;
+            }
             let mut sorted = values.to_vec();
             let median = quantile(0.5, &mut sorted);
             for value in &mut sorted {
@@ -255,18 +258,18 @@ impl Evaluator<'_> {
             if incremental {
                 sum.scale((added - 1.0) / added);
             }
-            let factor = if incremental { 1.0 / added } else { 1.0 };
+            let divisor = if incremental { added } else { 1.0 };
             self.combined_at(
-                sum.add(histogram, factor),
+                sum.add(histogram, divisor),
                 Doing::Aggregation,
                 range.labels,
                 range.span,
             )?;
             if let Some(mut before) = before.filter(|_| !incremental && sum.overflows()) {
                 incremental = true;
-                before.scale(1.0 / (added - 1.0));
+                before.divide(added - 1.0);
                 before.scale((added - 1.0) / added);
-                before.add(histogram, 1.0 / added).ok()?;
+                before.add(histogram, added).ok()?;
                 sum = before;
             }
         }

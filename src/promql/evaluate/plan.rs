@@ -13,6 +13,8 @@ use crate::model::{Columns, Labels, METRIC_NAME, Matcher, Test, Timestamp, Windo
 pub(super) struct Plan {
     /// Expressions that have the same value at each step, by address.
     invariant: HashSet<*const Expr>,
+    /// Whether what is picked depends on the order of the series.
+    order_matters: bool,
     /// What is read, by its matchers.
     reads: HashMap<String, Read>,
 }
@@ -66,6 +68,10 @@ impl Plan {
         self.invariant.contains(&std::ptr::from_ref(expr))
     }
 
+    pub fn order_matters(&self) -> bool {
+        self.order_matters
+    }
+
     pub fn read(&self, key: &str) -> Option<&Read> {
         self.reads.get(key)
     }
@@ -74,6 +80,9 @@ impl Plan {
         // All children are visited, so no early end.
         let parts: Vec<bool> = expr.children().into_iter().map(|child| self.mark(child)).collect();
         let all = parts.into_iter().all(|part| part);
+        if let Expr::Aggregate(aggregate) = expr {
+            self.order_matters |= picks(aggregate);
+        }
         let invariant = match expr {
             Expr::Number(_) | Expr::Text(_) => true,
             Expr::Selector(selector) => selector.at.is_some(),

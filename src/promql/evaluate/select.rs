@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::super::histogram::{detect_reset, is_custom};
 use super::super::syntax::{Extension, Selector};
 use super::super::{EvalError, Point};
 use super::notes::{Doing, Note};
@@ -19,6 +20,32 @@ impl Evaluator<'_> {
     /// Reads all series of a selector, one after the other; what stands in the query more than
     /// once is read only once.
     pub(super) fn read(
+        &self,
+        matchers: &[Matcher],
+        window: Window,
+        take: &mut OnSeries<'_>,
+    ) -> Evaluated<()> {
+        if !self.hints_wanted.get() {
+            return self.read_stored(matchers, window, take);
+        }
+        self.read_stored(matchers, window, &mut |labels, columns| {
+            if columns.histograms.is_empty() {
+                return take(labels, columns);
+            }
+            let mut hinted = columns.clone();
+            for at in 1..hinted.histograms.len() {
+                let (before, now) = (&columns.histograms[at - 1].1, &columns.histograms[at].1);
+                if now.reset == CounterReset::Unknown {
+                    let reset = detect_reset(now, before);
+                    Arc::make_mut(&mut hinted.histograms[at].1).reset =
+                        if reset { CounterReset::Reset } else { CounterReset::NotReset };
+                }
+            }
+            take(labels, &hinted)
+        })
+    }
+
+    fn read_stored(
         &self,
         matchers: &[Matcher],
         window: Window,
@@ -62,8 +89,12 @@ impl Evaluator<'_> {
                 found.len()
             )));
         }
-        // The order of a store that has one; results shall not depend on chance.
-        found.sort_by_key(|found| found.id);
+        if self.plan.order_matters() {
+            found.sort_by(|a, b| a.labels.cmp(&b.labels));
+        } else {
+            // Any order will do, as long as sums do not depend on chance.
+            found.sort_by_key(|found| found.id);
+        }
         let mut columns = Columns::default();
         for series in found {
             self.store.read(series.id, window, &mut columns)?;
@@ -175,6 +206,10 @@ impl Evaluator<'_> {
         let Some((next, after)) = samples.get(place + 1).filter(|_| time.millis() != at) else {
             return Some(Point::Histogram(Arc::clone(before)));
         };
+        if is_custom(before) != is_custom(after) {
+            self.note(Note::MixedExponentialCustom(labels), selector.span);
+            return None;
+        }
         let counter = before.reset != CounterReset::Gauge;
         let ends = ((time.millis(), &**before), (next.millis(), &**after));
         match interpolate_histograms(ends.0, ends.1, at, counter) {

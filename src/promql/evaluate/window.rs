@@ -7,7 +7,7 @@ use super::super::{EvalError, Point, Span};
 use super::points::{Points, Series, Steps};
 use super::select::without_stale;
 use super::{Evaluated, Evaluator, Sink};
-use crate::model::{Columns, Histogram, Labels, Timestamp};
+use crate::model::{Columns, CounterReset, Histogram, Labels, Timestamp};
 
 /// The samples within `(start, end]` of one series.
 #[derive(Clone, Copy)]
@@ -168,7 +168,10 @@ impl Evaluator<'_> {
         self.check_steps(&inner)?;
         let pinned = self.pinned(subquery.at);
         let mut columns = Columns::default();
-        self.vector(&subquery.inner, &inner, &mut |series| {
+        let run = |sink: &mut Sink<'_>| {
+            self.with_hints(false, || self.vector(&subquery.inner, &inner, sink))
+        };
+        run(&mut |series| {
             columns.clear();
             self.tick(inner.count)?;
             for step in 0..inner.count {
@@ -178,7 +181,14 @@ impl Evaluator<'_> {
                         columns.times.push(time);
                         columns.values.push(value);
                     }
-                    Some(Point::Histogram(histogram)) => columns.histograms.push((time, histogram)),
+                    Some(Point::Histogram(mut histogram)) => {
+                        // What is known about the sample before says nothing about the one
+                        // before in the subquery.
+                        if matches!(histogram.reset, CounterReset::Reset | CounterReset::NotReset) {
+                            Arc::make_mut(&mut histogram).reset = CounterReset::Unknown;
+                        }
+                        columns.histograms.push((time, histogram));
+                    }
                     None => {}
                 }
             }

@@ -44,8 +44,12 @@ impl Sum {
         }
     }
 
-    /// Adds `factor` times another one.
-    pub fn add(&mut self, more: &Histogram, factor: f64) -> Result<Reconciled, IncompatibleSchema> {
+    /// Adds another one, divided by `divisor`.
+    pub fn add(
+        &mut self,
+        more: &Histogram,
+        divisor: f64,
+    ) -> Result<Reconciled, IncompatibleSchema> {
         if is_custom(&self.shape) != is_custom(more) {
             return Err(IncompatibleSchema);
         }
@@ -63,15 +67,15 @@ impl Sum {
         {
             self.align(more.to_mut());
         }
-        self.zero.add(more.zero_count * factor);
-        self.count.add(more.count * factor);
-        self.sum.add(more.sum * factor);
+        self.zero.add(more.zero_count / divisor);
+        self.count.add(more.count / divisor);
+        self.sum.add(more.sum / divisor);
         for (buckets, spans, counts) in [
             (&mut self.positive, &more.positive_spans, &more.positive),
             (&mut self.negative, &more.negative_spans, &more.negative),
         ] {
             for (index, count) in unpack(spans, counts) {
-                buckets.entry(index).or_default().add(count * factor);
+                buckets.entry(index).or_default().add(count / divisor);
             }
         }
         Ok(reconciled)
@@ -113,6 +117,16 @@ impl Sum {
         }
         for exact in self.positive.values_mut().chain(self.negative.values_mut()) {
             exact.scale(factor);
+        }
+    }
+
+    /// Divides everything; not the same as to multiply by the reciprocal in the last digit.
+    pub fn divide(&mut self, divisor: f64) {
+        for exact in [&mut self.count, &mut self.sum, &mut self.zero] {
+            exact.divide(divisor);
+        }
+        for exact in self.positive.values_mut().chain(self.negative.values_mut()) {
+            exact.divide(divisor);
         }
     }
 

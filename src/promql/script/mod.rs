@@ -7,10 +7,12 @@ mod series;
 
 pub use series::{WrittenSeries, parse_histogram, parse_labels, parse_series, parse_values};
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::histogram::detect_reset;
 use super::{Answer, MemoryStore, Options, instant, parse, range};
-use crate::model::{Point, Timestamp};
+use crate::model::{CounterReset, Histogram, Point, Timestamp};
 use command::{Command, Eval, Expected, Kind, Loaded, When};
 
 /// What became of a script.
@@ -62,12 +64,17 @@ pub fn run(script: &str) -> Report {
 fn load(store: &mut MemoryStore, step: i64, custom_histograms: bool, series: &[Loaded]) {
     let time = |at: usize| i64::try_from(at).unwrap_or(i64::MAX).saturating_mul(step);
     for loaded in series {
+        let mut before: Option<Arc<Histogram>> = None;
         for (at, value) in loaded.series.values.iter().enumerate() {
             let Some(point) = value else { continue };
             let start = loaded.starts.get(at).copied().flatten();
             let start = start.map(|start| Timestamp::from_millis(time(at) + start));
             let labels = &loaded.series.labels;
-            store.append(labels, Timestamp::from_millis(time(at)), point.clone(), start);
+            let point = match point {
+                Point::Histogram(histogram) => Point::Histogram(hinted(histogram, &mut before)),
+                other => other.clone(),
+            };
+            store.append(labels, Timestamp::from_millis(time(at)), point, start);
         }
     }
     if custom_histograms {
@@ -75,6 +82,26 @@ fn load(store: &mut MemoryStore, step: i64, custom_histograms: bool, series: &[L
             store.append(&labels, Timestamp::from_millis(time(at)), point, None);
         }
     }
+}
+
+/// A histogram with the hint a store gives back: it knows of each but the first in a run that
+/// there was no reset, and of a first one nothing.
+fn hinted(histogram: &Arc<Histogram>, before: &mut Option<Arc<Histogram>>) -> Arc<Histogram> {
+    let mut stored = Arc::clone(histogram);
+    let previous = before.replace(Arc::clone(histogram));
+    if histogram.reset == CounterReset::Gauge {
+        return stored;
+    }
+    let goes_on = previous.is_some_and(|previous| {
+        previous.reset != CounterReset::Gauge
+            && previous.schema == histogram.schema
+            && previous.zero_threshold == histogram.zero_threshold
+            && previous.custom_values == histogram.custom_values
+            && !detect_reset(histogram, &previous)
+    });
+    let hint = if goes_on { CounterReset::NotReset } else { CounterReset::Unknown };
+    Arc::make_mut(&mut stored).reset = hint;
+    stored
 }
 
 /// The engine as the scripts suppose it: everything on, delayed removal of names too.

@@ -195,8 +195,6 @@ fn expand_histograms(word: &str) -> Result<Vec<Option<Point>>, String> {
         values.push(point(&value));
         let outcome = if minus { subtract(&mut value, &step) } else { add(&mut value, &step) };
         outcome.map_err(|_| "exponential and custom buckets cannot be combined")?;
-        // What is built up here is a counter of which nothing is known.
-        value.reset = CounterReset::Unknown;
     }
     Ok(values)
 }

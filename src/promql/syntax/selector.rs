@@ -16,10 +16,10 @@ impl Parser<'_> {
     ) -> Result<Selector, ParseError> {
         let mut matchers = Vec::new();
         let mut end = start;
-        let mut inner_name = None;
+        let mut inner_names = Vec::new();
         if self.eat("{") {
             while !self.is_sign("}") {
-                self.matcher(&mut matchers, &mut inner_name)?;
+                self.matcher(&mut matchers, &mut inner_names)?;
                 if !self.eat(",") && !self.is_sign("}") {
                     return self.unexpected("label matching", "\",\" or \"}\"");
                 }
@@ -29,15 +29,15 @@ impl Parser<'_> {
         }
         let span = start.to(end);
         let mut written = name.map(|(name, _)| name);
-        if let Some(inner) = inner_name {
-            if let Some(outer) = &written {
-                return self.error(
-                    span,
-                    format!("metric name must not be set twice: {outer:?} or {inner:?}"),
-                );
-            }
-            written = Some(inner);
+        if let (Some(outer), Some(inner)) = (&written, inner_names.first()) {
+            let message = format!("metric name must not be set twice: {outer:?} or {inner:?}");
+            return self.error(span, message);
         }
+        if inner_names.len() > 1 || matchers.iter().any(|m| m.name() == METRIC_NAME) {
+            // Names in braces are matchers like others; several of them just find nothing.
+            matchers.extend(inner_names.drain(..).map(|name| Matcher::metric(&name)));
+        }
+        written = written.or(inner_names.pop());
         if let Some(name) = &written {
             if let Some(Test::Equal(other)) =
                 matchers.iter().find(|m| m.name() == METRIC_NAME).map(Matcher::test)
@@ -61,7 +61,7 @@ impl Parser<'_> {
     fn matcher(
         &mut self,
         matchers: &mut Vec<Matcher>,
-        metric: &mut Option<String>,
+        names: &mut Vec<String>,
     ) -> Result<(), ParseError> {
         let span = self.span();
         let (label, is_text) = match self.token().clone() {
@@ -74,13 +74,7 @@ impl Parser<'_> {
         }
         self.advance();
         if is_text && (self.is_sign(",") || self.is_sign("}")) {
-            if let Some(first) = metric {
-                return self.error(
-                    span,
-                    format!("metric name must not be set twice: {first:?} or {label:?}"),
-                );
-            }
-            *metric = Some(label);
+            names.push(label);
             return Ok(());
         }
         let Token::Sign(operator @ ("=" | "!=" | "=~" | "!~")) = *self.token() else {

@@ -64,16 +64,18 @@ pub(super) async fn overview(
 ) -> Response {
     let mut frame = frame(&shared, &wishes, &headers, "");
     let targets = shared.doors.board.targets();
-    let (some, all) =
-        (targets.iter().filter(|t| view::is_wrong(&t.verdict)).count(), targets.len());
-    let headline = match (some, all) {
-        (_, 0) => frame.words.nothing_watched.to_owned(),
-        (0, _) => frame.words.all_well.to_owned(),
-        _ => frame.words.need_attention(some, all),
+    let alerts = (shared.doors.alerts)();
+    let firing = alerts.iter().filter(|alert| alert.is_firing()).count();
+    let some = targets.iter().filter(|status| view::is_wrong(status, &alerts)).count();
+    let headline = match (some, targets.len(), firing) {
+        (0, _, 1..) => frame.words.alerts_firing(firing),
+        (_, 0, _) => frame.words.nothing_watched.to_owned(),
+        (0, ..) => frame.words.all_well.to_owned(),
+        (some, all, _) => frame.words.need_attention(some, all),
     };
     frame.title = format!("{headline} – {}", frame.instance);
-    let alerts = view::alerts(&frame, &(shared.doors.alerts)());
-    let services = view::services(&frame, &targets);
+    let services = view::services(&frame, &targets, &alerts);
+    let alerts = view::alerts(&frame, &alerts);
     let missing = (shared.doors.ready)().err().unwrap_or_default();
     page(&Overview { frame, headline, missing, alerts, services })
 }
@@ -98,7 +100,7 @@ pub(super) async fn target(
     page(&Target {
         last: status.last.map(|at| frame.moment(at)),
         took: status.took.map(view::took).unwrap_or_default(),
-        target: TargetLine::new(&frame, &status),
+        target: TargetLine::new(&frame, &status, &[]),
         service: status.service,
         owner: status.owner,
         frame,

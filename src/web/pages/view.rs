@@ -78,8 +78,10 @@ pub(super) struct Mark {
     pub(super) word: &'static str,
 }
 
-fn mark(words: &Words, verdict: &Verdict) -> Mark {
+/// `alerted`: an alert is firing although the target answers.
+fn mark(words: &Words, verdict: &Verdict, alerted: bool) -> Mark {
     let (class, symbol, word) = match verdict {
+        Verdict::Up if alerted => ("warn", "▲", words.attention),
         Verdict::Up => ("good", "✔", words.up),
         Verdict::Failing { .. } => ("warn", "▲", words.failing),
         Verdict::Down { .. } => ("bad", "✖", words.down),
@@ -89,19 +91,21 @@ fn mark(words: &Words, verdict: &Verdict) -> Mark {
     Mark { class, symbol, word }
 }
 
-/// Whether somebody should look.
-pub(super) fn is_wrong(verdict: &Verdict) -> bool {
-    !matches!(verdict, Verdict::Up | Verdict::Waiting)
+/// Whether somebody should look: it fails, or an alert about it is firing.
+pub(super) fn is_wrong(status: &TargetStatus, alerts: &[Alert]) -> bool {
+    gravity(status, alerts) > 1
 }
 
 /// The worse, the higher.
-fn gravity(verdict: &Verdict) -> u8 {
-    match verdict {
-        Verdict::Up => 0,
-        Verdict::Waiting => 1,
+fn gravity(status: &TargetStatus, alerts: &[Alert]) -> u8 {
+    let alerted = alerts.iter().any(|alert| alert.is_firing() && concerns(alert, status));
+    match &status.verdict {
+        Verdict::Down { .. } => 5,
+        Verdict::Failing { .. } => 4,
+        _ if alerted => 3,
         Verdict::NotMeasured { .. } => 2,
-        Verdict::Failing { .. } => 3,
-        Verdict::Down { .. } => 4,
+        Verdict::Waiting => 1,
+        Verdict::Up => 0,
     }
 }
 
@@ -114,22 +118,27 @@ pub(super) struct ServiceBlock {
 }
 
 /// Services in the order of the configuration, those that need attention before the others.
-pub(super) fn services(frame: &Frame, targets: &[TargetStatus]) -> Vec<ServiceBlock> {
+pub(super) fn services(
+    frame: &Frame,
+    targets: &[TargetStatus],
+    alerts: &[Alert],
+) -> Vec<ServiceBlock> {
     let mut blocks: Vec<(u8, ServiceBlock)> = Vec::new();
     let mut by_name: HashMap<Arc<str>, usize> = HashMap::new();
     for status in targets {
-        let mark = mark(frame.words, &status.verdict);
+        let mark = mark(frame.words, &status.verdict, gravity(status, alerts) == 3);
         let at = *by_name.entry(status.service.clone()).or_insert_with(|| {
             let (name, owner) = (status.service.clone(), status.owner.clone());
             blocks.push((0, ServiceBlock { name, owner, mark, targets: Vec::new() }));
             blocks.len() - 1
         });
         let (worst, block) = &mut blocks[at];
-        if gravity(&status.verdict) > *worst {
-            *worst = gravity(&status.verdict);
+        let gravity = gravity(status, alerts);
+        if gravity > *worst {
+            *worst = gravity;
             block.mark = mark;
         }
-        block.targets.push(TargetLine::new(frame, status));
+        block.targets.push(TargetLine::new(frame, status, alerts));
     }
     blocks.sort_by_key(|(worst, _)| std::cmp::Reverse(*worst));
     blocks.into_iter().map(|(_, block)| block).collect()
@@ -144,10 +153,14 @@ pub(super) struct TargetLine {
     pub(super) cause: Arc<str>,
     pub(super) since: Option<Moment>,
     pub(super) headline: Arc<str>,
+    /// What firing alerts about it say.
+    pub(super) alerts: Vec<String>,
 }
 
 impl TargetLine {
-    pub(super) fn new(frame: &Frame, status: &TargetStatus) -> Self {
+    pub(super) fn new(frame: &Frame, status: &TargetStatus, alerts: &[Alert]) -> Self {
+        let about: Vec<&Alert> =
+            alerts.iter().filter(|alert| alert.is_firing() && concerns(alert, status)).collect();
         let cause = match &status.verdict {
             Verdict::Failing { cause } | Verdict::Down { cause } => cause.clone(),
             Verdict::NotMeasured { obstacle } => obstacle.clone(),
@@ -157,7 +170,8 @@ impl TargetLine {
             id: id(status),
             name: status.target.clone(),
             probe: status.probe.clone(),
-            mark: mark(frame.words, &status.verdict),
+            mark: mark(frame.words, &status.verdict, !about.is_empty()),
+            alerts: about.iter().map(|alert| summary(frame.words, alert)).collect(),
             cause,
             since: status.since.map(|at| frame.moment(at)),
             headline: status.headline.clone(),
@@ -191,6 +205,13 @@ pub(super) struct AlertLine {
     pub(super) since: Moment,
 }
 
+/// What an alert says, in the page's language where it has it.
+fn summary(words: &Words, alert: &Alert) -> String {
+    let text = |name: &str| alert.annotations.get(name).filter(|text| !text.trim().is_empty());
+    let own = text(&format!("summary_{}", words.tag)).or_else(|| text("summary"));
+    own.unwrap_or(alert.name()).to_owned()
+}
+
 /// Firing alerts before pending ones, older ones before newer ones.
 pub(super) fn alerts(frame: &Frame, alerts: &[Alert]) -> Vec<AlertLine> {
     let words = frame.words;
@@ -204,12 +225,10 @@ pub(super) fn alerts(frame: &Frame, alerts: &[Alert]) -> Vec<AlertLine> {
             Mark { class: "warn", symbol: "▲", word: words.pending }
         };
         let label = |name: &str| alert.labels.get(name).unwrap_or("–").to_owned();
-        let text = |name: &str| alert.annotations.get(name).filter(|text| !text.trim().is_empty());
-        let summary = text(&format!("summary_{}", words.tag)).or_else(|| text("summary"));
         AlertLine {
             mark,
             name: alert.name().to_owned(),
-            summary: summary.unwrap_or(alert.name()).to_owned(),
+            summary: summary(words, alert),
             service: label("service"),
             owner: label("owner"),
             since: frame.moment(alert.phase.since()),

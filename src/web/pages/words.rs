@@ -33,6 +33,7 @@ pub(super) struct Words {
     pub(super) meaning: &'static str,
     pub(super) back: &'static str,
     pub(super) up: &'static str,
+    pub(super) attention: &'static str,
     pub(super) failing: &'static str,
     pub(super) down: &'static str,
     pub(super) not_measured: &'static str,
@@ -42,6 +43,8 @@ pub(super) struct Words {
     days: &'static str,
     /// Behind "1 of 14" and behind "2 of 14".
     need: [&'static str; 2],
+    /// Behind "1" and behind "2".
+    alert: [&'static str; 2],
     clock: &'static str,
 }
 
@@ -77,6 +80,7 @@ const ENGLISH: Words = Words {
     meaning: "Meaning",
     back: "Back to all services",
     up: "up",
+    attention: "needs attention",
     failing: "failing",
     down: "down",
     not_measured: "not measured",
@@ -85,6 +89,7 @@ const ENGLISH: Words = Words {
     pending: "pending",
     days: "days",
     need: ["targets needs attention", "targets need attention"],
+    alert: ["alert is firing", "alerts are firing"],
     clock: "%-d %b %Y, %H:%M:%S %Z",
 };
 
@@ -120,6 +125,7 @@ const GERMAN: Words = Words {
     meaning: "Bedeutung",
     back: "Zurück zu allen Diensten",
     up: "in Ordnung",
+    attention: "braucht Aufmerksamkeit",
     failing: "scheitert",
     down: "ausgefallen",
     not_measured: "nicht gemessen",
@@ -128,6 +134,7 @@ const GERMAN: Words = Words {
     pending: "in Beobachtung",
     days: "Tage",
     need: ["Zielen braucht Aufmerksamkeit", "Zielen brauchen Aufmerksamkeit"],
+    alert: ["Meldung liegt vor", "Meldungen liegen vor"],
     clock: "%d.%m.%Y, %H:%M:%S %Z",
 };
 
@@ -166,6 +173,11 @@ impl Words {
     pub(super) fn need_attention(&self, some: usize, all: usize) -> String {
         let of = if self.tag == "de" { "von" } else { "of" };
         format!("{some} {of} {all} {}", self.need[usize::from(some != 1)])
+    }
+
+    /// "1 alert is firing".
+    pub(super) fn alerts_firing(&self, firing: usize) -> String {
+        format!("{firing} {}", self.alert[usize::from(firing != 1)])
     }
 
     /// A length of time for people, in at most two units: "12 s", "5 min", "3 h 20 min", "9 days".

@@ -1,0 +1,124 @@
+//! Messages as Matrix events.
+
+use serde_json::{Value, json};
+
+use crate::ports::{Message, Urgency};
+
+/// An event is at most 65,536 bytes with everything the servers add, and escapes count; text and
+/// HTML together stay well below that.
+const TEXT: usize = 14_000;
+const HTML: usize = 16_000;
+
+/// The content of an `m.room.message`. What fires is `m.text`, which wakes people; an end is
+/// `m.notice`, for which phones stay silent.
+pub(super) fn message(message: &Message) -> Value {
+    let quiet = message.resolved || message.urgency == Urgency::Low;
+    let mut content = json!({
+        "msgtype": if quiet { "m.notice" } else { "m.text" },
+        "body": cut(&message.text, &message.language),
+        // Names in the text must not wake their owners by accident.
+        "m.mentions": {},
+    });
+    let html = for_matrix(&message.html);
+    // HTML cut in the middle is no HTML; the text says it all.
+    if !html.is_empty() && html.len() <= HTML {
+        content["format"] = "org.matrix.custom.html".into();
+        content["formatted_body"] = html.into();
+    }
+    content
+}
+
+/// Hangs it into the thread that `root` began.
+pub(super) fn threaded(content: &mut Value, root: &str) {
+    content["m.relates_to"] = json!({
+        "rel_type": "m.thread",
+        "event_id": root,
+        "is_falling_back": true,
+        "m.in_reply_to": {"event_id": root},
+    });
+}
+
+/// Replaces what `root` says.
+pub(super) fn edited(new: &Message, root: &str) -> Value {
+    let new = message(new);
+    let mut content = new.clone();
+    if let Some(body) = new["body"].as_str() {
+        content["body"] = format!("* {body}").into();
+    }
+    if let Some(html) = new["formatted_body"].as_str() {
+        content["formatted_body"] = format!("* {html}").into();
+    }
+    content["m.new_content"] = new;
+    content["m.relates_to"] = json!({"rel_type": "m.replace", "event_id": root});
+    content
+}
+
+/// At most [`TEXT`] bytes, with a notice where something is missing.
+fn cut(text: &str, language: &str) -> String {
+    if text.len() <= TEXT {
+        return text.to_owned();
+    }
+    let mut end = TEXT;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let notice = if language.starts_with("de") {
+        "… (Diese Nachricht war zu lang für Matrix und ist hier gekürzt.)"
+    } else {
+        "… (This message was too long for Matrix and is cut here.)"
+    };
+    format!("{}\n{notice}", &text[..end])
+}
+
+/// What stands in the body of a document, without the colours that Matrix clients do not show.
+fn for_matrix(html: &str) -> String {
+    let body = html.find("<body").and_then(|at| {
+        let open = at + html[at..].find('>')? + 1;
+        let close = html[open..].find("</body>").map_or(html.len(), |close| open + close);
+        Some(&html[open..close])
+    });
+    let mut rest = body.unwrap_or(html);
+    let mut clean = String::with_capacity(rest.len());
+    while let Some(at) = rest.find(" style=\"") {
+        clean.push_str(&rest[..at]);
+        let behind = &rest[at + 8..];
+        rest = behind.find('"').map_or("", |end| &behind[end + 1..]);
+    }
+    clean.push_str(rest);
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_body_of_the_document_is_sent() {
+        let html = "<html><head><title>x</title></head><body style=\"a\"><h3 style=\"color:red\">A</h3></body></html>";
+        assert_eq!(for_matrix(html), "<h3>A</h3>");
+        assert_eq!(for_matrix("<p>a</p>"), "<p>a</p>");
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_and_says_so() {
+        let long = Message {
+            text: "ü".repeat(100_000),
+            html: "x".repeat(100_000),
+            language: "de".into(),
+            ..Message::default()
+        };
+        let content = message(&long);
+        assert!(content.to_string().len() < 20_000);
+        assert!(content["body"].as_str().unwrap().ends_with("gekürzt.)"));
+        assert_eq!(content["formatted_body"], Value::Null);
+        assert!(edited(&long, "$x").to_string().len() < 40_000);
+    }
+
+    #[test]
+    fn an_end_wakes_nobody() {
+        let fires = Message::default();
+        assert_eq!(message(&fires)["msgtype"], "m.text");
+        let over = Message { resolved: true, ..Message::default() };
+        assert_eq!(message(&over)["msgtype"], "m.notice");
+    }
+}

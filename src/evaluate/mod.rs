@@ -261,7 +261,8 @@ impl Evaluator {
             let snapshot = this.samples.snapshot();
             let interval = group.rules().interval.unwrap_or(this.settings.interval);
             let stopwatch = || this.clock.mono().0;
-            let outcome = group.evaluate(at, interval, &*snapshot, &this.settings.world, &stopwatch);
+            let outcome =
+                group.evaluate(at, interval, &*snapshot, &this.settings.world, &stopwatch);
             drop(permit);
             (group, outcome)
         });

@@ -85,7 +85,11 @@ impl Append for Store {
         self.put(&batch);
         let full = self.full.load(std::sync::atomic::Ordering::Relaxed);
         Box::pin(async move {
-            if full { Err(AppendError::NotDurable("no space".into())) } else { Ok(Appended::default()) }
+            if full {
+                Err(AppendError::NotDurable("no space".into()))
+            } else {
+                Ok(Appended::default())
+            }
         })
     }
 }

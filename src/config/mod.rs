@@ -26,7 +26,8 @@ pub use quantity::{parse_duration, show_duration};
 use crate::alerting::Directory;
 use crate::calendar::ServiceHours;
 use crate::model::Labels;
-use crate::{notify, probe};
+use crate::notify;
+use crate::probe;
 use reader::Reader;
 
 /// Where the configuration comes from: the file system and the environment, or a test's.

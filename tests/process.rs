@@ -213,7 +213,7 @@ async fn a_file_with_problems_does_not_start_and_names_them_all() {
     let told = String::from_utf8(out.stderr).unwrap();
     assert_eq!(out.status.code(), Some(1));
     let file = world.file().display().to_string();
-    for place in [":1:10: ", ":2:22: ", ":3:1: "] {
+    for place in [":1:10: ", ":2:23: ", ":3:1: "] {
         assert!(told.contains(&format!("{file}{place}")), "{place} {told}");
     }
     let out = augenmass().args(["check", "config"]).arg(world.file()).output().unwrap();

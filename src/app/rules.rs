@@ -2,11 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{RulesSection, Sources, expand_files};
-use crate::rules::{File, GroupRules};
-
-mod pack {
-    pub static FILES: &[(&str, &str)] = &[];
-}
+use crate::rules::{File, GroupRules, pack};
 
 /// What is wrong with rule files; all problems of all files.
 #[derive(Debug, thiserror::Error)]

@@ -206,9 +206,9 @@ fn common_labels(config: &Config) -> Labels {
     Labels::empty().with("job", "augenmass").with("instance", &config.instance)
 }
 
-fn store_settings(config: &Config, _options: &Options) -> storage::Settings {
+fn store_settings(config: &Config, options: &Options) -> storage::Settings {
     storage::Settings {
-        data: None, // PENDING options.data.join("samples")
+        data: options.data.as_ref().map(|data| data.join("samples")),
         retention: config.storage.retention,
         retention_bytes: config.storage.retention_size,
         ..storage::Settings::default()
@@ -216,10 +216,12 @@ fn store_settings(config: &Config, _options: &Options) -> storage::Settings {
 }
 
 fn evaluation(meaning: &Meaning) -> evaluate::Settings {
+    let rounds = meaning.config.probes.targets.iter().map(|t| t.interval + t.timeout);
+    let settle = rounds.max().unwrap_or_default();
     evaluate::Settings {
         groups: meaning.groups.clone(),
         interval: meaning.config.rules.interval,
-        world: World { external_url: base_url(&meaning.config), ..World::default() },
+        world: World { external_url: base_url(&meaning.config), settle, ..World::default() },
         ..evaluate::Settings::default()
     }
 }

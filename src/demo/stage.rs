@@ -7,6 +7,7 @@ use super::peers::Received;
 use super::world::World;
 use crate::app::View;
 use crate::config::show_duration;
+use crate::model::Timestamp;
 use crate::ports::{Clock, TargetStatus, Tick, Verdict};
 use crate::rules::AlertState;
 
@@ -44,6 +45,11 @@ impl Stage {
     /// Time since the start.
     pub fn elapsed(&self) -> Duration {
         self.clock.mono().since(self.start)
+    }
+
+    /// The wall clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.wall()
     }
 
     /// Waits for so long.

@@ -8,7 +8,6 @@ use super::peers::{Mood, Received};
 use super::stage::Stage;
 use super::world::World;
 use crate::app::View;
-use crate::model::Timestamp;
 
 /// When the page begins to fail.
 const OUTAGE: Duration = Duration::from_secs(10);
@@ -84,7 +83,7 @@ pub async fn play(
     loop {
         stage.look(view);
         act = next(act, world, stage, &expected);
-        world.queue_grows(NEW_MAILS, newest(view));
+        world.queue_grows(NEW_MAILS, stage.now());
         if length.is_some_and(|length| stage.elapsed() >= length) {
             break;
         }
@@ -131,9 +130,4 @@ fn next(act: Act, world: &World, stage: &Stage, expected: &[Expected]) -> Act {
         }
         other => other,
     }
-}
-
-/// The instant of the youngest look, so that mails in the queue are as old as the demo.
-fn newest(view: &View) -> Timestamp {
-    view.targets().iter().filter_map(|target| target.last).max().unwrap_or_default()
 }

@@ -10,6 +10,8 @@
 
 mod schedule;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -122,10 +124,12 @@ impl Evaluator {
         let mut places: Vec<Place> = Vec::new();
         let mut work: JoinSet<Done> = JoinSet::new();
         loop {
-            // Taken in a statement of its own: a lock in the condition would be held in the body.
-            let rules = if work.is_empty() { locked(&self.inbox).rules.take() } else { None };
-            if let Some(rules) = rules {
-                self.install(rules, &mut places, &mut work);
+            if work.is_empty() {
+                // Taken before the body: the lock must be free again in there.
+                let news = locked(&self.inbox).rules.take();
+                if let Some(rules) = news {
+                    self.install(rules, &mut places, &mut work);
+                }
             }
             self.begin_due(&mut places, &mut work);
             let waiting = places.iter().filter(|place| place.group.is_some());
@@ -306,10 +310,11 @@ impl Evaluator {
         let Some(place) = places.get_mut(done.position) else { return };
         let running = locked(&self.inbox).running.get(done.position).cloned();
         let group = done.group.or_else(|| running.map(Group::new));
-        if let Some(group) = &group
-            && let Some(view) = locked(&self.views).get_mut(done.position)
-        {
-            *view = self.view(group);
+        if let Some(group) = &group {
+            let shown = self.view(group);
+            if let Some(view) = locked(&self.views).get_mut(done.position) {
+                *view = shown;
+            }
         }
         place.group = group;
         self.count_alerts();

@@ -39,14 +39,13 @@ impl From<ResolveError> for Failure {
 pub(super) fn human(length: Duration) -> String {
     let millis = length.as_secs_f64() * 1000.0;
     if millis < 10.0 {
-        format!("{millis:.1} ms")
-    } else if millis < 999.5 {
-        format!("{millis:.0} ms")
-    } else if length.subsec_millis() == 0 {
-        format!("{} s", length.as_secs())
-    } else {
-        format!("{:.1} s", length.as_secs_f64())
+        return format!("{millis:.1} ms");
     }
+    if millis < 999.5 {
+        return format!("{millis:.0} ms");
+    }
+    let tenths = format!("{:.1} s", length.as_secs_f64());
+    tenths.replace(".0 s", " s")
 }
 
 /// Errors of the operating system that say something about this machine and nothing about the
@@ -110,7 +109,8 @@ mod tests {
 
     #[test]
     fn durations_read_well() {
-        let told = [84, 1_000, 2_500, 3].map(|ms| human(Duration::from_millis(ms)));
-        assert_eq!(told, ["84 ms", "1 s", "2.5 s", "3.0 ms"]);
+        let told = [84_000, 1_000_000, 2_500_000, 3_000, 29_999_900]
+            .map(|micros| human(Duration::from_micros(micros)));
+        assert_eq!(told, ["84 ms", "1 s", "2.5 s", "3.0 ms", "30 s"]);
     }
 }

@@ -1,4 +1,4 @@
-use super::problem::{Place, Problem, nearest};
+use super::problem::{Place, Problem, ProblemKind, nearest};
 use super::yaml::{Node, Value};
 
 /// The fields of a mapping whose names are known beforehand.
@@ -37,7 +37,8 @@ impl<'a> Fields<'a> {
                 Some(near) => format!("did you mean {near:?}?"),
                 None => format!("it knows {}", known.join(", ")),
             };
-            problems.push(Problem::at(key.place, format!("{what} has no field {name:?}; {hint}")));
+            let problem = Problem::at(key.place, format!("{what} has no field {name:?}; {hint}"));
+            problems.push(problem.of_kind(ProblemKind::UnknownField));
         }
         Self { pairs, what }
     }

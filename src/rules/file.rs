@@ -106,6 +106,18 @@ impl File {
     /// # Errors
     /// Everything that is wrong with it, in the order of the file.
     pub fn parse(name: &str, text: &str) -> Result<Self, Vec<Problem>> {
+        Self::parse_some(name, text, false)
+    }
+
+    /// Reads a rule file, and passes over fields that the format does not have.
+    ///
+    /// # Errors
+    /// Everything else that is wrong with it.
+    pub fn parse_ignoring_unknown_fields(name: &str, text: &str) -> Result<Self, Vec<Problem>> {
+        Self::parse_some(name, text, true)
+    }
+
+    fn parse_some(name: &str, text: &str, lenient: bool) -> Result<Self, Vec<Problem>> {
         let mut reader = Reader { file: name.into(), source: text, problems: Vec::new() };
         let groups = match yaml::read(text) {
             Ok(Some(node)) => reader.file(&node),
@@ -116,6 +128,7 @@ impl File {
             }
         };
         let Reader { file, mut problems, .. } = reader;
+        problems.retain(|problem| !lenient || problem.kind != ProblemKind::UnknownField);
         if problems.is_empty() {
             return Ok(Self { name: file, groups });
         }

@@ -94,11 +94,16 @@ impl Text {
 }
 
 impl Expression {
-    /// Whether one of its selectors matches one of these series.
-    pub fn reads_any(&self, series: &[Labels]) -> bool {
+    /// All its selectors.
+    pub fn selectors(&self) -> Vec<&Selector> {
         let mut selectors = Vec::new();
         collect(&self.parsed, &mut selectors);
-        selectors.iter().any(|selector| {
+        selectors
+    }
+
+    /// Whether one of its selectors matches one of these series.
+    pub fn reads_any(&self, series: &[Labels]) -> bool {
+        self.selectors().iter().any(|selector| {
             series.iter().any(|labels| selector.matchers.iter().all(|m| m.matches(labels)))
         })
     }

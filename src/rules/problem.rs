@@ -25,6 +25,8 @@ impl fmt::Display for Place {
 pub enum ProblemKind {
     /// The file is not YAML, or has not the shape of the format.
     Shape,
+    /// A field that the format does not have.
+    UnknownField,
     /// A name, number or length of time that is not allowed.
     Value,
     /// An expression that PromQL refuses.

@@ -69,6 +69,7 @@ fn options() -> serde_saphyr::Options {
         with_snippet: false,
         strict_booleans: true,
         ignore_binary_tag_for_string: true,
+        non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
     }
 }
 

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::bits::{put_varint, take_bytes, take_varint};
+use super::piece::Loaded;
 use super::{floats, histograms, integers};
 use crate::model::{Columns, Histogram, Timestamp, Window};
 
@@ -178,6 +179,8 @@ pub(super) struct Chunk {
 pub(super) enum Part<'a> {
     Open(&'a Rows),
     Closed(&'a Chunk),
+    /// One column from a segment; it answers for whatever slot it is asked.
+    Loaded(&'a Loaded),
 }
 
 /// One column spread out over the rows of some parts.
@@ -192,6 +195,7 @@ impl Part<'_> {
         match self {
             Part::Open(rows) => rows.width,
             Part::Closed(chunk) => chunk.ends.len() - 1,
+            Part::Loaded(_) => 1,
         }
     }
 
@@ -200,6 +204,7 @@ impl Part<'_> {
         match self {
             Part::Open(rows) => rows.span(),
             Part::Closed(chunk) => Some((chunk.first, chunk.last)),
+            Part::Loaded(loaded) => Some((*loaded.times.first()?, *loaded.times.last()?)),
         }
     }
 
@@ -212,6 +217,7 @@ impl Part<'_> {
                 let decoded = integers::decode(&mut bytes, chunk.rows as usize, |t| into.push(t));
                 debug_assert!(decoded.is_some(), "our own code");
             }
+            Part::Loaded(loaded) => into.extend_from_slice(&loaded.times),
         }
     }
 
@@ -244,6 +250,15 @@ impl Part<'_> {
             Part::Closed(chunk) => {
                 let decoded = chunk.decode(slot, bits, each);
                 debug_assert!(decoded.is_some(), "our own code");
+            }
+            Part::Loaded(loaded) => {
+                for (at, bits) in loaded.bits.iter().enumerate() {
+                    let row = loaded.rows.as_ref().map_or(at, |rows| rows[at] as usize);
+                    each(row, Cell::Bits(*bits));
+                }
+                for (row, histogram) in &loaded.histograms {
+                    each(*row as usize, Cell::Histogram(Arc::clone(histogram)));
+                }
             }
         }
     }

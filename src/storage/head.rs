@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use hashbrown::HashMap;
 
 use super::chunk::{Cell, Chunk, Part, Rows};
+use super::commit::Pending;
 use super::index::{Index, Number};
+use super::tail::Base;
 use crate::model::{Batch, Labels, Point, Row, STALE_BITS};
 
 /// Rows that stay open before they are compressed. More cost memory, fewer cost time.
@@ -18,7 +20,7 @@ const CHUNK_ROWS: usize = 256;
 /// Frames that are copied together when a snapshot still holds them.
 const BLOCK: usize = 64;
 /// A column without a series.
-const NONE: Number = Number::MAX;
+pub(super) const NONE: Number = Number::MAX;
 /// Sets of series of one source that are remembered.
 const SHAPES: usize = 4;
 
@@ -48,6 +50,8 @@ struct Shape {
     slots: Vec<u32>,
     /// The slots are 0, 1, 2 …
     in_order: bool,
+    /// What the tail on disk knows about it.
+    base: Option<Base>,
 }
 
 /// Sizes, for the own metrics.
@@ -143,22 +147,34 @@ impl Head {
         }
     }
 
+    /// What was recovered, and what comes, belongs to this generation.
+    pub(super) fn set_generation(&mut self, generation: u64) {
+        self.generation = generation;
+        for number in 0..self.frames() {
+            for (of, _) in &mut frame_mut(&mut self.blocks, number).chunks {
+                *of = generation;
+            }
+        }
+    }
+
     /// What a snapshot keeps: the frames, the index, and the first series it must not see.
     pub(super) fn view(&self) -> (Vec<Arc<Block>>, Arc<RwLock<Index>>, Number) {
         let limit = self.index.read().unwrap_or_else(PoisonError::into_inner).next();
         (self.blocks.clone(), Arc::clone(&self.index), limit)
     }
 
-    /// Adds all rows of a batch.
-    pub(super) fn append(&mut self, batch: &Batch) {
+    /// Adds all rows of a batch, here and to the tail.
+    pub(super) fn append(&mut self, batch: &Batch, tail: Option<&mut Pending>) {
         if batch.rows.is_empty() {
             return;
         }
         let frame = self.shape(batch);
         let generation = self.generation;
-        let Some(shape) = self.sources.get(&batch.source).and_then(|s| s.shapes.first()) else {
-            return;
-        };
+        let source = self.sources.get_mut(&batch.source);
+        let Some(shape) = source.and_then(|source| source.shapes.first_mut()) else { return };
+        if let Some(tail) = tail {
+            tail.record(batch, &mut shape.base, &shape.labels);
+        }
         let frame = frame_mut(&mut self.blocks, frame);
         frame.open.widen(frame.columns.len());
         let at = batch.at.millis();
@@ -216,7 +232,7 @@ impl Head {
         let in_order = slots.iter().zip(0..).all(|(slot, n)| *slot == n);
         let labels = batch.rows.iter().map(|row| row.labels.clone()).collect();
         source.shapes.truncate(SHAPES - 1);
-        source.shapes.insert(0, Shape { labels, slots, in_order });
+        source.shapes.insert(0, Shape { labels, slots, in_order, base: None });
         source.frame
     }
 
@@ -236,7 +252,6 @@ impl Head {
 
     /// Closes all open rows; what comes from now on belongs to the next generation. Gives the one
     /// that is complete now.
-    #[expect(dead_code, reason = "sealing begins a generation")]
     pub(super) fn next_generation(&mut self) -> u64 {
         let complete = self.generation;
         for number in 0..self.frames() {

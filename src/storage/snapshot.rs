@@ -1,31 +1,53 @@
 //! What a query sees.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
+use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 
 use super::chunk::{Part, Reading};
 use super::head::{Block, Frame, frame_of};
-use super::index::{Index, Number};
-use crate::model::{Columns, Matcher, Window};
+use super::index::{Index, Number, Places};
+use super::past::{Past, load_series, unreadable};
+use crate::model::{Columns, Labels, Matcher, Window};
 use crate::ports::{Found, Select, SelectError, SeriesId};
+
+/// Series that are on the disk only get numbers from here on, valid in one snapshot.
+const DISK_ONLY: u64 = 1 << 32;
 
 /// A consistent view of all samples.
 pub(super) struct View {
     blocks: Vec<Arc<Block>>,
     index: Arc<RwLock<Index>>,
     limit: Number,
+    past: Past,
+    seen: Mutex<Seen>,
+}
+
+/// Series whose samples are (also) on the disk, as this snapshot handed them out: the index may
+/// forget them meanwhile.
+#[derive(Default)]
+struct Seen {
+    in_memory: HashMap<Number, Labels>,
+    on_disk: Vec<Labels>,
+    ids: HashMap<Labels, u64>,
 }
 
 impl View {
     pub(super) fn new(
         (blocks, index, limit): (Vec<Arc<Block>>, Arc<RwLock<Index>>, Number),
+        past: Past,
     ) -> Self {
-        Self { blocks, index, limit }
+        Self { blocks, index, limit, past, seen: Mutex::default() }
     }
 
-    fn index(&self) -> std::sync::RwLockReadGuard<'_, Index> {
+    fn index(&self) -> RwLockReadGuard<'_, Index> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The frame and column of a place, if the series was there when the snapshot was taken.
@@ -35,17 +57,25 @@ impl View {
         (frame.columns.get(slot) == Some(&series)).then_some((frame, slot))
     }
 
-    fn candidates(&self, index: &Index, matchers: &[Matcher], window: Window) -> RoaringBitmap {
+    /// Series with samples in memory in the window, or a few more.
+    fn in_memory(&self, index: &Index, matchers: &[Matcher], window: Window) -> RoaringBitmap {
         let mut found = index.find(matchers);
         found.remove_range(self.limit..);
+        let mut spans: HashMap<u32, bool> = HashMap::new();
         let outside = found.iter().filter(|series| {
             !index.places(*series).iter().any(|place| {
-                let frame = self.column(*series, *place).map(|(frame, _)| frame);
-                frame.and_then(Frame::span).is_some_and(|span| meets(span, window))
+                let Some((frame, _)) = self.column(*series, *place) else { return false };
+                *spans
+                    .entry(place.0)
+                    .or_insert_with(|| frame.span().is_some_and(|span| meets(span, window)))
             })
         });
         let outside: RoaringBitmap = outside.collect();
         found - outside
+    }
+
+    fn is_recent(&self, window: Window) -> bool {
+        self.past.wanted(window).next().is_none()
     }
 
     fn among(&self, index: &Index, sets: &[Vec<Matcher>], window: Window) -> RoaringBitmap {
@@ -53,9 +83,78 @@ impl View {
         let sets = if sets.is_empty() { &everything } else { sets };
         let mut all = RoaringBitmap::new();
         for set in sets {
-            all |= self.candidates(index, set, window);
+            all |= self.in_memory(index, set, window);
         }
         all
+    }
+
+    /// Adds the series that segments have in the window.
+    fn find_stored(
+        &self,
+        matchers: &[Matcher],
+        window: Window,
+        found: &mut Vec<Found>,
+    ) -> Result<(), SelectError> {
+        let here: HashMap<Labels, SeriesId> =
+            found.iter().map(|found| (found.labels.clone(), found.id)).collect();
+        let mut more: HashMap<Labels, SeriesId> = HashMap::new();
+        for segment in self.past.wanted(window) {
+            let Some(directory) = segment.directory().map_err(|e| unreadable(&e))? else {
+                continue;
+            };
+            for column in directory.find(matchers) {
+                let frame = &directory.frames[column.frame as usize];
+                let labels = directory.labels(column);
+                if !meets((frame.first, frame.last), window) || here.contains_key(&labels) {
+                    continue;
+                }
+                if !more.contains_key(&labels) {
+                    let id = self.id_of(&labels);
+                    more.insert(labels, id);
+                }
+            }
+        }
+        let mut seen = self.seen();
+        for found in found.iter() {
+            if let Ok(number) = Number::try_from(found.id.0) {
+                seen.in_memory.insert(number, found.labels.clone());
+            }
+        }
+        for (labels, id) in more {
+            if let Ok(number) = Number::try_from(id.0) {
+                seen.in_memory.insert(number, labels.clone());
+            }
+            found.push(Found { id, labels });
+        }
+        Ok(())
+    }
+
+    /// The handle of a series found on the disk; it may be in memory too, at another time.
+    fn id_of(&self, labels: &Labels) -> SeriesId {
+        if let Some(number) = self.index().get(labels).filter(|number| *number < self.limit) {
+            return SeriesId(u64::from(number));
+        }
+        let mut seen = self.seen();
+        if let Some(id) = seen.ids.get(labels) {
+            return SeriesId(*id);
+        }
+        let id = DISK_ONLY + seen.on_disk.len() as u64;
+        seen.on_disk.push(labels.clone());
+        seen.ids.insert(labels.clone(), id);
+        SeriesId(id)
+    }
+
+    fn labels_of(&self, series: SeriesId) -> Option<Labels> {
+        match Number::try_from(series.0) {
+            Ok(number) => {
+                let seen = self.seen().in_memory.get(&number).cloned();
+                seen.or_else(|| self.index().labels(number).cloned())
+            }
+            Err(_) => {
+                let at = usize::try_from(series.0 - DISK_ONLY).ok()?;
+                self.seen().on_disk.get(at).cloned()
+            }
+        }
     }
 }
 
@@ -66,12 +165,17 @@ fn meets((first, last): (i64, i64), window: Window) -> bool {
 impl Select for View {
     fn find(&self, matchers: &[Matcher], window: Window) -> Result<Vec<Found>, SelectError> {
         let index = self.index();
-        let found = self.candidates(&index, matchers, window);
-        let with_labels = found.iter().filter_map(|series| {
+        let in_memory = self.in_memory(&index, matchers, window);
+        let with_labels = in_memory.iter().filter_map(|series| {
             let labels = index.labels(series)?.clone();
             Some(Found { id: SeriesId(u64::from(series)), labels })
         });
-        Ok(with_labels.collect())
+        let mut found: Vec<Found> = with_labels.collect();
+        drop(index);
+        if !self.is_recent(window) {
+            self.find_stored(matchers, window, &mut found)?;
+        }
+        Ok(found)
     }
 
     fn read(
@@ -81,13 +185,22 @@ impl Select for View {
         into: &mut Columns,
     ) -> Result<(), SelectError> {
         into.clear();
-        let Ok(number) = Number::try_from(series.0) else { return Ok(()) };
-        let places: super::index::Places = self.index().places(number).into();
-        let mut parts: Vec<(Part<'_>, usize)> = Vec::new();
-        for place in places {
-            let Some((frame, slot)) = self.column(number, place) else { continue };
-            let wanted = frame.parts().filter(|p| p.span().is_some_and(|s| meets(s, window)));
-            parts.extend(wanted.map(|part| (part, slot)));
+        let mut loaded = Vec::new();
+        if !self.is_recent(window) {
+            let Some(labels) = self.labels_of(series) else { return Ok(()) };
+            for segment in self.past.wanted(window) {
+                load_series(segment, &labels, window, &mut loaded).map_err(|e| unreadable(&e))?;
+            }
+        }
+        let mut parts: Vec<(Part<'_>, usize)> =
+            loaded.iter().map(|loaded| (Part::Loaded(loaded), 0)).collect();
+        if let Ok(number) = Number::try_from(series.0) {
+            let places: Places = self.index().places(number).into();
+            for place in places {
+                let Some((frame, slot)) = self.column(number, place) else { continue };
+                let wanted = frame.parts().filter(|p| p.span().is_some_and(|s| meets(s, window)));
+                parts.extend(wanted.map(|part| (part, slot)));
+            }
         }
         Reading::default().read(&parts, window, into);
         Ok(())
@@ -99,9 +212,16 @@ impl Select for View {
         window: Window,
         limit: usize,
     ) -> Result<Vec<String>, SelectError> {
-        let index = self.index();
-        let among = self.among(&index, sets, window);
-        Ok(index.names(Some(&among)).take(limit).map(str::to_owned).collect())
+        if self.is_recent(window) {
+            let index = self.index();
+            let among = self.among(&index, sets, window);
+            return Ok(index.names(Some(&among)).take(limit).map(str::to_owned).collect());
+        }
+        let mut names = BTreeSet::new();
+        for found in self.find_any(sets, window)? {
+            names.extend(found.labels.iter().map(|(name, _)| name.to_owned()));
+        }
+        Ok(names.into_iter().take(limit).collect())
     }
 
     fn label_values(
@@ -111,8 +231,15 @@ impl Select for View {
         window: Window,
         limit: usize,
     ) -> Result<Vec<String>, SelectError> {
-        let index = self.index();
-        let among = self.among(&index, sets, window);
-        Ok(index.values(name, Some(&among)).take(limit).map(str::to_owned).collect())
+        if self.is_recent(window) {
+            let index = self.index();
+            let among = self.among(&index, sets, window);
+            return Ok(index.values(name, Some(&among)).take(limit).map(str::to_owned).collect());
+        }
+        let mut values = BTreeSet::new();
+        for found in self.find_any(sets, window)? {
+            values.extend(found.labels.get(name).map(str::to_owned));
+        }
+        Ok(values.into_iter().take(limit).collect())
     }
 }

@@ -11,6 +11,13 @@ pub struct StorageTelemetry {
     sources: Gauge,
     chunks: Gauge,
     samples_bytes: Gauge,
+    commits: Counter,
+    commits_failed: Counter,
+    commit_bytes: Counter,
+    disk_failing: Gauge,
+    segments: Gauge,
+    segment_bytes: Gauge,
+    damaged: Counter,
 }
 
 impl StorageTelemetry {
@@ -22,6 +29,13 @@ impl StorageTelemetry {
             sources: Gauge::default(),
             chunks: Gauge::default(),
             samples_bytes: Gauge::default(),
+            commits: Counter::default(),
+            commits_failed: Counter::default(),
+            commit_bytes: Counter::default(),
+            disk_failing: Gauge::default(),
+            segments: Gauge::default(),
+            segment_bytes: Gauge::default(),
+            damaged: Counter::default(),
         };
         registry.register("samples_appended", "Samples accepted", new.appended.clone());
         registry.register(
@@ -38,7 +52,41 @@ impl StorageTelemetry {
             Unit::Bytes,
             new.samples_bytes.clone(),
         );
+        new.register_disk(registry);
         new
+    }
+
+    fn register_disk(&self, registry: &mut Registry) {
+        let new = self;
+        registry.register("commits", "Trips to the disk with new samples", new.commits.clone());
+        registry.register(
+            "commits_failed",
+            "Trips to the disk that it refused",
+            new.commits_failed.clone(),
+        );
+        registry.register_with_unit(
+            "committed",
+            "New samples written to the tail on disk",
+            Unit::Bytes,
+            new.commit_bytes.clone(),
+        );
+        registry.register(
+            "disk_failing",
+            "1 while the disk refuses samples and they are kept in memory only",
+            new.disk_failing.clone(),
+        );
+        registry.register("segments", "Sealed files on disk", new.segments.clone());
+        registry.register_with_unit(
+            "segments",
+            "Size of the sealed files on disk",
+            Unit::Bytes,
+            new.segment_bytes.clone(),
+        );
+        registry.register(
+            "damaged_pieces",
+            "Pieces of stored samples that were found damaged and set aside",
+            new.damaged.clone(),
+        );
     }
 
     /// So many samples were accepted.
@@ -58,5 +106,30 @@ impl StorageTelemetry {
         self.sources.set(number(sources));
         self.chunks.set(number(chunks));
         self.samples_bytes.set(number(samples_bytes));
+    }
+
+    /// A group of samples went to the disk, or the disk refused it.
+    pub fn committed(&self, bytes: usize, accepted: bool) {
+        self.commits.inc();
+        if accepted {
+            self.commit_bytes.inc_by(bytes as u64);
+        } else {
+            self.commits_failed.inc();
+        }
+        self.disk_failing.set(i64::from(!accepted));
+    }
+
+    /// What is sealed on disk; `worked` is false when sealing or merging just failed.
+    pub fn segments(&self, count: usize, bytes: u64, worked: bool) {
+        self.segments.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.segment_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        if !worked {
+            self.disk_failing.set(1);
+        }
+    }
+
+    /// Stored samples were found damaged.
+    pub fn damaged(&self) {
+        self.damaged.inc();
     }
 }

@@ -1,6 +1,7 @@
 //! Rule files and rule unit tests judged by what the real promtool says of them.
 
 mod acceptance;
+mod unit;
 
 use std::path::{Path, PathBuf};
 

@@ -1,22 +1,20 @@
 //! Printers by the Printer-MIB (RFC 3805) and the HOST-RESOURCES-MIB (RFC 2790).
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use super::condition::{Alert, Condition, condition, reason};
+use super::device::{Device, Failed, Talk};
 use super::session::{Column, Session};
 use super::supply::{SupplyRow, SupplyState, quieten_twins};
 use super::text::{needs_charset, supply_name, text};
-use super::transport::{Peer, SnmpError, SnmpTransport};
+use super::transport::{SnmpError, SnmpTransport};
 use super::value::{Oid, Value};
 use crate::model::{MetricMeta, MetricType};
 use crate::ports::{Clock, Doing, Tick};
 use crate::probe::{
-    Family, LabelValue, Observation, Obstacle, Outcome, Prober, Reading, ResolveError, Resolver,
-    SnmpTarget, Waste,
+    LabelValue, Observation, Outcome, Prober, Reading, Resolver, SnmpTarget, Waste,
 };
 
 /// What a printer tells.
@@ -47,12 +45,6 @@ pub static METRICS: &[MetricMeta] = &[
     },
 ];
 
-/// Wait at most this long for one answer: printers that sleep need seconds.
-const WAIT: Duration = Duration::from_secs(3);
-
-/// Of the time a look may take, this part is kept back for what comes after asking.
-const RESERVE: Duration = Duration::from_millis(100);
-
 /// At most this many supplies, colorants, markers or alerts are read.
 const ROWS: usize = 64;
 
@@ -70,19 +62,14 @@ const ALERTS: &[u32] = &[1, 3, 6, 1, 2, 1, 43, 18, 1, 1];
 
 /// Looks at a printer.
 pub struct PrinterProber {
-    target: SnmpTarget,
-    clock: Arc<dyn Clock>,
-    resolver: Arc<Resolver>,
-    snmp: Arc<dyn SnmpTransport>,
-    /// The address that answered last.
-    answered: Mutex<Option<IpAddr>>,
+    device: Device,
     /// The printer's hrDeviceIndex, as far as known.
-    device: AtomicU32,
+    index: AtomicU32,
 }
 
 /// All that was read of one printer.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     /// By (device, row).
     supplies: BTreeMap<(u32, u32), SupplyRow>,
     alerts: Vec<Alert>,
@@ -99,75 +86,20 @@ impl PrinterProber {
         resolver: Arc<Resolver>,
         snmp: Arc<dyn SnmpTransport>,
     ) -> Self {
-        let (answered, device) = (Mutex::default(), AtomicU32::new(1));
-        Self { target: target.clone(), clock, resolver, snmp, answered, device }
+        let device = Device::new(target, clock, resolver, snmp);
+        Self { device, index: AtomicU32::new(1) }
     }
 
     async fn look(&self, deadline: Tick) -> Outcome {
-        let found = self.resolver.addresses(&self.target.host, Family::Any, deadline).await;
-        let addresses = match found {
-            Ok(addresses) => self.order(&addresses),
-            Err(ResolveError::Theirs(cause)) => return Observation::down(cause, vec![]).into(),
-            Err(ResolveError::Ours(obstacle)) => return obstacle.into(),
-        };
-        let left = deadline.since(self.clock.mono()).saturating_sub(RESERVE);
-        let deadline = self.clock.mono().after(left);
-        // One share of the time is for what follows the first answer.
-        #[allow(clippy::cast_possible_truncation)] // two addresses
-        let shares = (self.target.retries.saturating_add(1)) * addresses.len() as u32 + 1;
-        let wait = WAIT.min(left / shares);
-        let mut last = SnmpError::Silence;
-        for address in addresses {
-            let peer = Peer {
-                address: SocketAddr::new(address, self.target.port),
-                auth: self.target.auth.clone(),
-                wait,
-                retries: self.target.retries,
-            };
-            let session = Session::new(&*self.snmp, &*self.clock, &peer, deadline);
-            match self.read(&session).await {
-                Ok(seen) => {
-                    *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
-                    return seen.outcome(self.target.waste);
-                }
-                Err(Failed::Later(error)) => return self.failed(&error, true),
-                Err(Failed::AtOnce(error)) => last = error,
-            }
+        match self.device.ask(self, deadline).await {
+            Ok(seen) => seen.outcome(self.device.target.waste),
+            Err(outcome) => outcome,
         }
-        self.failed(&last, false)
     }
 
-    /// The address that answered last, then the first of each family.
-    fn order(&self, addresses: &[IpAddr]) -> Vec<IpAddr> {
-        let last = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = last.filter(|address| addresses.contains(address));
-        let v6 = addresses.iter().find(|address| address.is_ipv6()).copied();
-        let v4 = addresses.iter().find(|address| address.is_ipv4()).copied();
-        let mut order = Vec::with_capacity(2);
-        for address in [known, v6, v4].into_iter().flatten() {
-            if !order.contains(&address) && order.len() < 2 {
-                order.push(address);
-            }
-        }
-        order
-    }
-
-    fn failed(&self, error: &SnmpError, answered_before: bool) -> Outcome {
-        let tries = self.target.retries.saturating_add(1);
-        let cause = match error {
-            SnmpError::Ours(what) => return Obstacle::new(format!("SNMP: {what}")).into(),
-            SnmpError::Silence if answered_before => "it stopped answering on the way".to_owned(),
-            SnmpError::Silence => format!(
-                "no answer to SNMP after {tries} tries: switched off, out of reach, or the community is wrong"
-            ),
-            error => error.to_string(),
-        };
-        Observation::down(cause, Vec::new()).into()
-    }
-
-    async fn read(&self, session: &Session<'_>) -> Result<Seen, Failed> {
+    async fn read_all(&self, session: &Session<'_>) -> Result<Seen, Failed> {
         let mut seen = Seen::default();
-        let device = self.device.load(Ordering::Relaxed);
+        let device = self.index.load(Ordering::Relaxed);
         self.read_state(session, device, &mut seen).await.map_err(Failed::AtOnce)?;
         self.read_tables(session, &mut seen).await.map_err(Failed::Later)?;
         let told = seen.supplies.keys().next().map(|(device, _)| *device);
@@ -178,7 +110,7 @@ impl PrinterProber {
         };
         if found != device {
             self.read_state(session, found, &mut seen).await.map_err(Failed::Later)?;
-            self.device.store(found, Ordering::Relaxed);
+            self.index.store(found, Ordering::Relaxed);
         }
         Ok(seen)
     }
@@ -243,16 +175,18 @@ impl PrinterProber {
     }
 }
 
+impl Talk for PrinterProber {
+    type Seen = Seen;
+
+    fn read<'a>(&'a self, session: &'a Session<'a>) -> Doing<'a, Result<Seen, Failed>> {
+        Box::pin(self.read_all(session))
+    }
+}
+
 impl Prober for PrinterProber {
     fn probe(&self, deadline: Tick) -> Doing<'_, Outcome> {
         Box::pin(self.look(deadline))
     }
-}
-
-/// When a look failed: another address may help only before the first answer.
-enum Failed {
-    AtOnce(SnmpError),
-    Later(SnmpError),
 }
 
 /// The hrDeviceIndex of the first device that says it is a printer.

@@ -4,6 +4,7 @@ use crate::model::Secret;
 use crate::ports::SystemClock;
 use crate::probe::SnmpAuth;
 use proptest::prelude::*;
+use std::time::Duration;
 
 fn prober(agent: Agent, waste: Waste) -> (PrinterProber, Arc<Agent>) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
@@ -21,7 +22,7 @@ fn prober(agent: Agent, waste: Waste) -> (PrinterProber, Arc<Agent>) {
 
 async fn look_at(agent: Agent) -> Outcome {
     let (prober, _) = prober(agent, Waste::Remaining);
-    prober.probe(prober.clock.mono().after(Duration::from_secs(10))).await
+    prober.probe(prober.device.clock.mono().after(Duration::from_secs(10))).await
 }
 
 pub async fn measured(agent: Agent) -> Observation {
@@ -108,7 +109,7 @@ async fn a_printer_with_four_percent_of_black() {
 #[tokio::test]
 async fn the_device_index_is_learned_once() {
     let (prober, agent) = prober(printer(), Waste::Remaining);
-    let deadline = || prober.clock.mono().after(Duration::from_secs(10));
+    let deadline = || prober.device.clock.mono().after(Duration::from_secs(10));
     prober.probe(deadline()).await;
     let first = agent.asked();
     prober.probe(deadline()).await;
@@ -120,7 +121,7 @@ async fn the_device_index_is_learned_once() {
 #[tokio::test]
 async fn waste_can_be_ignored() {
     let (prober, _) = prober(printer(), Waste::Ignore);
-    let outcome = prober.probe(prober.clock.mono().after(Duration::from_secs(10))).await;
+    let outcome = prober.probe(prober.device.clock.mono().after(Duration::from_secs(10))).await;
     let Outcome::Measured(seen) = outcome else { panic!("not measured") };
     assert!(series(&seen).iter().all(|line| !line.contains("waste")));
 }

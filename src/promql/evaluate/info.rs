@@ -1,6 +1,8 @@
 //! `info()`: labels from info metrics.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashMap;
 
 use super::super::syntax::{At, Call, Expr, Length, Selector};
 use super::super::{EvalError, Extension, Point, Span};

@@ -88,6 +88,7 @@ impl Note<'_> {
         )
     }
 
+    #[allow(clippy::too_many_lines)] // one sentence for each thing there is to say
     fn text(self) -> String {
         match self {
             Self::Quantile(q) => format!(

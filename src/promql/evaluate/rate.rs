@@ -237,7 +237,7 @@ impl Evaluator<'_> {
         if kind.counter && samples.iter().any(|(_, histogram)| gauge(histogram)) {
             self.note(Note::NotCounter(range.labels), range.span);
         }
-        if !kind.counter && !(gauge(&samples[0].1) && gauge(last)) {
+        if !(kind.counter || gauge(&samples[0].1) && gauge(last)) {
             self.note(Note::NotGauge(range.labels), range.span);
         }
         // After a reset right behind the first sample its layout does not matter any more.
@@ -311,7 +311,7 @@ impl Evaluator<'_> {
                 if counter && (gauge(previous) || gauge(current)) {
                     self.note(Note::NotCounter(range.labels), range.span);
                 }
-                if !counter && !(gauge(previous) && gauge(current)) {
+                if !(counter || gauge(previous) && gauge(current)) {
                     self.note(Note::NotGauge(range.labels), range.span);
                 }
                 let mut change = (**current).clone();
@@ -393,7 +393,7 @@ impl Evaluator<'_> {
         } else {
             at(last).1.clone()
         };
-        if !counter && !(gauge(&left) && gauge(&right)) {
+        if !(counter || gauge(&left) && gauge(&right)) {
             self.note(Note::NotGauge(range.labels), range.span);
         }
         let mut change = right.clone();

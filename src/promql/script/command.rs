@@ -205,11 +205,12 @@ fn expectation(line: &str, expected: &mut Expected) -> Result<(), String> {
     if let Some(rest) = line.strip_prefix("expect ") {
         return expect(rest.trim(), expected);
     }
-    if !line.contains('{') && line.split_whitespace().count() == 1 {
-        if let Some(value) = super::super::syntax::parse_number(line) {
-            expected.scalar = Some(value);
-            return Ok(());
-        }
+    if !line.contains('{')
+        && line.split_whitespace().count() == 1
+        && let Some(value) = super::super::syntax::parse_number(line)
+    {
+        expected.scalar = Some(value);
+        return Ok(());
     }
     let (labels, rest) = split_labels(line)?;
     expected.series.push((labels, parse_values(rest)?));

@@ -212,11 +212,8 @@ impl Checker<'_> {
                 .error(node.operator_span, "vector matching only allowed between instant vectors");
         }
         if node.operator.is_set() && !both_vectors {
-            let message = if both_scalar {
-                format!("set operator {symbol:?} not allowed in binary scalar expression")
-            } else {
-                format!("set operator {symbol:?} not allowed in binary scalar expression")
-            };
+            let message =
+                format!("set operator {symbol:?} not allowed in binary scalar expression");
             return self.error(node.left.span(), message);
         }
         if matches!(node.operator, Operator::TrimLower | Operator::TrimUpper) && both_scalar {

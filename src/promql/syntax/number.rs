@@ -92,7 +92,7 @@ pub fn format_duration(millis: i64) -> String {
     let mut rest = millis.unsigned_abs();
     for (unit, size) in UNITS {
         // Years and weeks only where nothing smaller is left, as `1w1d` reads worse than `8d`.
-        if rest == 0 || (matches!(unit, "y" | "w") && rest % size != 0) {
+        if rest == 0 || (matches!(unit, "y" | "w") && !rest.is_multiple_of(size)) {
             continue;
         }
         let count = rest / size;

@@ -9,6 +9,7 @@ fn error(query: &str) -> String {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn errors_are_worded_and_placed_as_prometheus_does() {
     for (query, wanted) in [
         (

@@ -1,3 +1,7 @@
+mod crash;
+mod real;
+mod sim_disk;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
@@ -126,7 +130,7 @@ fn what_is_too_old_is_refused_and_counted() {
     assert_eq!(append(&store, batch("p", hour, &[(up.clone(), 2.0)])).kept, 1);
     let refused = append(&store, batch("p", hour - 1, &[(up, 3.0)]));
     assert_eq!(refused, Appended { kept: 0, too_old: 1 });
-    assert!(store.telemetry().encode().contains("augenmass_storage_samples_too_old_total 1"));
+    assert!(store.core().telemetry.encode().contains("augenmass_storage_samples_too_old_total 1"));
 }
 
 #[test]
@@ -161,10 +165,10 @@ fn series_without_samples_leave() {
             batch(&format!("once/{n}"), n * 15_000, &[(series("once", &n.to_string()), 1.0)]),
         );
         if n % 240 == 0 {
-            store.upkeep();
+            store.core().upkeep();
         }
     }
-    store.upkeep();
+    store.core().upkeep();
     let view = store.snapshot();
     let names = view.label_values("__name__", &[], ALL, 10).unwrap();
     assert_eq!(names, ["once", "up"]);
@@ -174,11 +178,11 @@ fn series_without_samples_leave() {
     let left = view.find(&[Matcher::metric("once")], ALL).unwrap().len();
     assert!((720..=721).contains(&left), "{left}");
     assert_eq!(columns.times.last(), Some(&at(1_999 * 15_000)));
-    let text = store.telemetry().encode();
+    let text = store.core().telemetry.encode();
     assert!(text.contains(&format!("augenmass_storage_series {}", left + 1)), "{text}");
     clock.0.store(100 * hour, Ordering::Relaxed);
-    store.upkeep();
-    assert!(store.telemetry().encode().contains("augenmass_storage_series 0"));
+    store.core().upkeep();
+    assert!(store.core().telemetry.encode().contains("augenmass_storage_series 0"));
     assert!(store.snapshot().find(&[], ALL).unwrap().is_empty());
 }
 
@@ -288,7 +292,7 @@ fn three_hours_of_five_hundred_targets_cost_a_few_mebibytes() {
             append(&store, next);
         }
     }
-    let sizes = store.sizes();
+    let sizes = store.core().lock().head.sizes();
     let series = targets * 25;
     let per_series = sizes.samples_bytes / series;
     let per_sample = sizes.samples_bytes as f64 / (series as f64 * rows as f64);

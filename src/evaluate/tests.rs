@@ -1,0 +1,231 @@
+#![allow(clippy::disallowed_methods)]
+
+use std::time::Duration;
+
+use super::*;
+use crate::model::{Batch, Columns, Matcher, Point, Window};
+use crate::ports::{
+    AppendError, Appended, Doing, Found, Select, SelectError, SeriesId, Snapshot, Tick,
+};
+use crate::rules::{AlertState, File, Health};
+
+/// Time under the test's control: tokio's paused clock, counted from a fixed date.
+struct TestClock(tokio::time::Instant);
+
+impl TestClock {
+    fn start() -> Arc<Self> {
+        Arc::new(Self(tokio::time::Instant::now()))
+    }
+}
+
+impl Clock for TestClock {
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000) + self.0.elapsed()
+    }
+
+    fn mono(&self) -> Tick {
+        Tick(self.0.elapsed())
+    }
+
+    fn sleep_until(&self, tick: Tick) -> Doing<'_, ()> {
+        Box::pin(tokio::time::sleep_until(self.0 + tick.0))
+    }
+}
+
+/// Samples in memory; refuses to be durable when told so.
+#[derive(Default)]
+struct Store {
+    rows: Mutex<Vec<(Labels, Vec<(Timestamp, f64)>)>>,
+    full: std::sync::atomic::AtomicBool,
+}
+
+impl Store {
+    fn put(&self, batch: &Batch) {
+        let mut rows = locked(&self.rows);
+        for row in &batch.rows {
+            let value = match row.point {
+                Point::Float(value) => value,
+                _ => crate::model::STALE,
+            };
+            match rows.iter_mut().find(|(labels, _)| *labels == row.labels) {
+                Some((_, samples)) => samples.push((batch.at, value)),
+                None => rows.push((row.labels.clone(), vec![(batch.at, value)])),
+            }
+        }
+    }
+}
+
+struct Frozen(Vec<(Labels, Vec<(Timestamp, f64)>)>);
+
+impl Select for Frozen {
+    fn find(&self, matchers: &[Matcher], _: Window) -> Result<Vec<Found>, SelectError> {
+        let fits = |labels: &Labels| matchers.iter().all(|m| m.matches(labels));
+        let all = self.0.iter().enumerate().filter(|(_, (labels, _))| fits(labels));
+        Ok(all
+            .map(|(id, (labels, _))| Found { id: SeriesId(id as u64), labels: labels.clone() })
+            .collect())
+    }
+
+    fn read(&self, id: SeriesId, window: Window, into: &mut Columns) -> Result<(), SelectError> {
+        into.clear();
+        let samples = self.0[id.0 as usize].1.iter().filter(|(at, _)| window.contains(*at));
+        (into.times, into.values) = samples.copied().unzip();
+        Ok(())
+    }
+}
+
+impl Queryable for Store {
+    fn snapshot(&self) -> Snapshot {
+        Arc::new(Frozen(locked(&self.rows).clone()))
+    }
+}
+
+impl Append for Store {
+    fn append(&self, batch: Batch) -> Doing<'_, Result<Appended, AppendError>> {
+        self.put(&batch);
+        let full = self.full.load(std::sync::atomic::Ordering::Relaxed);
+        Box::pin(async move {
+            if full {
+                Err(AppendError::NotDurable("no space".into()))
+            } else {
+                Ok(Appended::default())
+            }
+        })
+    }
+}
+
+fn groups(text: &str) -> Vec<Arc<GroupRules>> {
+    File::parse("r.yml", text).unwrap().groups
+}
+
+fn rule(name: &str, expr: &str, hold: &str) -> String {
+    format!(
+        "groups:\n- name: {name}\n  interval: 60s\n  rules:\n  - {{alert: A, expr: '{expr}', for: {hold}}}\n"
+    )
+}
+
+struct World {
+    clock: Arc<TestClock>,
+    store: Arc<Store>,
+    evaluator: Arc<Evaluator>,
+    alerts: mpsc::Receiver<Vec<Alert>>,
+    telemetry: Arc<Telemetry>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl World {
+    fn with(text: &str) -> Self {
+        let clock = TestClock::start();
+        let store = Arc::new(Store::default());
+        let telemetry = Telemetry::new();
+        let (sender, alerts) = mpsc::channel(64);
+        let settings = Settings { groups: groups(text), ..Settings::default() };
+        let evaluator = Evaluator::new(
+            settings,
+            clock.clone(),
+            store.clone(),
+            store.clone(),
+            sender,
+            telemetry.clone(),
+        );
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(evaluator.clone().run(stop.clone()));
+        Self { clock, store, evaluator, alerts, telemetry, stop, tasks }
+    }
+
+    fn see(&self, metric: &str, value: f64) -> Labels {
+        let labels = Labels::from_pairs([("__name__", metric)]).unwrap();
+        let mut batch = Batch::new("probe".into(), self.clock.wall());
+        batch.push(labels.clone(), value);
+        self.store.put(&batch);
+        labels
+    }
+
+    /// The next report; fails when none comes within ten minutes.
+    async fn told(&mut self) -> Vec<Alert> {
+        let limit = Duration::from_secs(600);
+        tokio::time::timeout(limit, self.alerts.recv()).await.unwrap().unwrap()
+    }
+
+    async fn pass(&self, seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
+    fn last(&self, metric: &str) -> Option<f64> {
+        let rows = locked(&self.store.rows);
+        let found = rows.iter().find(|(labels, _)| labels.metric_name() == metric);
+        found.and_then(|(_, samples)| samples.last()).map(|(_, value)| *value)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_fires_is_stored_reported_and_shown() {
+    let mut world = World::with(&rule("g", "down == 1", "0s"));
+    world.see("down", 1.0);
+    let alerts = world.told().await;
+    assert!(alerts[0].is_firing() && alerts[0].name() == "A");
+    world.pass(1).await;
+    assert_eq!(world.last("ALERTS"), Some(1.0));
+    let view = world.evaluator.groups();
+    assert_eq!(view[0].rules[0].health, Health::Ok);
+    assert_eq!(view[0].rules[0].state(), AlertState::Firing);
+    assert!(world.telemetry.encode().contains("augenmass_evaluate_alerts{state=\"firing\"} 1"));
+    world.stop.cancel();
+    world.tasks.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_verdict_is_judged_at_once() {
+    let mut world = World::with(&rule("g", "down == 1", "0s"));
+    world.pass(90).await;
+    let begun = world.clock.mono();
+    let series = world.see("down", 1.0);
+    world.evaluator.nudge(&[series]);
+    world.told().await;
+    let waited = world.clock.mono().since(begun);
+    assert!(waited < Duration::from_secs(1), "{waited:?}");
+    let text = world.telemetry.encode();
+    assert!(text.contains("cause=\"verdict\"} 1"), "{text}");
+    // A series that no rule reads sets off nothing.
+    let other = world.see("other", 1.0);
+    world.evaluator.nudge(&[other]);
+    world.pass(2).await;
+    assert!(world.telemetry.encode().contains("cause=\"verdict\"} 1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_keeps_no_alert_from_anybody() {
+    let mut world = World::with(&rule("g", "down == 1", "90s"));
+    world.store.full.store(true, std::sync::atomic::Ordering::Relaxed);
+    for _ in 0..20 {
+        world.see("down", 1.0);
+        world.pass(15).await;
+    }
+    assert!(world.alerts.try_recv().unwrap()[0].is_firing());
+    assert!(world.telemetry.evaluate.append_failures.get() >= 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_rules_take_over_what_is_the_same() {
+    let mut world = World::with(&rule("g", "down == 1", "0s"));
+    for _ in 0..8 {
+        world.see("down", 1.0);
+        world.pass(15).await;
+    }
+    let before = world.told().await[0].phase;
+    world.evaluator.replace(groups(&rule("g", "down > 0", "0s")));
+    world.pass(1).await;
+    while world.alerts.try_recv().is_ok() {}
+    world.see("down", 1.0);
+    let after = world.told().await[0].phase;
+    assert_eq!(before, after, "the alert goes on");
+    // Without any rule it is over, and that is told.
+    world.evaluator.replace(Vec::new());
+    let over = world.told().await;
+    assert!(matches!(over[0].phase, crate::model::Phase::Resolved { .. }), "{over:?}");
+    world.pass(1).await;
+    assert!(crate::model::is_stale(world.last("ALERTS").unwrap()));
+    assert!(world.evaluator.groups().is_empty());
+}

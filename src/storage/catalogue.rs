@@ -1,0 +1,311 @@
+//! The catalogue: an SQLite file (WAL mode) that says which segments there are and holds what is
+//! not sealed yet. Tables of format 1:
+//!
+//! - `segment(name, first_generation, last_generation, first, last, samples, series, bytes,
+//!   damaged)`: a file counts only when it stands here; `damaged` ones are set aside
+//! - `shape(number, generation, source, labels)` and `tail(sequence, generation, era, bytes)`:
+//!   [`super::tail`]
+//!
+//! `user_version` is the format. Sealing and merging change everything they change in one
+//! transaction.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use rusqlite::{Connection, OpenFlags, params};
+
+use super::segment::Meta;
+use super::tail::{self, Base, Group, KnownShape};
+use crate::model::Batch;
+
+/// The format this version writes.
+const FORMAT: i64 = 1;
+/// `PRAGMA application_id`: "augm".
+const APPLICATION: i64 = 0x6175_676d;
+
+const TABLES: &str = "
+CREATE TABLE segment (
+    name TEXT PRIMARY KEY NOT NULL,
+    first_generation INTEGER NOT NULL,
+    last_generation INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    samples INTEGER NOT NULL,
+    series INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    damaged INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE shape (
+    number INTEGER PRIMARY KEY NOT NULL,
+    generation INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    labels BLOB NOT NULL
+) STRICT;
+CREATE TABLE tail (
+    sequence INTEGER PRIMARY KEY NOT NULL,
+    generation INTEGER NOT NULL,
+    era INTEGER NOT NULL,
+    bytes BLOB NOT NULL
+) STRICT;
+";
+
+/// Why the catalogue could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CatalogueError {
+    #[error("{0}")]
+    Sql(#[from] rusqlite::Error),
+    #[error("its format is {0}, this version knows formats up to {FORMAT}; use a newer augenmass")]
+    Newer(i64),
+    #[error("it is an SQLite file of another program")]
+    Foreign,
+}
+
+/// What recovery found in the tail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Recovered {
+    pub(super) batches: u64,
+    pub(super) samples: u64,
+    /// Groups that could not be read.
+    pub(super) damaged: u64,
+    /// The latest generation, if there is any.
+    pub(super) generation: Option<u64>,
+    /// The first number for new shapes and eras.
+    pub(super) next: u64,
+}
+
+/// How surely a commit is on the disk when it returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sync {
+    /// After power loss too.
+    Full,
+    /// After the end of the process; for tests that do not pull the plug.
+    #[cfg(test)]
+    Off,
+}
+
+/// The open catalogue.
+pub(super) struct Catalogue {
+    connection: Mutex<Connection>,
+}
+
+impl Catalogue {
+    /// Opens or creates the file.
+    pub(super) fn open(path: &Path, sync: Sync) -> Result<Self, CatalogueError> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        let level = match sync {
+            Sync::Full => "FULL",
+            #[cfg(test)]
+            Sync::Off => "OFF",
+        };
+        connection.pragma_update(None, "synchronous", level)?;
+        // Pages of the tail are freed and used again all the time; they need not stay in memory.
+        connection.pragma_update(None, "cache_size", -512)?;
+        connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
+        let format = Self::format(&connection)?;
+        if format == 0 {
+            connection.execute_batch(&format!(
+                "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION};
+                 PRAGMA user_version = {FORMAT}; COMMIT;"
+            ))?;
+        }
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    /// Opens an existing file to look only.
+    pub(super) fn look(path: &Path) -> Result<Self, CatalogueError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        if Self::format(&connection)? == 0 {
+            return Err(CatalogueError::Foreign);
+        }
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    fn format(connection: &Connection) -> Result<i64, CatalogueError> {
+        let format: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let owner: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+        let tables: i64 =
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        if owner != APPLICATION && (format != 0 || tables != 0) {
+            return Err(CatalogueError::Foreign);
+        }
+        if format > FORMAT {
+            return Err(CatalogueError::Newer(format));
+        }
+        Ok(format)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes groups; they are on the disk when it returns.
+    pub(super) fn commit(&self, groups: &mut [Group]) -> rusqlite::Result<()> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        {
+            let mut shape =
+                transaction.prepare_cached("INSERT INTO shape VALUES (?1, ?2, ?3, ?4)")?;
+            let mut tail = transaction
+                .prepare_cached("INSERT INTO tail (generation, era, bytes) VALUES (?1, ?2, ?3)")?;
+            for group in groups {
+                for new in &group.shapes {
+                    let number = new.number.cast_signed();
+                    let generation = group.generation.cast_signed();
+                    shape.execute(params![number, generation, &*new.source, new.labels])?;
+                }
+                let (generation, era) = (group.generation.cast_signed(), group.era.cast_signed());
+                tail.execute(params![generation, era, group.finish()])?;
+            }
+        }
+        transaction.commit()
+    }
+
+    /// All segments that are not damaged, in the order of their generations.
+    pub(super) fn segments(&self) -> rusqlite::Result<Vec<Meta>> {
+        self.metas("WHERE NOT damaged ORDER BY first_generation, last_generation")
+    }
+
+    /// All segments that were set aside.
+    pub(super) fn damaged(&self) -> rusqlite::Result<Vec<Meta>> {
+        self.metas("WHERE damaged ORDER BY first_generation")
+    }
+
+    fn metas(&self, rest: &str) -> rusqlite::Result<Vec<Meta>> {
+        let connection = self.lock();
+        let mut statement = connection.prepare(&format!(
+            "SELECT name, first_generation, last_generation, first, last, samples, series, bytes
+             FROM segment {rest}"
+        ))?;
+        let unsigned = |value: i64| value.cast_unsigned();
+        let metas = statement.query_map([], |row| {
+            Ok(Meta {
+                name: row.get(0)?,
+                first_generation: unsigned(row.get(1)?),
+                last_generation: unsigned(row.get(2)?),
+                first: row.get(3)?,
+                last: row.get(4)?,
+                samples: unsigned(row.get(5)?),
+                series: unsigned(row.get(6)?),
+                bytes: unsigned(row.get(7)?),
+            })
+        })?;
+        metas.collect()
+    }
+
+    /// Sets a segment aside.
+    pub(super) fn set_aside(&self, name: &str) -> rusqlite::Result<()> {
+        self.lock().execute("UPDATE segment SET damaged = 1 WHERE name = ?1", [name])?;
+        Ok(())
+    }
+
+    /// Enters a new segment and forgets the tail through `generation` and the segments it replaces.
+    pub(super) fn enter(
+        &self,
+        new: Option<&Meta>,
+        sealed: Option<u64>,
+        gone: &[String],
+    ) -> rusqlite::Result<()> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        for name in gone {
+            transaction.execute("DELETE FROM segment WHERE name = ?1", [name])?;
+        }
+        if let Some(meta) = new {
+            transaction.execute(
+                "INSERT INTO segment VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0)",
+                params![
+                    meta.name,
+                    meta.first_generation.cast_signed(),
+                    meta.last_generation.cast_signed(),
+                    meta.first,
+                    meta.last,
+                    meta.samples.cast_signed(),
+                    meta.series.cast_signed(),
+                    meta.bytes.cast_signed(),
+                ],
+            )?;
+        }
+        if let Some(generation) = sealed {
+            let generation = generation.cast_signed();
+            transaction.execute("DELETE FROM tail WHERE generation <= ?1", [generation])?;
+            transaction.execute("DELETE FROM shape WHERE generation <= ?1", [generation])?;
+        }
+        transaction.commit()
+    }
+
+    /// Gives every batch of the tail to `each`, in the order of writing. What is damaged is counted
+    /// and left out; it never stops the rest.
+    pub(super) fn recover(&self, mut each: impl FnMut(&Batch)) -> rusqlite::Result<Recovered> {
+        let connection = self.lock();
+        let mut recovered = Recovered::default();
+        let mut shapes: HashMap<u64, KnownShape> = HashMap::new();
+        let mut statement = connection.prepare("SELECT number, source, labels FROM shape")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let number = row.get::<_, i64>(0)?.cast_unsigned();
+            recovered.next = recovered.next.max(number + 1);
+            let Some(labels) = tail::decode_shape(row.get_ref(2)?.as_blob()?) else { continue };
+            let source: Arc<str> = row.get_ref(1)?.as_str()?.into();
+            shapes.insert(number, KnownShape { source, labels, base: Base::new(number, 0) });
+        }
+        let mut statement =
+            connection.prepare("SELECT generation, era, bytes FROM tail ORDER BY sequence")?;
+        let mut rows = statement.query([])?;
+        let mut broken = None;
+        while let Some(row) = rows.next()? {
+            let generation = row.get::<_, i64>(0)?.cast_unsigned();
+            let era = row.get::<_, i64>(1)?.cast_unsigned();
+            recovered.generation = recovered.generation.max(Some(generation));
+            recovered.next = recovered.next.max(era + 1);
+            // Groups of an era build upon each other.
+            if broken == Some(era) {
+                recovered.damaged += 1;
+                continue;
+            }
+            let Some(mut from) = tail::checked(row.get_ref(2)?.as_blob()?) else {
+                recovered.damaged += 1;
+                broken = Some(era);
+                continue;
+            };
+            while !from.is_empty() {
+                let Some(batch) = tail::decode(&mut from, era, |n| shapes.get_mut(&n)) else {
+                    recovered.damaged += 1;
+                    broken = Some(era);
+                    break;
+                };
+                recovered.batches += 1;
+                recovered.samples += batch.rows.len() as u64;
+                each(&batch);
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// Makes the disk full for the catalogue.
+    #[cfg(test)]
+    pub(super) fn limit_pages(&self, pages: u32) {
+        self.lock().pragma_update(None, "max_page_count", pages).unwrap();
+    }
+
+    /// A consistent copy of the catalogue as a new file.
+    pub(super) fn copy_to(&self, path: &Path) -> rusqlite::Result<()> {
+        let name = path.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(path.into()))?;
+        self.lock().execute("VACUUM INTO ?1", [name])?;
+        Ok(())
+    }
+
+    /// SQLite's own integrity check: what it complains about.
+    pub(super) fn complaints(&self) -> rusqlite::Result<Vec<String>> {
+        let connection = self.lock();
+        let mut statement = connection.prepare("PRAGMA integrity_check")?;
+        let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let lines: Vec<String> = lines.collect::<Result<_, _>>()?;
+        Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+}

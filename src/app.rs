@@ -20,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::evaluate::Evaluator;
-use crate::model::{Alert, Labels, METRIC_NAME, Phase};
+use crate::model::{Labels, METRIC_NAME};
 use crate::notify::{DispatchError, Dispatcher, DispatcherHandle};
 use crate::ports::{Board, Clock, TargetStatus};
 use crate::probe::{Schedule, VerdictChange};
-use crate::rules::{AlertState, GroupView};
+use crate::rules::GroupView;
 use crate::storage::Store;
 use crate::telemetry::Telemetry;
 use crate::web::Server;
@@ -224,27 +224,4 @@ async fn forward(
             .collect();
         evaluator.nudge(&changed);
     }
-}
-
-/// Alerts that are pending or firing, as the pages show them.
-fn active_alerts(groups: &[GroupView]) -> Vec<Alert> {
-    let alerts = groups.iter().flat_map(|group| &group.rules).flat_map(|rule| &rule.alerts);
-    alerts
-        .filter_map(|alert| {
-            let since = alert.active_at;
-            let phase = match alert.state {
-                AlertState::Pending => Phase::Pending { since },
-                AlertState::Firing => Phase::Firing { since, fired: since },
-                AlertState::Inactive => return None,
-            };
-            Some(Alert {
-                labels: alert.labels.clone(),
-                annotations: alert.annotations.clone(),
-                phase,
-                value: Some(alert.value),
-                ends: None,
-                generator: "".into(),
-            })
-        })
-        .collect()
 }

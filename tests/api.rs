@@ -184,7 +184,7 @@ fn status_and_metadata() {
         json!([{ "name": "probe_http_duration_seconds", "value": 5 }])
     );
     let meta = data(&served, "metadata?metric=mail_queue_size_bytes");
-    let want = json!({ "mail_queue_size_bytes": [{ "type": "gauge", "help": "Size of a queue.", "unit": "bytes" }] });
+    let want = json!({ "mail_queue_size_bytes": [{ "type": "gauge", "help": "How big the messages of a queue are together.", "unit": "bytes" }] });
     assert_eq!(meta, want);
     assert_eq!(data(&served, "metadata?limit=2").as_object().unwrap().len(), 2);
     assert!(data(&served, "metadata")["augenmass_web_connections"][0]["help"].is_string());
@@ -204,6 +204,159 @@ fn targets_in_the_words_of_scraping() {
     );
     assert_eq!(data(&served, "targets?state=dropped")["activeTargets"], json!([]));
     assert_eq!(data(&served, "scrape_pools"), json!({ "scrapePools": ["augenmass"] }));
+}
+
+#[test]
+fn queries_at_one_instant_and_at_many() {
+    let served = start();
+    let now = served.now.seconds();
+    let one = data(&served, &format!("query?query=printer_pages_total&time={now}"));
+    let want = json!({ "resultType": "vector", "result": [{
+        "metric": {
+            "__name__": "printer_pages_total", "instance": "orwell", "job": "augenmass", "owner": "office",
+            "probe": "printer", "service": "printer-s71", "target": "192.0.2.7",
+        },
+        "value": [now, "1234567"],
+    }] });
+    assert_eq!(one, want);
+    assert_eq!(
+        data(&served, "query?query=1%2B1&time=5"),
+        json!({ "resultType": "scalar", "result": [5, "2"] })
+    );
+    assert_eq!(
+        data(&served, "query?query=%22a%22&time=5"),
+        json!({ "resultType": "string", "result": [5, "a"] })
+    );
+    assert_eq!(
+        data(&served, "query?query=up&time=5"),
+        json!({ "resultType": "vector", "result": [] })
+    );
+    // Four series of one sample each 15 s: the last 30 s are two of each.
+    let matrix = data(&served, &format!("query?query=probe_success[30s]&time={now}"));
+    assert_eq!(matrix["result"].as_array().unwrap().len(), 4);
+    assert_eq!(matrix["result"][0]["values"].as_array().unwrap().len(), 2);
+
+    let (start, end) = (now - 60.0, now);
+    let path = format!("query_range?query=sum(probe_success)&start={start}&end={end}&step=15s");
+    let range = data(&served, &path);
+    assert_eq!(
+        (&range["resultType"], &range["result"][0]["metric"]),
+        (&json!("matrix"), &json!({}))
+    );
+    let values = range["result"][0]["values"].as_array().unwrap();
+    assert_eq!((values.len(), &values[4]), (5, &json!([end, "3"])));
+    let posted = post(served.address, "/api/v1/query_range", path.split_once('?').unwrap().1);
+    assert_eq!(body(&posted)["data"], range);
+}
+
+#[test]
+fn options_of_a_query() {
+    let served = start();
+    let now = served.now.seconds();
+    let (_, cut) = get(&served, &format!("query?query=probe_success&time={now}&limit=3"));
+    assert_eq!(cut["data"]["result"].as_array().unwrap().len(), 3);
+    assert_eq!(cut["warnings"], json!(["results truncated due to limit"]));
+    let later = now + 100.0;
+    let found = data(&served, &format!("query?query=printer_pages_total&time={later}"));
+    assert_eq!(found["result"].as_array().unwrap().len(), 1);
+    let path = format!("query?query=printer_pages_total&time={later}&lookback_delta=50");
+    assert_eq!(data(&served, &path)["result"], json!([]));
+    let stats = data(
+        &served,
+        &format!("query?query=sum_over_time(probe_success[1m])&time={now}&stats=true"),
+    );
+    assert_eq!(stats["stats"]["samples"]["totalQueryableSamples"], 16, "{stats}");
+    assert!(stats["stats"]["timings"]["execTotalTime"].as_f64().unwrap() > 0.0);
+    let (_, noted) = get(&served, &format!("query?query=rate(probe_success[5m])&time={now}"));
+    assert!(noted["infos"][0].as_str().unwrap().starts_with("PromQL info: "), "{noted}");
+    let (status, failed) =
+        get(&served, &format!("query?query=probe_success*on(owner)probe_measured&time={now}"));
+    assert_eq!((status, &failed["errorType"]), (422, &json!("execution")), "{failed}");
+    let (status, wrong) = get(&served, "query_range?query=probe_success[5m]&start=1&end=2&step=1");
+    assert_eq!((status, &wrong["errorType"]), (400, &json!("bad_data")), "{wrong}");
+    assert_eq!(
+        wrong["error"],
+        "invalid parameter \"query\": invalid expression type \"range vector\" for range query, must be Scalar or instant Vector"
+    );
+}
+
+/// A subquery of more than ten million steps.
+const ENDLESS: &str = "max_over_time(sum(count_over_time(probe_duration_seconds[1h]))[1d:10ms])";
+
+#[test]
+fn a_query_ends_when_its_time_is_over_or_it_takes_too_much() {
+    let served = start();
+    let now = served.now.seconds();
+    let (status, late) = get(&served, &format!("query?query={ENDLESS}&time={now}&timeout=100ms"));
+    assert_eq!((status, &late["errorType"]), (503, &json!("timeout")), "{late}");
+    assert_eq!(late["error"], "query timed out in expression evaluation");
+    drop(served);
+    let queries = QueryLimits { samples: 1_000, ..QueryLimits::default() };
+    let served = Served::start(Settings { queries, ..Served::settings() });
+    let (status, large) = get(&served, &format!("query?query=probe_success[1d]&time={now}"));
+    assert_eq!((status, &large["errorType"]), (422, &json!("execution")), "{large}");
+}
+
+#[test]
+fn a_query_ends_when_its_client_goes_away() {
+    let served = start();
+    let mut client = connect(served.address);
+    let path = format!("/api/v1/query?query={ENDLESS}&time={}", served.now.seconds());
+    write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let running = |count: i64| {
+        for _ in 0..500 {
+            if served.telemetry.web.queries.get() == count {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    };
+    assert!(running(1), "it began");
+    drop(client);
+    assert!(running(0), "it ended");
+}
+
+#[test]
+fn rules_and_alerts() {
+    let served = start();
+    let groups = data(&served, "rules");
+    let groups = groups["groups"].as_array().unwrap();
+    assert_eq!(groups.len(), 2);
+    let [slow, down, record] = &groups[0]["rules"].as_array().unwrap()[..] else { panic!() };
+    assert_eq!(
+        (&slow["state"], &slow["type"], &slow["health"]),
+        (&json!("pending"), &json!("alerting"), &json!("ok"))
+    );
+    assert_eq!((&down["alerts"][0]["value"], &down["duration"]), (&json!("1e+00"), &json!(60.0)));
+    assert_eq!(record["lastError"], "found duplicate series");
+    assert!(record.get("state").is_none() && slow.get("lastError").is_none());
+
+    let names = |path: &str| -> Vec<String> {
+        let groups = data(&served, path)["groups"].clone();
+        let rules =
+            groups.as_array().unwrap().iter().flat_map(|g| g["rules"].as_array().unwrap().clone());
+        rules.map(|rule| rule["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("rules?type=record"), ["job:up:sum"]);
+    assert_eq!(names("rules?rule_name[]=TonerLow"), ["TonerLow"]);
+    assert_eq!(names("rules?rule_group[]=office"), ["TonerLow"]);
+    assert_eq!(names("rules?file[]=other.yml"), [""; 0]);
+    assert_eq!(names("rules?match[]={class=\"1\"}"), [""; 0]);
+    let quiet = data(&served, "rules?exclude_alerts=true");
+    assert_eq!(quiet["groups"][0]["rules"][0]["alerts"], json!([]));
+    let first = data(&served, "rules?group_limit=1");
+    assert_eq!(first["groups"][0]["name"], "web");
+    let next = first["groupNextToken"].as_str().unwrap();
+    let second = data(&served, &format!("rules?group_limit=1&group_next_token={next}"));
+    assert_eq!(second["groups"][0]["name"], "office");
+    assert!(second.get("groupNextToken").is_none());
+    assert_eq!(get(&served, "rules?type=x").0, 400);
+    assert_eq!(get(&served, "rules?group_limit=1&group_next_token=x").0, 400);
+
+    let alerts = data(&served, "alerts");
+    assert_eq!(alerts["alerts"].as_array().unwrap().len(), 3);
+    assert_eq!(alerts["alerts"][0]["labels"]["alertname"], "PageSlow");
 }
 
 #[test]
@@ -278,6 +431,27 @@ fn a_body_that_never_ends_is_cut_off() {
     let answer = read(slow);
     assert_eq!(answer.status, 400);
     assert!(answer.text().contains("the body did not arrive in time"), "{}", answer.text());
+}
+
+#[test]
+fn an_answer_that_nobody_reads_is_given_up() {
+    let limits = augenmass::web::Limits {
+        stall_timeout: Duration::from_millis(300),
+        ..augenmass::web::Limits::default()
+    };
+    let served = Served::start(Settings { limits, ..Served::settings() });
+    let mut silent = connect(served.address);
+    // Each answer has half a megabyte; together they are more than any socket keeps.
+    let path = format!("/api/v1/query?query=probe_success[1d]&time={}", served.now.seconds());
+    let asked = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").repeat(60);
+    silent.write_all(asked.as_bytes()).unwrap();
+    let open = || served.telemetry.web.connections.get();
+    let closed = (0..1_000).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        open() == 0
+    });
+    assert!(closed, "{} connections are still open", open());
+    assert_eq!(ask(served.address, "GET /-/healthy", &[]).status, 200);
 }
 
 #[test]

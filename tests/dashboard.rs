@@ -5,17 +5,18 @@
 mod board;
 #[path = "peers/dashboard.rs"]
 mod dashboard;
+#[path = "peers/http.rs"]
+mod http;
 
 use std::collections::BTreeSet;
 
 use augenmass::model::Test;
-use augenmass::ports::Board;
 use augenmass::promql;
+use serde_json::Value;
 
-/// Metrics that the probes are known to give, from one place: the board's catalogue.
+/// Metrics that the probes give.
 fn known() -> BTreeSet<&'static str> {
-    let board = board::FakeBoard(Vec::new());
-    board.catalogue().iter().flat_map(|room| room.iter()).map(|meta| meta.name).collect()
+    augenmass::probe::CATALOGUE.iter().flat_map(|room| room.iter()).map(|meta| meta.name).collect()
 }
 
 #[test]
@@ -63,4 +64,27 @@ fn the_variables_ask_for_labels_that_exist() {
         assert!(known().contains(metric.as_str()), "{name}: {metric}");
         assert!(["owner", "service"].contains(&label.as_str()), "{name}: {label}");
     }
+}
+
+#[test]
+fn every_expression_gives_data_from_our_api() {
+    let served = board::Served::start(board::Served::settings());
+    for (panel, text) in dashboard::expressions() {
+        let form = form(&text, &[("time", &served.now.seconds().to_string())]);
+        let answer = http::post(served.address, "/api/v1/query", &form);
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        let result = answer["data"]["result"].as_array();
+        assert!(result.is_some_and(|r| !r.is_empty()), "{panel}: {text}: {answer}");
+    }
+    for (name, metric, label) in dashboard::variables() {
+        let path = format!("GET /api/v1/label/{label}/values?match[]={metric}");
+        let answer = http::ask(served.address, &path, &[]);
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert!(answer["data"].as_array().is_some_and(|d| d.len() > 1), "{name}: {answer}");
+    }
+}
+
+fn form(query: &str, more: &[(&str, &str)]) -> String {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.append_pair("query", query).extend_pairs(more).finish()
 }

@@ -146,7 +146,7 @@ fn each_target_has_a_page() {
         .collect();
     let printer = pages.iter().find(|page| page.contains("192.0.2.7")).unwrap();
     assert!(printer.contains("<code>printer_supply_remaining_ratio</code>"), "{printer}");
-    assert!(printer.contains("0.04") && printer.contains("What is left of a supply."));
+    assert!(printer.contains("0.04") && printer.contains("How much of a supply is left, "));
     assert!(!printer.contains("The wiki is down"));
     let wiki = pages.iter().find(|page| page.contains("wiki.example.org")).unwrap();
     assert!(wiki.contains("The wiki is down"), "{wiki}");

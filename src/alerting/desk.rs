@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::decide::{Last, Sight, decide};
 use super::group::{Group, GroupKey, Memory};
-use super::{Ends, Notice, Plan, RouteId};
+use super::inhibit::Inhibitor;
+use super::silence::Silences;
+use super::{Ends, Notice, Plan, RouteId, Silence};
 use crate::model::{Alert, Labels, Phase, Timestamp};
 use crate::ports::Incident;
 
@@ -17,6 +19,8 @@ pub(super) type GroupId = u64;
 pub struct Desk {
     plan: Arc<Plan>,
     alerts: HashMap<Labels, Known>,
+    silences: Silences,
+    inhibitor: Inhibitor,
     groups: BTreeMap<GroupId, Group>,
     by_key: HashMap<GroupKey, GroupId>,
     due: BTreeSet<(Timestamp, GroupId)>,
@@ -70,6 +74,39 @@ pub struct Decision {
     pub number: u32,
 }
 
+/// Why an alert that fires is not told. Every reason has a name, because people ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyNot {
+    /// Another alert explains it.
+    Inhibited {
+        /// That alert's labels.
+        by: Labels,
+    },
+    /// Outside the times in which its route tells.
+    NotActive,
+    /// Within a time in which its route does not tell.
+    Muted {
+        /// The name of the interval.
+        interval: Arc<str>,
+    },
+    /// Somebody does not want to hear of it.
+    Silenced {
+        /// The silence.
+        silence: Arc<str>,
+    },
+}
+
+/// An alert that fires, in a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertStatus {
+    /// The alert.
+    pub alert: Alert,
+    /// It was told as firing.
+    pub told: bool,
+    /// What forbids to tell it now.
+    pub why_not: Option<WhyNot>,
+}
+
 /// A group of alerts, for those who ask who is told of what.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupStatus {
@@ -77,8 +114,8 @@ pub struct GroupStatus {
     pub receiver: Arc<str>,
     /// The labels its alerts share by being grouped by them.
     pub group: Labels,
-    /// Alerts that fire, and whether they were told.
-    pub alerts: Vec<(Alert, bool)>,
+    /// Alerts that fire.
+    pub alerts: Vec<AlertStatus>,
     /// Alerts that were told as firing, are over, and are not told as over yet.
     pub ending: usize,
     /// The incident, when it was told.
@@ -92,9 +129,12 @@ pub struct GroupStatus {
 impl Desk {
     /// A desk without memory.
     pub fn new(plan: Arc<Plan>) -> Self {
+        let inhibitor = Inhibitor::new(&plan.inhibit, std::iter::empty());
         Self {
             plan,
             alerts: HashMap::new(),
+            silences: Silences::default(),
+            inhibitor,
             groups: BTreeMap::new(),
             by_key: HashMap::new(),
             due: BTreeSet::new(),
@@ -127,6 +167,7 @@ impl Desk {
         }
         let alerts: Vec<Labels> = desk.alerts.keys().cloned().collect();
         for labels in alerts {
+            desk.inhibitor.came(&labels);
             desk.place(&labels, now);
         }
         desk
@@ -170,6 +211,12 @@ impl Desk {
             }
         }
         self.alerts.retain(|_, known| !known.groups.is_empty());
+        self.inhibitor = Inhibitor::new(&self.plan.inhibit, self.alerts.keys());
+    }
+
+    /// Goes on with other silences: all of them, also those that begin later.
+    pub fn silence(&mut self, silences: Vec<Silence>) {
+        self.silences = Silences::new(silences);
     }
 
     /// Takes in what the rules, or a foreign Prometheus, report.
@@ -189,6 +236,7 @@ impl Desk {
             None if !alert.is_firing() => {}
             None => {
                 let labels = alert.labels.clone();
+                self.inhibitor.came(&labels);
                 self.alerts.insert(labels.clone(), Known { alert, expires, groups: Vec::new() });
                 self.place(&labels, now);
             }
@@ -218,8 +266,13 @@ impl Desk {
     pub fn status(&self, now: Timestamp) -> Vec<GroupStatus> {
         let status = |group: &Group| {
             let seen = self.see(group, now);
-            let firing = seen.firing.iter().filter_map(|labels| self.alerts.get(labels));
-            let alerts = firing.map(|k| (k.as_of(now), group.was_told(&k.alert.labels))).collect();
+            let free = seen.firing.iter().map(|labels| (labels, None));
+            let held = seen.held.iter().map(|(labels, why_not)| (labels, Some(why_not.clone())));
+            let alerts = free.chain(held).filter_map(|(labels, why_not)| {
+                let alert = self.alerts.get(labels)?.as_of(now);
+                Some(AlertStatus { alert, told: group.was_told(labels), why_not })
+            });
+            let alerts = alerts.collect();
             GroupStatus {
                 receiver: group.receiver.clone(),
                 group: group.key.group.clone(),
@@ -350,6 +403,9 @@ impl Desk {
                 }
             }
         }
+        if let Some(group) = self.groups.get_mut(&id) {
+            decided.ended.extend(group.forget(&seen.unheard));
+        }
         self.leave(id, &seen.gone);
         let Some(group) = self.groups.get_mut(&id) else { return };
         group.flushed = true;
@@ -363,22 +419,34 @@ impl Desk {
 
     fn see(&self, group: &Group, now: Timestamp) -> Seen {
         let fires = |labels: &Labels| self.alerts.get(labels).is_some_and(|k| k.is_firing(now));
+        let route = group.route.map(|id| self.plan.routes.get(id));
+        let closed = route.and_then(|route| self.plan.closed(route, now));
+        let why_not = |labels: &Labels| self.why_not(labels, closed.as_ref(), now);
+        let faithful = self.plan.ends == Ends::AsAlertmanager;
         let mut seen = Seen::default();
         for labels in &group.members {
-            if !fires(labels) {
-                seen.gone.push(labels.clone());
-                if self.plan.ends == Ends::AsAlertmanager {
-                    seen.over.push(labels.clone());
+            let told = group.was_told(labels);
+            if fires(labels) {
+                match why_not(labels) {
+                    Some(why_not) => seen.held.push((labels.clone(), why_not)),
+                    None => {
+                        seen.sight.new += usize::from(!told);
+                        seen.firing.push(labels.clone());
+                    }
                 }
                 continue;
             }
-            seen.sight.new += usize::from(!group.was_told(labels));
-            seen.firing.push(labels.clone());
+            seen.gone.push(labels.clone());
+            match (faithful, told) {
+                (true, _) if why_not(labels).is_none() => seen.over.push(labels.clone()),
+                (true, true) => seen.unheard.push(labels.clone()),
+                _ => {}
+            }
         }
         for labels in group.incident.iter().flat_map(|incident| incident.alerts.keys()) {
             if fires(labels) {
                 seen.sight.told_and_firing += 1;
-            } else if self.plan.ends == Ends::ReachWhoHeard || !group.members.contains(labels) {
+            } else if !faithful || !group.members.contains(labels) {
                 seen.over.push(labels.clone());
                 seen.gone.push(labels.clone());
             }
@@ -386,6 +454,19 @@ impl Desk {
         seen.sight.firing = seen.firing.len();
         seen.sight.over = seen.over.len();
         seen
+    }
+
+    /// What forbids to tell an alert now, in Alertmanager's order.
+    fn why_not(&self, labels: &Labels, closed: Option<&WhyNot>, now: Timestamp) -> Option<WhyNot> {
+        let fires = |labels: &Labels| self.alerts.get(labels).is_some_and(|k| k.is_firing(now));
+        if let Some(by) = self.inhibitor.find(labels, fires) {
+            return Some(WhyNot::Inhibited { by: by.clone() });
+        }
+        if let Some(closed) = closed {
+            return Some(closed.clone());
+        }
+        let silence = self.silences.find(labels, now)?;
+        Some(WhyNot::Silenced { silence: silence.id.clone() })
     }
 
     fn as_over(&self, group: &Group, labels: &Labels, now: Timestamp) -> Option<Alert> {
@@ -407,6 +488,7 @@ impl Desk {
                 known.groups.retain(|other| *other != id);
                 if known.groups.is_empty() {
                     self.alerts.remove(labels);
+                    self.inhibitor.left(labels);
                 }
             }
         }
@@ -431,8 +513,12 @@ struct Seen {
     firing: Vec<Labels>,
     /// To be told as over.
     over: Vec<Labels>,
+    /// Firing, but something forbids to tell it.
+    held: Vec<(Labels, WhyNot)>,
     /// Not firing any more.
     gone: Vec<Labels>,
+    /// Of these, told as firing, and their end is told to nobody.
+    unheard: Vec<Labels>,
 }
 
 #[cfg(test)]

@@ -217,3 +217,99 @@ fn others_who_are_told_are_named() {
         told.iter().map(|d| (d.notice.receiver.to_string(), d.notice.also_told.clone())).collect();
     assert_eq!(also, [("a".to_owned(), vec!["b".into()]), ("b".to_owned(), vec![Arc::from("a")])]);
 }
+
+fn silence(id: &str, matcher: &str, from: Timestamp, until: Timestamp) -> Silence {
+    Silence {
+        id: id.into(),
+        matchers: crate::alerting::parse_matchers(matcher).unwrap(),
+        starts: from,
+        ends: until,
+        created_by: "me".into(),
+        comment: "work".into(),
+    }
+}
+
+#[test]
+fn what_is_silenced_is_told_when_the_silence_ends() {
+    let mut desk = Desk::new(owners(&["web"]));
+    desk.silence(vec![
+        silence("s1", "service=home", at(0), at(100_000)),
+        silence("s2", "service=~ma.*", at(0), at(50)),
+    ]);
+    desk.offer(at(0), vec![firing("Down", "home", at(0)), firing("Down", "mail", at(0))]);
+    assert_eq!(whys(&run(&mut desk, at(99_000))), [(300, Why::First, 1)], "s2 is over");
+    let held = desk.status(at(99_000)).into_iter().flat_map(|group| group.alerts);
+    let held: Vec<_> = held.filter_map(|alert| alert.why_not).collect();
+    assert_eq!(held, [WhyNot::Silenced { silence: "s1".into() }]);
+    assert_eq!(whys(&run(&mut desk, at(130_000))), [(120_300, Why::First, 1)]);
+}
+
+#[test]
+fn the_end_is_heard_through_a_silence() {
+    let mut desk = Desk::new(owners(&["web"]));
+    desk.offer(at(0), vec![firing("Down", "home", at(0))]);
+    run(&mut desk, at(1_000));
+    desk.silence(vec![silence("s1", "service=home", at(0), at(10_000_000))]);
+    desk.offer(at(5_000), vec![over("Down", "home", at(0), at(5_000))]);
+    assert_eq!(whys(&run(&mut desk, at(60_000))), [(30_300, Why::AllResolved, 1)]);
+}
+
+#[test]
+fn an_alert_that_another_one_explains_is_held_back() {
+    use crate::alerting::{InhibitRule, parse_matchers};
+    let mut plan = Plan::clone(&owners(&["web"]));
+    plan.inhibit.push(InhibitRule {
+        name: "".into(),
+        source: parse_matchers("alertname=Down").unwrap(),
+        target: parse_matchers("alertname=~Slow|Down").unwrap(),
+        equal: vec!["service".into()],
+    });
+    let mut desk = Desk::new(Arc::new(plan));
+    desk.offer(at(0), vec![firing("Down", "home", at(0)), firing("Slow", "home", at(0))]);
+    desk.offer(at(0), vec![firing("Slow", "mail", at(0))]);
+    let said = run(&mut desk, at(1_000));
+    assert_eq!(whys(&said), [(300, Why::First, 1), (300, Why::First, 1)]);
+    desk.offer(at(2_000), vec![over("Down", "home", at(0), at(2_000))]);
+    let said = run(&mut desk, at(40_000));
+    assert_eq!(whys(&said), [(30_300, Why::NewAlerts, 2)], "Slow, and the end of Down");
+    desk.offer(at(50_000), vec![over("Slow", "home", at(0), at(50_000))]);
+    desk.offer(at(50_000), vec![over("Slow", "mail", at(0), at(50_000))]);
+    run(&mut desk, at(100_000));
+    assert!(desk.alerts.is_empty() && desk.groups.is_empty());
+}
+
+#[test]
+fn what_was_muted_comes_as_one_message_when_the_window_opens() {
+    use crate::alerting::{RouteSpec, RouteTree};
+    use crate::calendar::{TimeInterval, parse_times};
+    let muted = RouteSpec {
+        matchers: crate::alerting::parse_matchers("owner=web").unwrap(),
+        mute: vec!["first hour".into()],
+        ..RouteSpec::default()
+    };
+    let root = RouteSpec {
+        receiver: Some("web".into()),
+        group_wait: Some(Duration::from_millis(300)),
+        group_interval: Some(Duration::from_secs(30)),
+        children: vec![muted],
+        ..RouteSpec::default()
+    };
+    let mut plan = Plan::new(RouteTree::new(root).unwrap(), Ends::ReachWhoHeard);
+    let first_hour = TimeInterval {
+        times: Some(vec![parse_times("00:00", "01:00").unwrap()]),
+        weekdays: None,
+        days_of_month: None,
+        months: None,
+        years: None,
+        zone: jiff::tz::TimeZone::UTC,
+    };
+    plan.intervals.insert("first hour".into(), vec![first_hour]);
+    plan.resolve_timeout = Duration::from_secs(86_400);
+    let mut desk = Desk::new(Arc::new(plan));
+    desk.offer(at(0), vec![firing("Down", "home", at(0)), firing("Down", "mail", at(0))]);
+    desk.offer(at(9_000), vec![firing("Slow", "home", at(9_000))]);
+    desk.offer(at(10_000), vec![over("Slow", "home", at(9_000), at(10_000))]);
+    let said = run(&mut desk, at(4_000_000));
+    // at(0) is 1,000 s after midnight.
+    assert_eq!(whys(&said), [(2_610_300, Why::First, 2)]);
+}

@@ -123,6 +123,7 @@ impl Group {
         alerts.truncate(max_alerts);
         let notice = Notice {
             receiver: self.receiver.clone(),
+            route: key.route.clone(),
             group: key.group.clone(),
             alerts,
             why,
@@ -152,6 +153,22 @@ impl Group {
             self.also_told.clear();
         }
         (decision, memory)
+    }
+}
+
+impl Group {
+    /// Forgets told alerts whose end is told to nobody. Gives the incident's name when none is
+    /// left.
+    pub(super) fn forget(&mut self, alerts: &[Labels]) -> Option<String> {
+        let open = self.incident.as_mut()?;
+        for labels in alerts {
+            open.alerts.remove(labels);
+        }
+        if !open.alerts.is_empty() {
+            return None;
+        }
+        self.also_told.clear();
+        self.incident.take().map(|open| open.id)
     }
 }
 

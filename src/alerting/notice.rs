@@ -7,6 +7,8 @@ use crate::model::{Alert, Labels, Timestamp};
 pub struct Notice {
     /// Name of the owner (or of the receiver of an `alertmanager.yml`) who is told.
     pub receiver: Arc<str>,
+    /// Key of the route, as Alertmanager writes it (`{}/{owner="web"}`).
+    pub route: Arc<str>,
     /// The labels that all alerts of the group share by being grouped by them.
     pub group: Labels,
     /// Firing alerts first, then resolved ones; at least one.

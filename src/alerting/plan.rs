@@ -1,9 +1,11 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::route::{GroupBy, RouteSpec, RouteTree};
-use super::{Directory, RouteError};
-use crate::model::Matcher;
+use super::route::{GroupBy, Route, RouteSpec, RouteTree};
+use super::{Directory, InhibitRule, RouteError, Service, WhyNot};
+use crate::calendar::TimeInterval;
+use crate::model::{Matcher, Timestamp};
 
 /// Everything the Desk decides by: routes, and how far it follows Alertmanager.
 #[derive(Clone, Debug)]
@@ -14,6 +16,10 @@ pub struct Plan {
     pub resolve_timeout: Duration,
     /// At most so many alerts stand in one message; the rest is counted.
     pub max_alerts: usize,
+    /// Alerts that hold others back while they fire.
+    pub inhibit: Vec<InhibitRule>,
+    /// Time intervals by name; routes refer to them.
+    pub intervals: HashMap<Arc<str>, Vec<TimeInterval>>,
     /// What becomes of an end that Alertmanager would not tell.
     pub ends: Ends,
 }
@@ -54,7 +60,27 @@ impl Default for Timing {
 impl Plan {
     /// A plan around routes, with Alertmanager's five minutes of patience.
     pub fn new(routes: RouteTree, ends: Ends) -> Self {
-        Self { routes, resolve_timeout: Duration::from_secs(300), max_alerts: usize::MAX, ends }
+        Self {
+            routes,
+            resolve_timeout: Duration::from_secs(300),
+            max_alerts: usize::MAX,
+            inhibit: Vec::new(),
+            intervals: HashMap::new(),
+            ends,
+        }
+    }
+
+    /// Whether the route's time intervals forbid to tell now.
+    pub(super) fn closed(&self, route: &Route, now: Timestamp) -> Option<WhyNot> {
+        let within = |name: &Arc<str>| {
+            let interval = self.intervals.get(name).into_iter().flatten();
+            interval.into_iter().any(|part| part.contains(now))
+        };
+        if !route.active.is_empty() && !route.active.iter().any(within) {
+            return Some(WhyNot::NotActive);
+        }
+        let muted = route.mute.iter().find(|name| within(name));
+        muted.map(|interval| WhyNot::Muted { interval: interval.clone() })
     }
 
     /// Owners and services as routes, tried in this order:
@@ -62,6 +88,9 @@ impl Plan {
     /// 2. the label `service` names a service (its alert has no owner, or one that left): the
     ///    owner of that service;
     /// 3. everything else: the fallback owner, or the first one.
+    ///
+    /// A service that depends on others waits 20 s before its first message, because what it
+    /// depends on may be confirmed down a little later; while that is down it is not told.
     ///
     /// Alerts are grouped per service; those without the label `service` per `alertname`.
     ///
@@ -86,6 +115,15 @@ impl Plan {
                 children.push(to_owner(&owner, "service", &service.name));
             }
         }
+        for service in directory.services.iter().filter(|s| !s.depends_on.is_empty()) {
+            for child in children.iter_mut().filter(|child| leads_to(child, service)) {
+                child.children.push(RouteSpec {
+                    matchers: vec![Matcher::equal("service", &service.name)],
+                    group_wait: Some(timing.group_wait.max(DEPENDENCY_WAIT)),
+                    ..RouteSpec::default()
+                });
+            }
+        }
         children.push(without_service());
         let root = RouteSpec {
             receiver: fallback,
@@ -98,8 +136,50 @@ impl Plan {
         };
         let mut plan = Self::new(RouteTree::new(root)?, Ends::ReachWhoHeard);
         plan.max_alerts = 100;
+        plan.inhibit = dependencies(directory);
         Ok(plan)
     }
+}
+
+/// An outage of what a service depends on may be confirmed a little later than its own.
+const DEPENDENCY_WAIT: Duration = Duration::from_secs(20);
+
+/// Whether alerts of the service can come by this route.
+fn leads_to(route: &RouteSpec, service: &Service) -> bool {
+    let labels = [("owner", &*service.owner), ("service", &*service.name)];
+    let fits = |matcher: &Matcher| {
+        labels.iter().any(|(name, value)| matcher.name() == *name && matcher.accepts(value))
+    };
+    !route.matchers.is_empty() && route.matchers.iter().all(fits)
+}
+
+/// While a service is down, alerts of the services that depend on it, directly or through
+/// others, are held back.
+fn dependencies(directory: &Directory) -> Vec<InhibitRule> {
+    let mut rules = Vec::new();
+    for service in &directory.services {
+        let mut below: Vec<&Arc<str>> = service.depends_on.iter().collect();
+        let mut at = 0;
+        while let Some(name) = below.get(at).copied() {
+            at += 1;
+            let deeper = directory.service(name).into_iter().flat_map(|s| &s.depends_on);
+            for name in deeper {
+                if *name != service.name && !below.contains(&name) {
+                    below.push(name);
+                }
+            }
+        }
+        rules.extend(below.into_iter().map(|name| InhibitRule {
+            name: format!("{} depends on {name}", service.name).into(),
+            source: vec![
+                Matcher::equal("alertname", "ServiceDown"),
+                Matcher::equal("service", name),
+            ],
+            target: vec![Matcher::equal("service", &service.name)],
+            equal: Vec::new(),
+        }));
+    }
+    rules
 }
 
 fn without_service() -> RouteSpec {
@@ -165,6 +245,51 @@ mod tests {
         assert_eq!((who.as_str(), group.as_str()), ("dispatcher", r#"{alertname="A"}"#));
         let (who, group) = receiver(&[("alertname", "A"), ("owner", "web")]);
         assert_eq!((who.as_str(), group.as_str()), ("web", r#"{alertname="A"}"#));
+    }
+
+    #[test]
+    fn what_hangs_on_a_dead_uplink_is_not_told() {
+        use crate::alerting::{Desk, WhyNot};
+        use crate::model::{Alert, Phase, Timestamp};
+        let mut directory = directory();
+        let service = |name: &str, depends_on: &[&str]| Service {
+            name: name.into(),
+            owner: "web".into(),
+            title: None,
+            depends_on: depends_on.iter().map(|name| (*name).into()).collect(),
+        };
+        // A circle harms nobody.
+        directory.services = vec![
+            service("uplink", &["page"]),
+            service("proxy", &["uplink"]),
+            service("page", &["proxy"]),
+        ];
+        let plan = Plan::of_owners(&directory, Timing::default()).unwrap();
+        let mut desk = Desk::new(Arc::new(plan));
+        let at = Timestamp::from_millis(1_000);
+        let down = |service: &str, name: &str| Alert {
+            labels: Labels::from_pairs([
+                ("alertname", name),
+                ("owner", "web"),
+                ("service", service),
+            ])
+            .unwrap(),
+            annotations: Labels::empty(),
+            phase: Phase::Firing { since: at, fired: at },
+            value: None,
+            ends: None,
+            generator: "".into(),
+        };
+        desk.offer(at, vec![down("page", "PageSlow")]);
+        assert_eq!(desk.next_due(), Some(at + DEPENDENCY_WAIT));
+        desk.offer(at + Duration::from_secs(9), vec![down("uplink", "ServiceDown")]);
+        let later = at + Duration::from_secs(40);
+        let told = desk.flush(later).decisions;
+        let told: Vec<_> = told.iter().map(|d| d.notice.group.to_string()).collect();
+        assert_eq!(told, [r#"{service="uplink"}"#]);
+        let groups = desk.status(later);
+        let page = groups.iter().find(|group| group.group.get("service") == Some("page")).unwrap();
+        assert!(matches!(page.alerts[0].why_not, Some(WhyNot::Inhibited { .. })));
     }
 
     #[test]

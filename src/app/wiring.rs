@@ -3,7 +3,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::mpsc;
 
-use super::{App, BuildError, Options, Reload, active_alerts, load_rules, reload};
+use super::{App, BuildError, Options, Reload, load_rules, reload};
 use crate::alerting::{Directory, Notice, Owner, Timing};
 use crate::config::{Config, System};
 use crate::evaluate::{self, Evaluator};
@@ -173,7 +173,7 @@ pub(super) async fn build(
             telemetry: telemetry.clone(),
             board: schedule.clone(),
             samples: store.clone(),
-            alerts: Arc::new(move || active_alerts(&views.groups())),
+            rules: Arc::new(move || views.groups()),
             config: Arc::new(String::new),
             reload: Arc::new(move || {
                 let asked = asked.clone();
@@ -216,10 +216,12 @@ fn store_settings(config: &Config, options: &Options) -> storage::Settings {
 }
 
 fn evaluation(meaning: &Meaning) -> evaluate::Settings {
+    let rounds = meaning.config.probes.targets.iter().map(|t| t.interval + t.timeout);
+    let settle = rounds.max().unwrap_or_default();
     evaluate::Settings {
         groups: meaning.groups.clone(),
         interval: meaning.config.rules.interval,
-        world: World { external_url: base_url(&meaning.config), ..World::default() },
+        world: World { external_url: base_url(&meaning.config), settle, ..World::default() },
         ..evaluate::Settings::default()
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration file: what was written (`yaml`), and what it means (`Config`). All problems
 //! are reported at once as `file:line:column: what is wrong, what was expected, did you mean …`.
 
+mod alertmanager;
 mod calendars;
 mod channels;
 mod people;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use alertmanager::{AlertmanagerFile, Integration, Receiver};
 pub use problem::{Position, Problem, Problems, suggestion};
 pub use process::expand as expand_files;
 pub use quantity::{parse_duration, show_duration};
@@ -24,7 +26,8 @@ pub use quantity::{parse_duration, show_duration};
 use crate::alerting::Directory;
 use crate::calendar::ServiceHours;
 use crate::model::Labels;
-use crate::{notify, probe};
+use crate::notify;
+use crate::probe;
 use reader::Reader;
 
 /// Where the configuration comes from: the file system and the environment, or a test's.

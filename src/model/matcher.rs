@@ -63,6 +63,20 @@ impl Pattern {
         Ok(Self { text: text.into(), program })
     }
 
+    /// As [`Pattern::new`], but `.` does not match a line feed (Alertmanager's matchers).
+    ///
+    /// # Errors
+    /// The expression is not valid or too large when compiled.
+    pub fn within_lines(text: &str) -> Result<Self, BadPattern> {
+        let Self { text: kept, .. } = Self::new(text)?;
+        let bad = |reason: String| BadPattern { text: text.to_owned(), reason };
+        let program = regex::RegexBuilder::new(&format!("^(?:{text})$"))
+            .size_limit(Self::SIZE_LIMIT)
+            .build()
+            .map_err(|e| bad(e.to_string()))?;
+        Ok(Self { text: kept, program })
+    }
+
     /// What the user wrote.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -54,6 +54,7 @@ fn decision(to: &str, number: u32, why: Why, alerts: &[(&str, bool)]) -> Decisio
     };
     let notice = Notice {
         receiver: to.into(),
+        route: "{}".into(),
         group: Labels::empty(),
         alerts: alerts.iter().map(alert).collect(),
         why,

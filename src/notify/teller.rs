@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::outbox::{Outbox, Patience};
 use super::render::Render;
-use crate::alerting::{Desk, Directory, Plan};
+use crate::alerting::{Desk, Directory, Plan, Silence};
 use crate::model::{Alert, Timestamp};
 use crate::ports::{Change, Delivery, DeliveryError, Receipt, Remembered};
 
@@ -34,6 +34,11 @@ impl Teller {
     pub fn replace(&mut self, plan: Arc<Plan>, directory: Arc<Directory>, now: Timestamp) {
         self.directory = directory;
         self.desk.replace(plan, now);
+    }
+
+    /// Goes on with other silences: all of them, also those that begin later.
+    pub fn silence(&mut self, silences: Vec<Silence>) {
+        self.desk.silence(silences);
     }
 
     /// Takes in what the rules report.

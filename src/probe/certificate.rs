@@ -4,7 +4,7 @@ use super::connect::{Connected, Destination, Steps, Watch, connect};
 use super::dialog::Dialog;
 use super::failure::Failure;
 use super::prober::{Doors, ProberError};
-use super::tls::{Handshake, TlsClient, push_readings, shake_hands};
+use super::tls::{Handshake, Purpose, TlsClient, push_readings, shake_hands};
 use super::{CertificateTarget, Observation, Outcome, Prober};
 use crate::model::Timestamp;
 use crate::ports::{Doing, Tick};
@@ -22,7 +22,9 @@ impl CertificateProber {
     /// # Errors
     /// The file with trust anchors cannot be read.
     pub fn new(target: &CertificateTarget, doors: &Doors) -> Result<Self, ProberError> {
-        let tls = doors.tls.client(&target.tls, &target.host, false)?;
+        let clear = target.starttls.is_some();
+        let purpose = if clear { Purpose::AfterStartTls } else { Purpose::Look };
+        let tls = doors.tls.client(&target.tls, &target.host, purpose)?;
         Ok(Self { target: target.clone(), doors: doors.clone(), tls })
     }
 
@@ -53,6 +55,9 @@ impl CertificateProber {
         push_readings(&shaken, &mut readings);
         let verdict = match shaken.distrust(&self.tls) {
             Some(distrust) => Err(distrust),
+            None if shaken.is_too_old() && !self.target.tls.skip_verify => {
+                shaken.take_stream().map(drop)
+            }
             // A server that wants a certificate of ours ends the handshake after it has shown
             // its own: what we came for.
             None if shaken.judgement.is_some() => Ok(()),

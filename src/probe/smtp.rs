@@ -8,7 +8,7 @@ use super::connect::{Connected, Destination, Steps, Watch, connect};
 use super::dialog::Dialog;
 use super::failure::{Failure, human};
 use super::prober::{Doors, ProberError};
-use super::tls::{Handshake, TlsClient, push_readings, shake_hands};
+use super::tls::{Handshake, Purpose, TlsClient, push_readings, shake_hands};
 use super::{Observation, Outcome, Prober, Reading, Requirement, SmtpTarget, seconds};
 use crate::model::{MetricMeta, MetricType};
 use crate::ports::{Doing, Tick};
@@ -52,7 +52,7 @@ impl SmtpProber {
     /// # Errors
     /// The file with trust anchors cannot be read.
     pub fn new(target: &SmtpTarget, doors: &Doors) -> Result<Self, ProberError> {
-        let tls = doors.tls.client(&target.tls, &target.host, false)?;
+        let tls = doors.tls.client(&target.tls, &target.host, Purpose::AfterStartTls)?;
         Ok(Self { target: target.clone(), doors: doors.clone(), tls })
     }
 

@@ -27,7 +27,7 @@ pub(super) fn payload(notice: &Notice, external_url: &str) -> String {
         "commonAnnotations": common(notice, |alert| &alert.annotations),
         "externalURL": external_url,
         "version": "4",
-        "groupKey": format!("{{}}:{{{}}}", group.join(", ")),
+        "groupKey": format!("{}:{{{}}}", notice.route, group.join(", ")),
         "truncatedAlerts": notice.left_out,
     })
     .to_string()

@@ -69,6 +69,7 @@ fn slow() -> Alert {
 
 fn notice(alerts: Vec<Alert>, why: Why) -> Notice {
     Notice {
+        route: "{}".into(),
         receiver: "web-team".into(),
         group: labels(&[("service", "homepage")]),
         alerts,

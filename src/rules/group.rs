@@ -168,7 +168,7 @@ impl Group {
             state.last = Some(now);
             state.took = stopwatch().saturating_sub(lap);
         }
-        let forgotten = self.recall.finish(now, &mut self.states);
+        let forgotten = self.recall.finish(now, &mut self.states, world.settle);
         for labels in forgotten.into_iter().chain(self.orphans.drain(..)) {
             tick.push(labels, Point::Stale);
         }

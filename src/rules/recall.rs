@@ -28,10 +28,6 @@ enum Stage {
     Over,
 }
 
-/// What did not come back after two evaluations and this time is over. In Prometheus it is two
-/// evaluations; our probes are spread over their interval and may need longer.
-const WINDOW: Duration = Duration::from_secs(120);
-
 impl Recall {
     pub(super) fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
@@ -70,10 +66,15 @@ impl Recall {
 
     /// After an evaluation. When the time is over, alerts that did not come back are over too:
     /// those that fired are put among the resolved. Gives the series that end.
-    pub(super) fn finish(&mut self, now: Timestamp, rules: &mut [RuleState]) -> Vec<Labels> {
+    pub(super) fn finish(
+        &mut self,
+        now: Timestamp,
+        rules: &mut [RuleState],
+        settle: Duration,
+    ) -> Vec<Labels> {
         let Stage::Open { begun, evaluations, known } = &mut self.stage else { return Vec::new() };
         *evaluations += 1;
-        if *evaluations < 2 || now.since(*begun).is_some_and(|time| time < WINDOW) {
+        if *evaluations < 2 || now.since(*begun).is_some_and(|time| time < settle) {
             return Vec::new();
         }
         let mut ends = Vec::new();

@@ -20,6 +20,9 @@ pub struct World {
     pub resend: Duration,
     /// Pending clocks from before a restart go on when the last evaluation was at most this long ago.
     pub tolerance: Duration,
+    /// What did not come back after two evaluations and this time since the start is over. In
+    /// Prometheus it is two evaluations; probes are spread over their interval and need a round.
+    pub settle: Duration,
     /// Prometheus' grace period (10 minutes there): rules with a shorter `for` begin anew after a
     /// restart, all others wait at least so long. With zero every clock goes on exactly where it
     /// stood; our own store is as durable as the clock, so that is the default.
@@ -39,6 +42,7 @@ impl Default for World {
             query_offset: Duration::ZERO,
             resend: Duration::from_secs(60),
             tolerance: Duration::from_secs(3600),
+            settle: Duration::from_secs(120),
             grace: Duration::ZERO,
             lookback: Duration::from_secs(300),
             max_samples: 50_000_000,

@@ -86,8 +86,7 @@ pub(super) fn percentage(value: f64) -> String {
 /// smallest integer.
 #[allow(clippy::cast_possible_truncation)]
 fn to_int(value: f64) -> i64 {
-    if value.is_nan() || !(-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&value)
-    {
+    if value.is_nan() || !(-9.223_372_036_854_776e18..9.223_372_036_854_776e18).contains(&value) {
         i64::MIN
     } else {
         value as i64
@@ -139,7 +138,7 @@ pub(super) fn to_time(value: f64) -> Result<GoTime, String> {
         return Err("value is NaN or Inf".to_owned());
     }
     let nanos = value * 1e9;
-    if !(-9.223_372_036_854_775_8e18..=9.223_372_036_854_775_8e18).contains(&nanos) {
+    if !(-9.223_372_036_854_776e18..=9.223_372_036_854_776e18).contains(&nanos) {
         return Err(format!(
             "{} cannot be represented as a nanoseconds timestamp since it overflows int64",
             super::text::float(value)

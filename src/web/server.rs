@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::settings::{Exposure, Settings};
 use super::{connection, router};
-use crate::model::Alert;
 use crate::ports::{Board, Clock, Doing, Queryable};
+use crate::rules::GroupView;
 use crate::telemetry::Telemetry;
 
 /// The rest of the program, as far as we may look at it.
@@ -21,8 +21,8 @@ pub struct Doors {
     pub board: Arc<dyn Board>,
     /// All samples.
     pub samples: Arc<dyn Queryable>,
-    /// Alerts that are pending or firing now.
-    pub alerts: Arc<dyn Fn() -> Vec<Alert> + Send + Sync>,
+    /// All rule groups with their alerts, as they are now.
+    pub rules: Arc<dyn Fn() -> Arc<[GroupView]> + Send + Sync>,
     /// The configuration that runs, as YAML without its secrets.
     pub config: Arc<dyn Fn() -> String + Send + Sync>,
     /// Loads the configuration again; the error is for the person who asked.

@@ -9,47 +9,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use augenmass::model::{
-    Alert, Columns, Labels, METRIC_NAME, Matcher, MetricMeta, MetricType, Phase, Point, Row,
-    Timestamp, Window,
+    Columns, Labels, METRIC_NAME, Matcher, MetricMeta, Point, Row, Timestamp, Window,
 };
 use augenmass::ports::{
     Board, Clock, Found, Queryable, Select, SelectError, SeriesId, Snapshot, SystemClock,
     TargetStatus, Verdict,
 };
+use augenmass::rules::{AlertState, AlertView, GroupView, Health, RuleView};
 use augenmass::telemetry::Telemetry;
 use augenmass::web::{Doors, Server, Settings};
 use tokio_util::sync::CancellationToken;
-
-const fn meta(
-    name: &'static str,
-    kind: MetricType,
-    unit: &'static str,
-    help: &'static str,
-) -> MetricMeta {
-    MetricMeta { name, kind, unit, help }
-}
-
-const CATALOGUE: &[MetricMeta] = &[
-    meta("probe_success", MetricType::Gauge, "", "Whether the probe succeeded."),
-    meta("probe_duration_seconds", MetricType::Gauge, "seconds", "How long the probe took."),
-    meta("probe_measured", MetricType::Gauge, "", "Whether we could look at all."),
-    meta("probe_confirmed_down", MetricType::Gauge, "", "Whether all confirming tries failed."),
-    meta("probe_http_duration_seconds", MetricType::Gauge, "seconds", "Time by phase."),
-    meta("probe_http_status_code", MetricType::Gauge, "", "Status code of the answer."),
-    meta("probe_ssl_earliest_cert_expiry", MetricType::Gauge, "", "Unix time of the earliest end."),
-    meta("probe_tls_version_info", MetricType::Info, "", "The protocol version that was spoken."),
-    meta("mail_queue_messages", MetricType::Gauge, "", "Messages in a queue."),
-    meta(
-        "mail_queue_oldest_age_seconds",
-        MetricType::Gauge,
-        "seconds",
-        "How long the oldest waits.",
-    ),
-    meta("mail_queue_size_bytes", MetricType::Gauge, "bytes", "Size of a queue."),
-    meta("printer_supply_remaining_ratio", MetricType::Gauge, "ratio", "What is left of a supply."),
-    meta("printer_state", MetricType::StateSet, "", "State of the printer."),
-    meta("printer_pages_total", MetricType::Counter, "", "Pages printed in the printer's life."),
-];
 
 pub struct FakeBoard(pub Vec<TargetStatus>);
 
@@ -59,7 +28,7 @@ impl Board for FakeBoard {
     }
 
     fn catalogue(&self) -> &'static [&'static [MetricMeta]] {
-        &[CATALOGUE]
+        augenmass::probe::CATALOGUE
     }
 }
 
@@ -200,7 +169,7 @@ impl Select for FakeStore {
     }
 }
 
-struct Shelf(Arc<FakeStore>);
+struct Shelf(Snapshot);
 
 impl Queryable for Shelf {
     fn snapshot(&self) -> Snapshot {
@@ -208,8 +177,14 @@ impl Queryable for Shelf {
     }
 }
 
-/// An alert about one of the targets; `summary` in English and German.
-pub fn alert(name: &str, about: [&str; 4], summary: [&str; 2], phase: Phase) -> Alert {
+/// A rule with one alert about one of the targets; `summary` in English and German.
+fn rule(
+    name: &str,
+    about: [&str; 4],
+    summary: [&str; 2],
+    state: AlertState,
+    now: Timestamp,
+) -> RuleView {
     let [service, owner, target, probe] = about;
     let labels = [
         ("alertname", name),
@@ -217,34 +192,65 @@ pub fn alert(name: &str, about: [&str; 4], summary: [&str; 2], phase: Phase) -> 
         ("owner", owner),
         ("target", target),
         ("probe", probe),
+        ("class", "2"),
     ];
     let texts = [("summary", summary[0]), ("summary_de", summary[1])];
-    Alert {
+    let alert = AlertView {
         labels: Labels::from_pairs(labels).unwrap(),
         annotations: Labels::from_pairs(texts).unwrap(),
-        phase,
-        value: Some(1.0),
-        ends: None,
-        generator: "".into(),
+        state,
+        active_at: now - Duration::from_secs(90),
+        keep_firing_since: None,
+        value: 1.0,
+    };
+    RuleView {
+        name: name.into(),
+        alerting: true,
+        query: "probe_success == 0".into(),
+        hold: Duration::from_secs(60),
+        keep_firing_for: Duration::ZERO,
+        labels: Labels::from_pairs([("class", "2")]).unwrap(),
+        annotations: Labels::from_pairs(texts).unwrap(),
+        health: Health::Ok,
+        last_evaluation: Some(now),
+        evaluation_time: Duration::from_millis(1),
+        warnings: Vec::new(),
+        alerts: vec![alert],
     }
 }
 
-/// One alert that is pending and two that are firing.
-fn alerts(now: Timestamp) -> Vec<Alert> {
-    let since = now - Duration::from_secs(90);
-    let firing = Phase::Firing { since, fired: since };
+fn group(name: &str, rules: Vec<RuleView>, now: Timestamp) -> GroupView {
+    GroupView {
+        name: name.into(),
+        file: "rules/web.yml".into(),
+        interval: Duration::from_secs(15),
+        limit: 0,
+        query_offset: Duration::ZERO,
+        last_evaluation: Some(now),
+        evaluation_time: Duration::from_millis(2),
+        rules,
+    }
+}
+
+/// Two groups with one alert that is pending and two that are firing, and a recording rule.
+pub fn rules(now: Timestamp) -> Arc<[GroupView]> {
     let wiki = ["wiki", "web-team", "http://wiki.example.org/", "http"];
     let printer = ["printer-s71", "office", "192.0.2.7", "printer"];
-    vec![
-        alert(
-            "PageSlow",
-            wiki,
-            ["The wiki is slow", "Das Wiki ist langsam"],
-            Phase::Pending { since },
-        ),
-        alert("ServiceDown", wiki, ["The wiki is down", "Das Wiki ist ausgefallen"], firing),
-        alert("TonerLow", printer, ["Black toner: 4 % left", "Schwarzer Toner: noch 4 %"], firing),
-    ]
+    let (pending, firing) = (AlertState::Pending, AlertState::Firing);
+    let slow = rule("PageSlow", wiki, ["The wiki is slow", "Das Wiki ist langsam"], pending, now);
+    let down = ["The wiki is down", "Das Wiki ist ausgefallen"];
+    let down = rule("ServiceDown", wiki, down, firing, now);
+    let toner = ["Black toner: 4 % left", "Schwarzer Toner: noch 4 %"];
+    let toner = rule("TonerLow", printer, toner, firing, now);
+    let recording = RuleView {
+        name: "job:up:sum".into(),
+        alerting: false,
+        health: Health::Err("found duplicate series".into()),
+        alerts: Vec::new(),
+        ..slow.clone()
+    };
+    let (web, office) = (vec![slow, down, recording], vec![toner]);
+    [group("web", web, now), group("office", office, now)].into()
 }
 
 /// A web server in this process, on a runtime of its own.
@@ -264,12 +270,23 @@ pub struct Served {
 }
 
 impl Served {
+    /// Over the samples that the board shows.
     pub fn start(settings: Settings) -> Self {
-        let clock = SystemClock::start();
-        let now = clock.wall();
+        let now = SystemClock::start().wall();
         let targets = targets(now);
         let rows = targets.iter().flat_map(|target| target.rows.iter().cloned()).collect();
-        let samples = Arc::new(Shelf(Arc::new(FakeStore { rows, at: now })));
+        Self::over(settings, Arc::new(FakeStore { rows, at: now }), targets, now)
+    }
+
+    /// Over other samples.
+    pub fn over(
+        settings: Settings,
+        samples: Snapshot,
+        targets: Vec<TargetStatus>,
+        now: Timestamp,
+    ) -> Self {
+        let clock = SystemClock::start();
+        let samples = Arc::new(Shelf(samples));
         let telemetry = Telemetry::new();
         telemetry.config.last_reload_successful.set(1);
         let reloads = Arc::new(AtomicUsize::new(0));
@@ -281,7 +298,7 @@ impl Served {
             telemetry: telemetry.clone(),
             board: Arc::new(FakeBoard(targets)),
             samples,
-            alerts: Arc::new(move || alerts(now)),
+            rules: Arc::new(move || rules(now)),
             config: Arc::new(|| "instance: orwell\n".to_owned()),
             reload: Arc::new(move || {
                 count.fetch_add(1, Ordering::SeqCst);

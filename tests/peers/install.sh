@@ -2,7 +2,7 @@
 # Uses: $peers (folder for what is ours), again, as_root.
 
 # program:Debian package
-DEBIAN_PEERS="nginx:nginx-light postfix:postfix snmpd:snmpd snmpwalk:snmp prometheus:prometheus promtool:prometheus openssl:openssl"
+DEBIAN_PEERS="nginx:nginx-light postfix:postfix snmpd:snmpd snmpwalk:snmp prometheus:prometheus promtool:prometheus openssl:openssl saslpasswd2:sasl2-bin"
 
 found() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
 
@@ -11,6 +11,8 @@ install_debian() {
   for pair in $DEBIAN_PEERS; do
     found "${pair%%:*}" || case " $need " in *" ${pair#*:} "*) ;; *) need="$need ${pair#*:}" ;; esac
   done
+  # The mechanisms PLAIN and LOGIN for Postfix; a package without a program.
+  ls /usr/lib/*/sasl2/libplain.so >/dev/null 2>&1 || need="$need libsasl2-modules"
   [ -z "$need" ] && return 0
   command -v apt-get >/dev/null || { echo "SKIPPED: cannot install$need, this is not Debian"; return 1; }
   # No service may start by itself: the tests start their own, on free ports.

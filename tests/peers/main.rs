@@ -2,10 +2,13 @@
 //! them; without one, its tests print `SKIPPED: why`, and fail when AUGENMASS_REQUIRE_PEERS is set.
 
 mod board;
+mod dashboard;
 mod harness;
 mod http;
+mod mail;
 mod nginx;
 mod postfix;
 mod prometheus;
 mod smtp;
 mod snmpsim;
+mod synapse;

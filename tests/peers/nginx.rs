@@ -318,3 +318,34 @@ fn every_certificate_gives_its_dates() {
         assert_eq!(value(&seen, "tls_certificate_verified", ""), Some(0.0));
     }
 }
+
+#[test]
+fn a_device_from_yesterday_still_shows_its_certificate() {
+    let Some(openssl) = require("openssl") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    for (version, told) in [("-tls1", "TLS 1.0"), ("-tls1_1", "TLS 1.1"), ("-tls1_2", "TLS 1.2")] {
+        let port = free_port();
+        let mut command = Command::new(&openssl);
+        command.current_dir(folder.path()).args(["s_server", "-quiet", version]);
+        command.args(["-accept", &format!("127.0.0.1:{port}"), "-cert", "rsa-1024.pem"]);
+        command.args(["-key", "rsa-1024.key", "-cipher", "AES128-SHA:@SECLEVEL=0"]);
+        let _server = Running::start(&mut command);
+        wait_for_port(port);
+        let kind = |skip_verify: bool| {
+            Kind::Certificate(Box::new(CertificateTarget {
+                host: "127.0.0.1".into(),
+                port,
+                tls: TlsSettings { skip_verify, ..TlsSettings::default() },
+                family: Family::Any,
+                starttls: None,
+            }))
+        };
+        let seen = look(kind(false));
+        assert!(!seen.up, "{seen:?}");
+        assert_eq!(value(&seen, "probe_tls_version_info", told), Some(1.0), "{seen:?}");
+        let ends = value(&seen, "tls_certificate_not_after_timestamp_seconds", "0").unwrap();
+        assert!(ends > 1.8e9, "{seen:?}");
+        assert!(look(kind(true)).up, "whoever accepts everything accepts this");
+    }
+}

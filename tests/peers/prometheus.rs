@@ -9,8 +9,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::board::Served;
+use crate::dashboard;
 use crate::harness::{Running, free_port, require, wait_for, wait_for_port};
-use crate::http::ask;
+use crate::http::{ask, post};
 
 /// A Prometheus with its data in a temporary directory.
 struct Prometheus {
@@ -42,8 +43,9 @@ impl Prometheus {
 
     /// The vector that an expression gives; `None` when it is empty.
     fn query(&self, expression: &str) -> Option<Vec<Value>> {
-        let path = format!("GET /api/v1/query?query={expression}");
-        let answer = ask(self.address, &path, &[]);
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        let form = form.append_pair("query", expression).finish();
+        let answer = post(self.address, "/api/v1/query", &form);
         let answer: Value = serde_json::from_slice(&answer.body).ok()?;
         let vector = answer["data"]["result"].as_array()?.clone();
         (!vector.is_empty()).then_some(vector)
@@ -99,4 +101,80 @@ fn promtool_finds_nothing() {
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.trim().is_empty(), "{said}\n{}", page.text());
+}
+
+#[test]
+fn the_dashboard_shows_what_a_prometheus_scraped() {
+    let Some(program) = require("prometheus") else { return };
+    let served = Served::start(Served::settings());
+    let prometheus = Prometheus::scraping(&program, served.address);
+    for (panel, text) in dashboard::expressions() {
+        // `deriv` and `increase` need a second scrape.
+        let patience = Duration::from_secs(60);
+        let found = wait_for(&format!("{panel}: {text}"), patience, || prometheus.query(&text));
+        assert!(!found.is_empty());
+    }
+    for (name, metric, label) in dashboard::variables() {
+        let path = format!("GET /api/v1/label/{label}/values?match[]={metric}");
+        let answer: Value =
+            serde_json::from_slice(&ask(prometheus.address, &path, &[]).body).unwrap();
+        assert!(answer["data"].as_array().is_some_and(|d| d.len() > 1), "{name}: {answer}");
+    }
+}
+
+/// What promtool prints, without an error.
+fn promtool(program: &std::path::Path, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "promtool {arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn promtool_queries_us() {
+    let Some(program) = require("promtool") else { return };
+    let served = Served::start(Served::settings());
+    let url = format!("http://{}", served.address);
+    let now = served.now.seconds();
+    let at = format!("--time={now}");
+    let said =
+        promtool(&program, &["query", "instant", &at, &url, "sum by (owner) (probe_success)"]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    assert!(lines.iter().any(|line| line.starts_with("{owner=\"web-team\"} => 2 @[")), "{said}");
+    let (start, end) = (format!("--start={}", now - 60.0), format!("--end={now}"));
+    let said = promtool(
+        &program,
+        &["query", "range", &start, &end, "--step=15s", &url, "count(probe_success)"],
+    );
+    assert_eq!(said.matches("4 @[").count(), 5, "{said}");
+    let said = promtool(&program, &["query", "series", "--match=printer_state", &url]);
+    assert_eq!(said.lines().count(), 3, "{said}");
+    assert!(said.contains("service=\"printer-s71\""), "{said}");
+    let said = promtool(&program, &["query", "labels", &url, "owner"]);
+    assert_eq!(said.lines().collect::<Vec<_>>(), ["office", "web-team"]);
+}
+
+/// The same question to a Prometheus that scraped us and to ourselves: the same series.
+#[test]
+fn a_prometheus_and_we_give_the_same_series() {
+    let Some(program) = require("prometheus") else { return };
+    let served = Served::start(Served::settings());
+    let prometheus = Prometheus::scraping(&program, served.address);
+    let patience = Duration::from_secs(60);
+    wait_for("a scrape", patience, || prometheus.query("probe_success"));
+    let form = "query=probe_http_duration_seconds";
+    let ours =
+        post(served.address, "/api/v1/query", &format!("{form}&time={}", served.now.seconds()));
+    let ours: Value = serde_json::from_slice(&ours.body).unwrap();
+    let theirs = prometheus.query("probe_http_duration_seconds").unwrap();
+    let series = |list: &[Value]| -> std::collections::BTreeSet<String> {
+        let one = |series: &Value| {
+            let mut labels = series["metric"].clone();
+            labels.as_object_mut().unwrap().remove("instance");
+            format!("{labels} {}", series["value"][1])
+        };
+        list.iter().map(one).collect()
+    };
+    assert_eq!(series(ours["data"]["result"].as_array().unwrap()), series(&theirs));
 }

@@ -19,7 +19,7 @@ use url::Url;
 use super::connect::{Connected, Destination, Steps, Watch, connect};
 use super::failure::Failure;
 use super::prober::{Doors, ProberError};
-use super::tls::{Handshake, TlsClient, TlsStock, shake_hands};
+use super::tls::{Handshake, Purpose, TlsClient, TlsStock, shake_hands};
 use super::{HttpTarget, Outcome, Prober, TlsSettings};
 use crate::ports::{Doing, Tick};
 use exchange::Answer;
@@ -76,7 +76,7 @@ impl HttpProber {
     /// The file with trust anchors cannot be read.
     pub fn new(target: &HttpTarget, doors: &Doors) -> Result<Self, ProberError> {
         let host = target.url.host_str().unwrap_or("");
-        let tls = doors.tls.client(&target.tls, host, true)?;
+        let tls = doors.tls.client(&target.tls, host, Purpose::Web)?;
         let request = Prepared::first(target);
         let stock = doors.tls.clone();
         Ok(Self { target: target.clone(), doors: doors.clone(), request, tls, stock })
@@ -112,7 +112,7 @@ impl HttpProber {
             let same = url.host_str() == self.target.url.host_str();
             let named = if same { self.target.tls.server_name.clone() } else { None };
             let settings = TlsSettings { server_name: named, ..self.target.tls.clone() };
-            let tls = self.stock.client(&settings, host, true);
+            let tls = self.stock.client(&settings, host, Purpose::Web);
             let tls = tls.map_err(|error| Failure::theirs(error.to_string()))?;
             let answer = self.hop(&url, &request, &tls, watch, findings).await?;
             match self.next_after(&url, &request, &answer, findings)? {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::transport::{Operation, Peer, Question, SnmpError, SnmpTransport};
 use super::value::{Binding, Oid, Value};
 use crate::model::Secret;
-use crate::ports::Doing;
-use crate::probe::SnmpAuth;
+use crate::ports::{Clock, Doing, SystemClock};
+use crate::probe::{Observation, Outcome, Prober, Resolver, SnmpAuth, SnmpTarget, Waste};
 
 #[derive(Debug, Default)]
 pub(super) struct Agent {
@@ -99,6 +100,23 @@ impl Agent {
             return Err(status(SnmpError::TOO_BIG, 0));
         }
         let mut bindings = Vec::new();
+        if let Operation::GetBulk(rows) = question.operation {
+            let mut oids = question.oids.to_vec();
+            for _ in 0..rows {
+                for oid in &mut oids {
+                    let (next, value) = match self.after(oid) {
+                        Some((next, value)) => (next.clone(), value.clone()),
+                        None => (oid.clone(), Value::EndOfView),
+                    };
+                    *oid = next.clone();
+                    bindings.push(Binding { oid: next, value });
+                }
+            }
+            if self.losing {
+                bindings.pop();
+            }
+            return Ok(bindings);
+        }
         for (at, oid) in question.oids.iter().enumerate() {
             let found = match question.operation {
                 Operation::Get => self.objects.get_key_value(oid),
@@ -128,6 +146,23 @@ impl Agent {
             return self.objects.iter().next();
         }
         next
+    }
+}
+
+/// One look at an agent by a prober of any kind; it must be measured.
+pub(super) async fn look_at<P: Prober>(
+    agent: Agent,
+    prober: fn(&SnmpTarget, Arc<dyn Clock>, Arc<Resolver>, Arc<dyn SnmpTransport>) -> P,
+) -> Observation {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let auth = fake_peer().auth;
+    let waste = Waste::Remaining;
+    let target = SnmpTarget { host: "127.0.0.1".into(), port: 161, auth, retries: 2, waste };
+    let resolver = Arc::new(Resolver::from_system(clock.clone()));
+    let prober = prober(&target, clock.clone(), resolver, Arc::new(agent));
+    match prober.probe(clock.mono().after(Duration::from_secs(10))).await {
+        Outcome::Measured(seen) => seen,
+        Outcome::NotMeasured(obstacle) => panic!("{obstacle}"),
     }
 }
 

@@ -5,6 +5,7 @@
 mod chain;
 mod handshake;
 mod judgement;
+mod legacy;
 mod readings;
 mod recorder;
 mod trust;
@@ -16,5 +17,5 @@ pub(super) use handshake::{Handshake, shake_hands};
 pub(super) use judgement::Reason;
 pub use readings::METRICS;
 pub(super) use readings::push_readings;
-pub(super) use trust::TlsClient;
+pub(super) use trust::{Purpose, TlsClient};
 pub use trust::{TlsStock, TrustError};

@@ -35,12 +35,23 @@ pub struct TrustError {
     pub reason: String,
 }
 
+/// What TLS is spoken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::probe) enum Purpose {
+    /// HTTP, offered by ALPN.
+    Web,
+    /// Only to see the certificates.
+    Look,
+    /// Behind a dialog in clear: a second connection would not begin with TLS.
+    AfterStartTls,
+}
+
 /// How one target speaks TLS.
 pub(in crate::probe) struct TlsClient {
     pub(super) provider: Arc<CryptoProvider>,
     pub(super) roots: Arc<Roots>,
     pub(super) name: ServerName<'static>,
-    pub(super) web: bool,
+    pub(super) purpose: Purpose,
     pub(super) cache: Cache,
     /// Whether a chain that is not trusted is no failure.
     pub(in crate::probe) skip_verify: bool,
@@ -56,18 +67,18 @@ impl TlsStock {
         Self { provider: Arc::new(provider), roots: Mutex::default() }
     }
 
-    /// How to speak TLS with `host`. `web` offers HTTP by ALPN.
+    /// How to speak TLS with `host`.
     pub(in crate::probe) fn client(
         &self,
         settings: &crate::probe::TlsSettings,
         host: &str,
-        web: bool,
+        purpose: Purpose,
     ) -> Result<TlsClient, TrustError> {
         Ok(TlsClient {
             provider: self.provider.clone(),
             roots: self.roots(settings.ca_file.as_deref())?,
             name: server_name(settings.server_name.as_deref().unwrap_or(host)),
-            web,
+            purpose,
             cache: Cache::default(),
             skip_verify: settings.skip_verify,
         })
@@ -126,8 +137,8 @@ impl Default for TlsStock {
 }
 
 impl Roots {
-    pub(super) fn config(&self, web: bool) -> &Arc<ClientConfig> {
-        if web { &self.web } else { &self.config }
+    pub(super) fn config(&self, purpose: Purpose) -> &Arc<ClientConfig> {
+        if purpose == Purpose::Web { &self.web } else { &self.config }
     }
 }
 

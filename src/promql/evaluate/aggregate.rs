@@ -1,12 +1,15 @@
 //! Aggregations that make one series of a group; the series of the group pass by one after the
 //! other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
 
 use super::super::exact::{Exact, Mean, Variance, quantile};
 use super::super::histogram::{Sum, compact, divide};
-use super::super::syntax::{Aggregate, Aggregation};
+use super::super::syntax::{Aggregate, Aggregation, Expr, Type};
 use super::super::{EvalError, Point, Span, format_float};
+use super::elementwise::of_number;
 use super::notes::{Doing, Note};
 use super::points::{Points, Scalars, Series, Steps};
 use super::{Evaluated, Evaluator, METADATA_LABELS, Sink, histogram_point, text_of};
@@ -27,6 +30,24 @@ impl<'a> Grouping<'a> {
         Self { names, without: node.without }
     }
 
+    /// The group's labels as bytes, to find it without making a label set for each series.
+    pub fn write_key(&self, labels: &Labels, key: &mut Vec<u8>) {
+        key.clear();
+        for (name, value) in labels {
+            if self.names.contains(&name) != self.without {
+                for text in [name, value] {
+                    key.extend_from_slice(&text.len().to_le_bytes());
+                    key.extend_from_slice(text.as_bytes());
+                }
+            }
+        }
+    }
+
+    /// Whether groups are the same whether or not series still have their names.
+    pub fn ignores_names(&self) -> bool {
+        self.without || !METADATA_LABELS.iter().any(|name| self.names.contains(name))
+    }
+
     pub fn key(&self, labels: &Labels) -> Labels {
         if self.without {
             labels.without(&self.names)
@@ -35,6 +56,21 @@ impl<'a> Grouping<'a> {
         } else {
             labels.only(&self.names)
         }
+    }
+}
+
+/// Whether the first thing that the expression does with its series is to take their names away.
+fn drops_first(expr: &Expr) -> bool {
+    match expr.unwrapped() {
+        Expr::Call(call) => {
+            of_number(call.function.name).is_some()
+                || (call.function.arguments.contains(&Type::Matrix)
+                    && !matches!(
+                        call.function.name,
+                        "last_over_time" | "first_over_time" | "absent_over_time"
+                    ))
+        }
+        _ => false,
     }
 }
 
@@ -154,16 +190,18 @@ impl Evaluator<'_> {
         };
         let grouping = Grouping::new(node);
         let mut groups: Vec<Group> = Vec::new();
-        let mut places: HashMap<Labels, usize> = HashMap::new();
+        let mut places: HashMap<Box<[u8]>, usize> = HashMap::new();
+        let mut key = Vec::new();
+        self.names_unwanted.set(grouping.ignores_names() && drops_first(&node.inner));
         self.vector(&node.inner, steps, &mut |series| {
-            let key = grouping.key(&series.labels);
-            let place = match places.get(&key) {
+            grouping.write_key(&series.labels, &mut key);
+            let place = match places.get(&key[..]) {
                 Some(place) => *place,
                 None => {
                     self.hold(steps.count * 2)?;
-                    places.insert(key.clone(), groups.len());
+                    places.insert(key.clone().into_boxed_slice(), groups.len());
                     groups.push(Group {
-                        labels: key,
+                        labels: grouping.key(&series.labels),
                         drop_name: false,
                         floats: Floats::new(node.operator, steps.count),
                         seen: vec![false; steps.count],
@@ -187,6 +225,8 @@ impl Evaluator<'_> {
             self.give_back(series.points);
             Ok(())
         })?;
+        // `sum(hour())` has nothing to drop.
+        self.names_unwanted.set(false);
         for mut group in groups {
             let mut points = self.buffer(steps.count);
             for step in 0..steps.count {

@@ -1,6 +1,6 @@
 //! Aggregations that pick series of a group and leave them as they are.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use xxhash_rust::xxh64::xxh64;
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use super::super::histogram::{
     add, compact, divide, equal, scale, subtract, trim_lower, trim_upper,
 };
@@ -10,7 +12,7 @@ use super::super::{EvalError, Point};
 use super::matching::{Matched, groups, result_labels};
 use super::notes::{Doing, Note};
 use super::points::{Points, Scalars, Series, Steps};
-use super::{Evaluated, Evaluator, METADATA_LABELS, Sink, histogram_point};
+use super::{Evaluated, Evaluator, Sink, histogram_point};
 use crate::model::{CounterReset, Histogram, Labels, STALE, is_stale};
 
 /// Arithmetic and comparison (0 or 1) of two numbers.
@@ -242,121 +244,43 @@ impl Evaluator<'_> {
         if unfilled && (left.is_empty() || right.is_empty()) {
             return Ok(());
         }
-        let drops_name = drops_name(node);
-        let one_to_one = node.matching.cardinality == Cardinality::OneToOne;
-        self.merging(false, sink, |sink| {
+        // Where one side has nothing at all, nothing can be wrong with the other.
+        let both = anywhere(&left, steps.count);
+        let both: Vec<bool> =
+            both.iter().zip(anywhere(&right, steps.count)).map(|(a, b)| *a && b).collect();
+        let looked_at = if unfilled { both } else { vec![true; steps.count] };
+        let produce = |sink: &mut Sink<'_>| {
             for (key, matched) in groups(&left, &right, &node.matching) {
                 self.tick((matched.left.len() + matched.right.len()) * steps.count)?;
-                let mut pairing = Pairing {
-                    node,
-                    one_to_one,
-                    drops_name,
-                    delayed_bool: self.options.delayed_name_removal && node.bool_modifier,
-                    filled: key,
-                    results: Vec::new(),
-                    count: steps.count,
-                };
-                self.pair(&mut pairing, &left, &right, &matched)?;
+                let mut pairing = Pairing::new(self, node, key, &looked_at);
+                pairing.run(&left, &right, &matched)?;
                 for series in pairing.results {
                     if !series.points.is_empty() {
+                        self.hold(steps.count)?;
                         sink(series)?;
                     }
                 }
             }
             Ok(())
-        })
-    }
-
-    /// Combines the series of one group step by step.
-    fn pair(
-        &self,
-        pairing: &mut Pairing<'_>,
-        left: &[Series],
-        right: &[Series],
-        matched: &Matched,
-    ) -> Evaluated<()> {
-        let matching = &pairing.node.matching;
-        let swapped = matching.cardinality == Cardinality::OneToMany;
-        let (many_at, one_at) =
-            if swapped { (&matched.right, &matched.left) } else { (&matched.left, &matched.right) };
-        let (many_side, one_side) = if swapped { (right, left) } else { (left, right) };
-        // With group_right, too, Prometheus fills the "many" side by fill_left.
-        let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
-        for step in 0..pairing.count {
-            let here = |side: &[Series], at: &&usize| side[**at].points.is_present(step);
-            let mut ones = one_at.iter().filter(|at| here(one_side, at));
-            let one = ones.next();
-            if let (Some(first), Some(second)) = (one, ones.next()) {
-                // Only an error when there is something to match.
-                let names = [one_side[*first].labels.clone(), one_side[*second].labels.clone()];
-                return Err(duplicates(&pairing.filled, names, swapped));
-            }
-            let mut many = many_at.iter().filter(|at| here(many_side, at)).peekable();
-            if many.peek().is_none() {
-                if let (Some(one), Some(fill)) = (one, fill_many) {
-                    self.combine(
-                        pairing,
-                        step,
-                        Side::Filled(fill),
-                        Side::Series(&one_side[*one]),
-                        swapped,
-                    )?;
-                }
-                continue;
-            }
-            let one = match (one, fill_one) {
-                (Some(one), _) => Side::Series(&one_side[*one]),
-                (None, Some(fill)) => Side::Filled(fill),
-                (None, None) => continue,
-            };
-            let mut first = true;
-            for at in many {
-                if pairing.one_to_one && !first {
-                    return Err(EvalError::execution(
-                        "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
-                    ));
-                }
-                self.combine(pairing, step, Side::Series(&many_side[*at]), one, swapped)?;
-                first = false;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether there is a result.
-    fn combine(
-        &self,
-        pairing: &mut Pairing<'_>,
-        step: usize,
-        many: Side<'_>,
-        one: Side<'_>,
-        swapped: bool,
-    ) -> Evaluated<bool> {
-        let value = |side: Side<'_>| match side {
-            Side::Series(series) => series.points.get(step),
-            Side::Filled(value) => Some(Point::Float(value)),
         };
-        let (Some(many_value), Some(one_value)) = (value(many), value(one)) else {
-            return Ok(false);
-        };
-        let result = if swapped {
-            self.element(pairing.node, &one_value, &many_value)
+        // Labels taken over from the other side can make results of different groups equal.
+        if node.matching.include.is_empty() && !node.matching.on {
+            produce(sink)
         } else {
-            self.element(pairing.node, &many_value, &one_value)
-        };
-        let Some((point, true)) = result else { return Ok(false) };
-        let at = pairing.place_of(many, one);
-        let points = &mut pairing.results[at].points;
-        if points.is_present(step) {
-            return Err(EvalError::execution(if pairing.one_to_one {
-                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
-            } else {
-                "multiple matches for labels: grouping labels must ensure unique matches"
-            }));
+            self.merging(false, sink, produce)
         }
-        points.set(step, point);
-        Ok(true)
     }
+}
+
+/// At which steps there is any series.
+fn anywhere(all: &[Series], count: usize) -> Vec<bool> {
+    let mut present = vec![false; count];
+    for series in all {
+        for (step, present) in present.iter_mut().enumerate() {
+            *present = *present || series.points.is_present(step);
+        }
+    }
+    present
 }
 
 /// One operand: a series, or the value that stands for a missing one.
@@ -366,44 +290,160 @@ enum Side<'s> {
     Filled(f64),
 }
 
-/// The results of one group.
+impl Side<'_> {
+    fn value(self, step: usize) -> Option<Point> {
+        match self {
+            Self::Series(series) => series.points.get(step),
+            Self::Filled(value) => Some(Point::Float(value)),
+        }
+    }
+}
+
+const MANY_TO_ONE: &str =
+    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
+const NOT_UNIQUE: &str = "multiple matches for labels: grouping labels must ensure unique matches";
+
+/// Combines the series of one group.
 struct Pairing<'p> {
+    evaluator: &'p Evaluator<'p>,
     node: &'p Binary,
     one_to_one: bool,
-    drops_name: bool,
+    /// Whether the "many" side is the right one.
+    swapped: bool,
     /// With delayed name removal the name goes at the end.
     delayed_bool: bool,
     /// The labels of a filled series.
     filled: Labels,
+    looked_at: &'p [bool],
     results: Vec<Series>,
-    count: usize,
+    places: HashMap<Labels, usize>,
 }
 
-impl Pairing<'_> {
+impl<'p> Pairing<'p> {
+    fn new(
+        evaluator: &'p Evaluator<'p>,
+        node: &'p Binary,
+        filled: Labels,
+        looked_at: &'p [bool],
+    ) -> Self {
+        let cardinality = node.matching.cardinality;
+        Self {
+            evaluator,
+            node,
+            one_to_one: cardinality == Cardinality::OneToOne,
+            swapped: cardinality == Cardinality::OneToMany,
+            delayed_bool: evaluator.options.delayed_name_removal && node.bool_modifier,
+            filled,
+            looked_at,
+            results: Vec::new(),
+            places: HashMap::new(),
+        }
+    }
+
+    fn run(&mut self, left: &[Series], right: &[Series], matched: &Matched) -> Evaluated<()> {
+        let (many_side, many_at, one_side, one_at) = if self.swapped {
+            (right, &matched.right, left, &matched.left)
+        } else {
+            (left, &matched.left, right, &matched.right)
+        };
+        let ones = self.ones(one_side, one_at)?;
+        // With group_right, too, Prometheus fills the "many" side by fill_left.
+        let (fill_many, fill_one) = (self.node.matching.fill_left, self.node.matching.fill_right);
+        let count = self.looked_at.len();
+        let mut met = vec![0u32; count];
+        for at in many_at {
+            let many = &many_side[*at];
+            // The partner rarely changes from step to step, and with it the result's place.
+            let mut last: Option<(Option<usize>, usize)> = None;
+            for step in 0..count {
+                if !many.points.is_present(step) {
+                    continue;
+                }
+                met[step] += 1;
+                let one = match (ones[step], fill_one) {
+                    (Some(one), _) => Side::Series(&one_side[one]),
+                    (None, Some(fill)) => Side::Filled(fill),
+                    (None, None) => continue,
+                };
+                if self.one_to_one && met[step] > 1 {
+                    return Err(EvalError::execution(MANY_TO_ONE));
+                }
+                let Some(point) = self.result(step, Side::Series(many), one) else { continue };
+                let place = match last {
+                    Some((partner, place)) if partner == ones[step] => place,
+                    _ => self.place_of(Side::Series(many), one),
+                };
+                last = Some((ones[step], place));
+                self.put(place, step, point)?;
+            }
+        }
+        if let Some(fill) = fill_many {
+            for step in (0..count).filter(|step| met[*step] == 0) {
+                let Some(one) = ones[step] else { continue };
+                let (many, one) = (Side::Filled(fill), Side::Series(&one_side[one]));
+                if let Some(point) = self.result(step, many, one) {
+                    let place = self.place_of(many, one);
+                    self.put(place, step, point)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The series of the "one" side at each step.
+    fn ones(&self, side: &[Series], at: &[usize]) -> Evaluated<Vec<Option<usize>>> {
+        let mut ones: Vec<Option<usize>> = vec![None; self.looked_at.len()];
+        for at in at {
+            for (step, one) in ones.iter_mut().enumerate() {
+                if !side[*at].points.is_present(step) {
+                    continue;
+                }
+                if let Some(first) = one.filter(|_| self.looked_at[step]) {
+                    let pair = [side[first].labels.clone(), side[*at].labels.clone()];
+                    return Err(duplicates(&self.filled, pair, self.swapped));
+                }
+                *one = Some(*at);
+            }
+        }
+        Ok(ones)
+    }
+
+    fn result(&self, step: usize, many: Side<'_>, one: Side<'_>) -> Option<Point> {
+        let (left, right) = if self.swapped { (one, many) } else { (many, one) };
+        let (left, right) = (left.value(step)?, right.value(step)?);
+        match self.evaluator.element(self.node, &left, &right) {
+            Some((point, true)) => Some(point),
+            _ => None,
+        }
+    }
+
+    fn put(&mut self, place: usize, step: usize, point: Point) -> Evaluated<()> {
+        let points = &mut self.results[place].points;
+        if points.is_present(step) {
+            let message = if self.one_to_one { MANY_TO_ONE } else { NOT_UNIQUE };
+            return Err(EvalError::execution(message));
+        }
+        points.set(step, point);
+        Ok(())
+    }
+
     fn place_of(&mut self, many: Side<'_>, one: Side<'_>) -> usize {
         let empty = Labels::empty();
-        let many_labels = match many {
+        let many = match many {
             Side::Series(series) => &series.labels,
             Side::Filled(_) => &self.filled,
         };
-        let one_labels = match one {
+        let one = match one {
             Side::Series(series) => &series.labels,
             Side::Filled(_) => &empty,
         };
-        let arithmetic = self.drops_name && !self.node.bool_modifier;
-        let drops = arithmetic || (self.drops_name && !self.delayed_bool);
-        let labels =
-            result_labels(many_labels, one_labels, &self.node.matching, self.one_to_one, drops);
-        let labels =
-            if self.drops_name && !self.delayed_bool && self.node.matching.include.is_empty() {
-                labels.without(if self.node.matching.on { &[] } else { &METADATA_LABELS })
-            } else {
-                labels
-            };
-        if let Some(place) = self.results.iter().position(|series| series.labels == labels) {
-            return place;
+        let drops = drops_name(self.node) && !self.delayed_bool;
+        let labels = result_labels(many, one, &self.node.matching, self.one_to_one, drops);
+        if let Some(place) = self.places.get(&labels) {
+            return *place;
         }
-        let points = Points::absent(self.count);
+        let points = Points::absent(self.looked_at.len());
+        self.places.insert(labels.clone(), self.results.len());
         self.results.push(Series { labels, drop_name: self.delayed_bool, points });
         self.results.len() - 1
     }

@@ -1,6 +1,6 @@
 //! Functions of histograms: native ones and those made of `_bucket` series.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::super::histogram::{fraction, quantile, variance};
 use super::super::syntax::{Call, format_float_general, parse_number};

@@ -1,6 +1,6 @@
 //! Which series of two vectors belong together.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::super::syntax::Matching;
 use super::METADATA_LABELS;

@@ -7,6 +7,7 @@ mod calls;
 mod elementwise;
 mod histograms;
 mod info;
+mod kernels;
 mod labels;
 mod matching;
 mod notes;
@@ -21,8 +22,8 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+use hashbrown::HashMap;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +70,9 @@ struct Evaluator<'a> {
     /// Whether histograms shall say of each sample if there was a counter reset before it: where
     /// only count and sum are asked for, Prometheus finds that out while reading.
     hints_wanted: Cell<bool>,
+    /// Set just before an expression that drops names is evaluated, when nobody looks at the
+    /// names: then they may as well stay.
+    names_unwanted: Cell<bool>,
     /// Buffers to use again.
     spare: RefCell<Vec<Vec<f64>>>,
 }
@@ -179,6 +183,7 @@ impl<'a> Evaluator<'a> {
             held: Cell::new(0),
             work: Cell::new(0),
             hints_wanted: Cell::new(false),
+            names_unwanted: Cell::new(false),
             spare: RefCell::default(),
         };
         evaluator.check_steps(&steps)?;
@@ -408,12 +413,17 @@ impl<'a> Evaluator<'a> {
         produce: impl FnOnce(&mut Sink<'_>) -> Evaluated<()>,
     ) -> Evaluated<()> {
         if self.options.delayed_name_removal {
+            self.names_unwanted.set(false);
             return produce(&mut |mut series| {
                 series.drop_name = true;
                 sink(series)
             });
         }
-        if plan::names_are_fixed(inner) {
+        let fixed = plan::names_are_fixed(inner);
+        if self.names_unwanted.take() && fixed {
+            return produce(sink);
+        }
+        if fixed {
             return produce(&mut |mut series| {
                 series.labels = series.labels.without(&METADATA_LABELS);
                 sink(series)

@@ -7,11 +7,57 @@ use super::super::histogram::{Sum, detect_reset, divide, equal};
 use super::super::syntax::{Call, Extension};
 use super::super::{EvalError, Point, Span};
 use super::notes::{Doing, Note};
-use super::points::{Scalars, Series, Steps};
+use super::points::{Points, Scalars, Series, Steps};
 use super::rate::{Kind, start_says_reset};
 use super::window::{RangeSeries, Window};
 use super::{Evaluated, Evaluator, Sink, histogram_point};
 use crate::model::{CounterReset, Labels, Timestamp, is_stale};
+
+/// What is computed of a window.
+#[derive(Clone, Copy)]
+pub(super) enum Kernel {
+    Rate(Kind),
+    InstantRate { counter: bool },
+    Count,
+    Present,
+    Sum { average: bool },
+    Extreme { larger: bool },
+    Time { last: bool },
+    Transitions { resets: bool },
+    Quantile,
+    Slope,
+    Prediction,
+    Smoothing,
+    Floats(OfFloats),
+}
+
+impl Kernel {
+    fn of(name: &str) -> Option<Self> {
+        let rate = |counter, per_second| Self::Rate(Kind { counter, per_second });
+        Some(match name {
+            "rate" => rate(true, true),
+            "increase" => rate(true, false),
+            "delta" => rate(false, false),
+            "irate" => Self::InstantRate { counter: true },
+            "idelta" => Self::InstantRate { counter: false },
+            "count_over_time" => Self::Count,
+            "present_over_time" => Self::Present,
+            "sum_over_time" => Self::Sum { average: false },
+            "avg_over_time" => Self::Sum { average: true },
+            "max_over_time" => Self::Extreme { larger: true },
+            "min_over_time" => Self::Extreme { larger: false },
+            "ts_of_first_over_time" => Self::Time { last: false },
+            "ts_of_last_over_time" => Self::Time { last: true },
+            "changes" => Self::Transitions { resets: false },
+            "resets" => Self::Transitions { resets: true },
+            "quantile_over_time" => Self::Quantile,
+            "deriv" => Self::Slope,
+            "predict_linear" => Self::Prediction,
+            "double_exponential_smoothing" => Self::Smoothing,
+            other => Self::Floats(of_floats(other)?),
+        })
+    }
+}
 
 /// A function of the numbers in a window, which leaves histograms out.
 type OfFloats = fn(&[Timestamp], &[f64]) -> f64;
@@ -23,8 +69,6 @@ fn count(n: usize) -> f64 {
 
 fn of_floats(name: &str) -> Option<OfFloats> {
     Some(match name {
-        "max_over_time" => |_, values| values[extreme(values, |new, old| new > old)],
-        "min_over_time" => |_, values| values[extreme(values, |new, old| new < old)],
         "ts_of_max_over_time" => {
             |times, values| times[last_extreme(values, |new, old| new >= old)].seconds()
         }
@@ -101,10 +145,17 @@ impl Evaluator<'_> {
         let name = call.function.name;
         if matches!(name, "last_over_time" | "first_over_time") {
             let last = name == "last_over_time";
-            return self.over_windows(call, 0, steps, sink, |_, _, window| {
-                Ok(edge(window, last).map(|(_, point)| point))
-            });
+            return self.over_windows(
+                call,
+                0,
+                steps,
+                sink,
+                |_, _| false,
+                |_, _, window| Ok(edge(window, last).map(|(_, point)| point)),
+            );
         }
+        let kernel = Kernel::of(name)
+            .ok_or_else(|| EvalError::execution(format!("function {name} is not known")))?;
         let argument = usize::from(name == "quantile_over_time");
         let scalars: Vec<Scalars> = call
             .arguments
@@ -122,8 +173,11 @@ impl Evaluator<'_> {
                 }
                 sink(series)
             };
-            self.over_windows(call, argument, steps, &mut checked, |range, step, window| {
-                self.window_value(call, &scalars, steps, range, step, window)
+            let quick = |range: &RangeSeries<'_>, points: &mut Points| {
+                self.quick(kernel, range, steps, points)
+            };
+            self.over_windows(call, argument, steps, &mut checked, quick, |range, step, window| {
+                self.window_value(kernel, call, &scalars, steps, range, step, window)
             })
         })
     }
@@ -137,8 +191,10 @@ impl Evaluator<'_> {
         }
     }
 
+    #[allow(clippy::too_many_arguments)] // all that a window's value may depend on
     fn window_value(
         &self,
+        kernel: Kernel,
         call: &Call,
         scalars: &[Scalars],
         steps: &Steps,
@@ -146,40 +202,38 @@ impl Evaluator<'_> {
         step: usize,
         window: Window<'_>,
     ) -> Evaluated<Option<Point>> {
-        let name = call.function.name;
         let float = |value: f64| Ok(Some(Point::Float(value)));
-        match name {
-            "rate" => Ok(self.rate(range, window, Kind { counter: true, per_second: true })),
-            "increase" => Ok(self.rate(range, window, Kind { counter: true, per_second: false })),
-            "delta" => Ok(self.rate(range, window, Kind { counter: false, per_second: false })),
-            "irate" => Ok(self.instant_rate(range, window, true)),
-            "idelta" => Ok(self.instant_rate(range, window, false)),
-            "count_over_time" => float(count(window.values.len() + window.histograms.len())),
-            "present_over_time" => float(1.0),
-            "sum_over_time" | "avg_over_time" => {
-                Ok(self.sum_or_average(range, window, name == "avg_over_time"))
-            }
-            "ts_of_first_over_time" | "ts_of_last_over_time" => {
-                let found = edge(window, name == "ts_of_last_over_time");
+        match kernel {
+            Kernel::Rate(kind) => Ok(self.rate(range, window, kind)),
+            Kernel::InstantRate { counter } => Ok(self.instant_rate(range, window, counter)),
+            Kernel::Count => float(count(window.values.len() + window.histograms.len())),
+            Kernel::Present => float(1.0),
+            Kernel::Sum { average } => Ok(self.sum_or_average(range, window, average)),
+            Kernel::Extreme { larger } => Ok(self.floats(range, window, 1, |values| {
+                let better = |new, old| if larger { new > old } else { new < old };
+                values[extreme(values, better)]
+            })),
+            Kernel::Time { last } => {
+                let found = edge(window, last);
                 Ok(found.map(|(time, _)| Point::Float(Timestamp::from_millis(time).seconds())))
             }
-            "changes" | "resets" => Ok(self.transitions(range, window, name == "resets")),
-            "quantile_over_time" => {
+            Kernel::Transitions { resets } => Ok(self.transitions(range, window, resets)),
+            Kernel::Quantile => {
                 let q = scalars[0].at(step);
                 if !(0.0..=1.0).contains(&q) {
                     self.note(Note::Quantile(q), call.arguments[0].span());
                 }
                 Ok(self.floats(range, window, 1, |values| quantile(q, &mut values.to_vec())))
             }
-            "deriv" => {
+            Kernel::Slope => {
                 Ok(self
                     .floats(range, window, 2, |_| regression(window, window.times[0].millis()).0))
             }
-            "predict_linear" => Ok(self.floats(range, window, 2, |_| {
+            Kernel::Prediction => Ok(self.floats(range, window, 2, |_| {
                 let (slope, intercept) = regression(window, steps.at(step));
                 slope * scalars[0].at(step) + intercept
             })),
-            "double_exponential_smoothing" => {
+            Kernel::Smoothing => {
                 let (smoothing, trend) = (scalars[0].at(step), scalars[1].at(step));
                 for (word, letter, factor) in
                     [("smoothing", "sf", smoothing), ("trend", "tf", trend)]
@@ -192,9 +246,7 @@ impl Evaluator<'_> {
                 }
                 Ok(self.floats(range, window, 2, |values| smooth(values, smoothing, trend)))
             }
-            other => {
-                let of = of_floats(other)
-                    .ok_or_else(|| EvalError::execution(format!("{other} is not known")))?;
+            Kernel::Floats(of) => {
                 Ok(self.floats(range, window, 1, |values| of(window.times, values)))
             }
         }

@@ -1,6 +1,6 @@
 //! `and`, `or`, `unless`.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::super::syntax::{Binary, Operator};
 use super::matching::signature;

@@ -9,6 +9,7 @@ mod json;
 mod metadata;
 mod query;
 mod reply;
+mod rules;
 mod series;
 mod status;
 mod targets;
@@ -40,6 +41,8 @@ pub(super) fn routes(settings: &Settings) -> Router<Arc<Shared>> {
         .route("/labels", get(series::label_names).post(series::label_names))
         .route("/label/{name}/values", get(series::label_values))
         .route("/metadata", get(metadata::metadata))
+        .route("/rules", get(rules::rules))
+        .route("/alerts", get(rules::alerts))
         .route("/targets", get(targets::targets))
         .route("/scrape_pools", get(targets::pools))
         .route("/alertmanagers", get(targets::alertmanagers))

@@ -64,8 +64,8 @@ pub(super) async fn overview(
 ) -> Response {
     let mut frame = frame(&shared, &wishes, &headers, "");
     let targets = shared.doors.board.targets();
-    let alerts = (shared.doors.alerts)();
-    let firing = alerts.iter().filter(|alert| alert.is_firing()).count();
+    let alerts = view::open_alerts(&(shared.doors.rules)());
+    let firing = alerts.iter().filter(|alert| view::is_firing(alert)).count();
     let some = targets.iter().filter(|status| view::is_wrong(status, &alerts)).count();
     let headline = match (some, targets.len(), firing) {
         (0, _, 1..) => frame.words.alerts_firing(firing),
@@ -93,7 +93,7 @@ pub(super) async fn target(
     };
     let mut frame = frame(&shared, &wishes, &headers, "..");
     frame.title = format!("{} – {}", status.target, frame.instance);
-    let alerts: Vec<_> = (shared.doors.alerts)();
+    let alerts = view::open_alerts(&(shared.doors.rules)());
     let mine: Vec<_> = alerts.into_iter().filter(|alert| view::concerns(alert, &status)).collect();
     let alerts = view::alerts(&frame, &mine);
     let rows = view::rows(&status, board.catalogue());

@@ -7,8 +7,9 @@ use jiff::tz::TimeZone;
 use super::super::settings::Settings;
 use super::words::Words;
 use crate::exposition::float_text;
-use crate::model::{Alert, EscapedValue, Labels, METRIC_NAME, MetricMeta, Phase, Point, Timestamp};
+use crate::model::{EscapedValue, Labels, METRIC_NAME, MetricMeta, Point, Timestamp};
 use crate::ports::{TargetStatus, Verdict};
+use crate::rules::{AlertState, AlertView, GroupView};
 
 /// What all pages have in common.
 pub(super) struct Frame {
@@ -92,13 +93,13 @@ fn mark(words: &Words, verdict: &Verdict, alerted: bool) -> Mark {
 }
 
 /// Whether somebody should look: it fails, or an alert about it is firing.
-pub(super) fn is_wrong(status: &TargetStatus, alerts: &[Alert]) -> bool {
+pub(super) fn is_wrong(status: &TargetStatus, alerts: &[AlertView]) -> bool {
     gravity(status, alerts) > 1
 }
 
 /// The worse, the higher.
-fn gravity(status: &TargetStatus, alerts: &[Alert]) -> u8 {
-    let alerted = alerts.iter().any(|alert| alert.is_firing() && concerns(alert, status));
+fn gravity(status: &TargetStatus, alerts: &[AlertView]) -> u8 {
+    let alerted = alerts.iter().any(|alert| is_firing(alert) && concerns(alert, status));
     match &status.verdict {
         Verdict::Down { .. } => 5,
         Verdict::Failing { .. } => 4,
@@ -121,7 +122,7 @@ pub(super) struct ServiceBlock {
 pub(super) fn services(
     frame: &Frame,
     targets: &[TargetStatus],
-    alerts: &[Alert],
+    alerts: &[AlertView],
 ) -> Vec<ServiceBlock> {
     let mut blocks: Vec<(u8, ServiceBlock)> = Vec::new();
     let mut by_name: HashMap<Arc<str>, usize> = HashMap::new();
@@ -158,9 +159,9 @@ pub(super) struct TargetLine {
 }
 
 impl TargetLine {
-    pub(super) fn new(frame: &Frame, status: &TargetStatus, alerts: &[Alert]) -> Self {
-        let about: Vec<&Alert> =
-            alerts.iter().filter(|alert| alert.is_firing() && concerns(alert, status)).collect();
+    pub(super) fn new(frame: &Frame, status: &TargetStatus, alerts: &[AlertView]) -> Self {
+        let about: Vec<&AlertView> =
+            alerts.iter().filter(|alert| is_firing(alert) && concerns(alert, status)).collect();
         let cause = match &status.verdict {
             Verdict::Failing { cause } | Verdict::Down { cause } => cause.clone(),
             Verdict::NotMeasured { obstacle } => obstacle.clone(),
@@ -172,9 +173,9 @@ impl TargetLine {
             probe: status.probe.clone(),
             mark: mark(frame.words, &status.verdict, !about.is_empty()),
             alerts: about.iter().map(|alert| summary(frame.words, alert)).collect(),
+            headline: if status.headline == cause { "".into() } else { status.headline.clone() },
             cause,
             since: status.since.map(|at| frame.moment(at)),
-            headline: status.headline.clone(),
         }
     }
 }
@@ -191,8 +192,23 @@ fn identity(status: &TargetStatus) -> [(&'static str, &str); 3] {
 }
 
 /// Whether an alert is about this target.
-pub(super) fn concerns(alert: &Alert, status: &TargetStatus) -> bool {
+pub(super) fn concerns(alert: &AlertView, status: &TargetStatus) -> bool {
     identity(status).iter().all(|(name, value)| alert.labels.get(name) == Some(value))
+}
+
+/// All alerts that are pending or firing.
+pub(super) fn open_alerts(groups: &[GroupView]) -> Vec<AlertView> {
+    let rules = groups.iter().flat_map(|group| &group.rules);
+    rules.flat_map(|rule| rule.alerts.iter().cloned()).collect()
+}
+
+/// Whether people are told of it.
+pub(super) fn is_firing(alert: &AlertView) -> bool {
+    alert.state == AlertState::Firing
+}
+
+fn name(alert: &AlertView) -> &str {
+    alert.labels.get("alertname").unwrap_or("")
 }
 
 /// An alert that is pending or firing.
@@ -206,20 +222,19 @@ pub(super) struct AlertLine {
 }
 
 /// What an alert says, in the page's language where it has it.
-fn summary(words: &Words, alert: &Alert) -> String {
+fn summary(words: &Words, alert: &AlertView) -> String {
     let text = |name: &str| alert.annotations.get(name).filter(|text| !text.trim().is_empty());
     let own = text(&format!("summary_{}", words.tag)).or_else(|| text("summary"));
-    own.unwrap_or(alert.name()).to_owned()
+    own.unwrap_or(name(alert)).to_owned()
 }
 
 /// Firing alerts before pending ones, older ones before newer ones.
-pub(super) fn alerts(frame: &Frame, alerts: &[Alert]) -> Vec<AlertLine> {
+pub(super) fn alerts(frame: &Frame, alerts: &[AlertView]) -> Vec<AlertLine> {
     let words = frame.words;
-    let mut open: Vec<&Alert> =
-        alerts.iter().filter(|alert| !matches!(alert.phase, Phase::Resolved { .. })).collect();
-    open.sort_by_key(|alert| (!alert.is_firing(), alert.phase.since()));
-    let line = |alert: &&Alert| {
-        let mark = if alert.is_firing() {
+    let mut open: Vec<&AlertView> = alerts.iter().collect();
+    open.sort_by_key(|alert| (!is_firing(alert), alert.active_at));
+    let line = |alert: &&AlertView| {
+        let mark = if is_firing(alert) {
             Mark { class: "bad", symbol: "✖", word: words.firing }
         } else {
             Mark { class: "warn", symbol: "▲", word: words.pending }
@@ -227,11 +242,11 @@ pub(super) fn alerts(frame: &Frame, alerts: &[Alert]) -> Vec<AlertLine> {
         let label = |name: &str| alert.labels.get(name).unwrap_or("–").to_owned();
         AlertLine {
             mark,
-            name: alert.name().to_owned(),
+            name: name(alert).to_owned(),
             summary: summary(words, alert),
             service: label("service"),
             owner: label("owner"),
-            since: frame.moment(alert.phase.since()),
+            since: frame.moment(alert.active_at),
         }
     };
     open.iter().map(line).collect()

@@ -1,0 +1,287 @@
+//! An `alertmanager.yml` as it is: its routes, inhibition rules and time intervals become the
+//! same [`Plan`] that owners and services become.
+
+mod intervals;
+mod receivers;
+mod routes;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::problem::{Position, Problems, suggestion};
+use super::reader::{Fields, Reader};
+use super::yaml::{self, Kind, Node};
+use super::{Sources, parse_duration};
+use crate::alerting::{Ends, InhibitRule, Plan, RouteTree};
+use crate::model::Matcher;
+
+pub use receivers::{Integration, Receiver};
+
+/// What an `alertmanager.yml` says.
+#[derive(Clone, Debug)]
+pub struct AlertmanagerFile {
+    /// Routes, inhibition rules, time intervals and the resolve timeout.
+    pub plan: Plan,
+    /// Who is told, and by which ways, in the order of the file.
+    pub receivers: Vec<Receiver>,
+    /// Template files; a `*` stands for any part of a file name.
+    pub templates: Vec<Arc<str>>,
+}
+
+impl AlertmanagerFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// All problems at once, each with its place.
+    pub fn load(file: &Path, sources: &dyn Sources) -> Result<Self, Problems> {
+        let text = sources.read(file).map_err(|error| Problems::unreadable(file, &error))?;
+        Self::parse(&text, file, sources)
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// All problems at once, each with its place.
+    pub fn parse(text: &str, file: &Path, sources: &dyn Sources) -> Result<Self, Problems> {
+        let mut reader = Reader::new(sources, file.parent().unwrap_or(Path::new("")));
+        let root = yaml::parse(text, &mut reader.problems);
+        let found = match root {
+            Some(root) => read(&root, &mut reader),
+            None => {
+                if reader.problems.is_empty() {
+                    reader.problem(Position { line: 1, column: 1 }, "the file has no `route`");
+                }
+                None
+            }
+        };
+        let mut problems = reader.problems;
+        problems.sort();
+        problems.dedup();
+        match found {
+            Some(found) if problems.is_empty() => Ok(found),
+            _ => Err(Problems { file: file.to_owned(), problems }),
+        }
+    }
+}
+
+/// Names that a route may refer to.
+struct Known {
+    receivers: Vec<Arc<str>>,
+    intervals: Vec<Arc<str>>,
+}
+
+fn read(root: &Node, reader: &mut Reader<'_>) -> Option<AlertmanagerFile> {
+    let mut fields = reader.fields(root, "the file")?;
+    let global = receivers::global(fields.get("global"), reader);
+    let mut intervals = HashMap::new();
+    for name in ["mute_time_intervals", "time_intervals"] {
+        if let Some(node) = fields.get(name) {
+            intervals::read(node, &mut intervals, reader);
+        }
+    }
+    let receivers = match fields.get("receivers") {
+        Some(node) => receivers::read(node, &global, reader),
+        None => Vec::new(),
+    };
+    let known = Known {
+        receivers: receivers.iter().map(|receiver| receiver.name.clone()).collect(),
+        intervals: intervals.keys().cloned().collect(),
+    };
+    let route = fields.need("route", reader);
+    let spec = route.and_then(|node| routes::root(node, &known, reader));
+    let inhibit = match fields.get("inhibit_rules") {
+        Some(node) => items(node, "inhibit_rules", reader)
+            .into_iter()
+            .filter_map(|n| inhibit(n, reader))
+            .collect(),
+        None => Vec::new(),
+    };
+    let templates = templates(&mut fields, reader);
+    // Of no meaning here; what they hold is not looked at.
+    let _ = (fields.get("tracing"), fields.get("event_recorder"));
+    fields.finish(reader);
+    let at = route.map_or(root.at, |route| route.at);
+    let tree = match RouteTree::new(spec?) {
+        Ok(tree) => tree,
+        Err(error) => {
+            reader.problem(at, error.to_string());
+            return None;
+        }
+    };
+    let mut plan = Plan::new(tree, Ends::AsAlertmanager);
+    plan.inhibit = inhibit;
+    plan.intervals = intervals;
+    if let Some(timeout) = global.resolve_timeout {
+        plan.resolve_timeout = timeout;
+    }
+    Some(AlertmanagerFile { plan, receivers, templates })
+}
+
+fn templates(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Vec<Arc<str>> {
+    let Some(node) = fields.get("templates") else { return Vec::new() };
+    let mut found = Vec::new();
+    for item in items(node, "templates", reader) {
+        let Some(text) = reader.text(item, "templates") else { continue };
+        let open = text.rfind('[').is_some_and(|at| !text[at..].contains(']'));
+        if open || text.ends_with('\\') {
+            reader.problem(item.at, format!("`{text}` is no file name pattern: `[` has no end"));
+            continue;
+        }
+        found.push(text);
+    }
+    found
+}
+
+/// A list; a single value in its place is a problem.
+fn items<'n>(node: &'n Node, what: &str, reader: &mut Reader<'_>) -> Vec<&'n Node> {
+    match &node.kind {
+        Kind::List(items) => items.iter().map(|item| &**item).collect(),
+        Kind::Null => Vec::new(),
+        _ => {
+            reader.expected::<()>(node, what, "a list");
+            Vec::new()
+        }
+    }
+}
+
+/// Text, which may be empty.
+fn plain<'n>(node: &'n Node, what: &str, reader: &mut Reader<'_>) -> Option<&'n str> {
+    match &node.kind {
+        Kind::Scalar { text, .. } => Some(text),
+        _ => reader.expected(node, what, "a text"),
+    }
+}
+
+/// A time span in Prometheus' notation.
+fn span(node: &Node, what: &str, reader: &mut Reader<'_>) -> Option<Duration> {
+    let span = match &node.kind {
+        Kind::Scalar { text, .. } => parse_duration(text),
+        _ => None,
+    };
+    span.or_else(|| reader.expected(node, what, "a time such as `30s`, `5m` or `1h30m`"))
+}
+
+/// `match`, `match_re` and `matchers` (with a prefix: `source_match` …) as matchers.
+fn matchers(
+    fields: &mut Fields<'_>,
+    names: [&'static str; 3],
+    reader: &mut Reader<'_>,
+) -> Vec<Matcher> {
+    let mut found = Vec::new();
+    for (name, regex) in [(names[0], false), (names[1], true)] {
+        let Some(node) = fields.get(name) else { continue };
+        let Some(mut labels) = reader.fields(node, name) else { continue };
+        for (key, value) in labels.all() {
+            if key.text.is_empty() {
+                reader.problem(key.at, format!("`{name}`: a label name is empty"));
+            }
+            if regex {
+                let Some(text) = plain(value, &key.text, reader) else { continue };
+                match crate::alerting::regex_matcher(&key.text, text, true) {
+                    Ok(matcher) => found.push(matcher),
+                    Err(error) => reader.problem(value.at, error.to_string()),
+                }
+            } else {
+                let text = match &value.kind {
+                    Kind::Null => "",
+                    _ => plain(value, &key.text, reader).unwrap_or_default(),
+                };
+                found.push(Matcher::equal(&key.text, text));
+            }
+        }
+    }
+    let lines = fields.get(names[2]).map(|node| items(node, names[2], reader)).unwrap_or_default();
+    for line in lines {
+        let Some(text) = plain(line, names[2], reader) else { continue };
+        match crate::alerting::parse_matchers(text) {
+            Ok(more) => found.extend(more),
+            Err(error) => reader.problem(line.at, error.to_string()),
+        }
+    }
+    crate::alerting::sort_matchers(&mut found);
+    found
+}
+
+/// Label names.
+fn label_names(node: &Node, what: &str, reader: &mut Reader<'_>) -> Vec<Arc<str>> {
+    let mut names: Vec<Arc<str>> = Vec::new();
+    for item in items(node, what, reader) {
+        let Some(name) = reader.text(item, what) else { continue };
+        if names.contains(&name) {
+            reader.problem(item.at, format!("`{what}` names `{name}` twice"));
+        }
+        names.push(name);
+    }
+    names
+}
+
+fn inhibit(node: &Node, reader: &mut Reader<'_>) -> Option<InhibitRule> {
+    let mut fields = reader.fields(node, "an inhibition rule")?;
+    let name = fields.get("name").and_then(|node| reader.text(node, "name"));
+    let source =
+        matchers(&mut fields, ["source_match", "source_match_re", "source_matchers"], reader);
+    let target =
+        matchers(&mut fields, ["target_match", "target_match_re", "target_matchers"], reader);
+    let equal = fields.get("equal").map(|node| label_names(node, "equal", reader));
+    fields.finish(reader);
+    let equal = equal.unwrap_or_default();
+    Some(InhibitRule { name: name.unwrap_or_else(|| "".into()), source, target, equal })
+}
+
+/// "`x` is not …, did you mean …?"
+fn unknown(node: &Node, what: &str, name: &str, known: &[Arc<str>], reader: &mut Reader<'_>) {
+    let near = suggestion(name, known.iter().map(|known| &**known));
+    reader.problem(node.at, format!("there is no {what} `{name}`{near}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::System;
+
+    fn problems(text: &str) -> Vec<String> {
+        let refused = AlertmanagerFile::parse(text, Path::new("am.yml"), &System).unwrap_err();
+        refused.to_string().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn all_problems_come_at_once_with_their_places() {
+        let text = "route:\n  receiver: teem\n  group_by: ['']\n  routes:\n  - matchers: ['a']\n\
+                    receivers:\n- name: team\n  slack_configs: []\n";
+        let found = problems(text);
+        assert_eq!(
+            found,
+            [
+                "am.yml:2:13: there is no receiver `teem`, did you mean `team`?",
+                "am.yml:3:14: `group_by` should be a text, found ``",
+                "am.yml:5:16: `a` is not a matcher, expected name=\"value\", name!=…, name=~… or \
+                 name!~…",
+                "am.yml:8:3: `slack_configs` is not known here: connect that service through \
+                 `webhook_configs`",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_empty_file_has_no_route() {
+        assert_eq!(problems(""), ["am.yml:1:1: the file has no `route`"]);
+    }
+
+    #[test]
+    fn it_becomes_a_plan() {
+        let text = "route: {receiver: a, group_by: ['...'], routes: [{match: {x: 1}, \
+                    receiver: b, mute_time_intervals: [night]}]}\n\
+                    receivers: [{name: a}, {name: b}]\n\
+                    global: {resolve_timeout: 1h}\n\
+                    time_intervals: [{name: night, time_intervals: [{times: [{start_time: \
+                    '22:00', end_time: '24:00'}], location: Europe/Berlin}]}]\n";
+        let file = AlertmanagerFile::parse(text, Path::new("am.yml"), &System).unwrap();
+        assert_eq!(file.plan.resolve_timeout, Duration::from_secs(3600));
+        let labels = crate::model::Labels::from_pairs([("x", "1")]).unwrap();
+        let route = file.plan.routes.get(file.plan.routes.resolve(&labels)[0]);
+        assert_eq!((&*route.receiver, &*route.mute[0]), ("b", "night"));
+        assert_eq!(file.plan.intervals["night"].len(), 1);
+    }
+}

@@ -1,0 +1,297 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::problem::Position;
+use super::super::reader::{Fields, Reader};
+use super::super::yaml::{Key, Kind, Node};
+use super::{items, plain, span};
+use crate::model::Secret;
+
+/// Somebody who is told, by any number of ways.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    /// What routes call it.
+    pub name: Arc<str>,
+    /// The ways, in the order of the file.
+    pub integrations: Vec<Integration>,
+}
+
+/// One way to tell a receiver.
+#[derive(Clone, Debug)]
+pub enum Integration {
+    /// `email_configs`
+    Email {
+        /// One or more addresses, separated by commas; may hold templates.
+        to: Arc<str>,
+        /// Whether ends are told; by default they are not.
+        send_resolved: bool,
+    },
+    /// `webhook_configs`
+    Webhook {
+        /// Where; may hold templates and secrets. `None` when it stands in a file.
+        url: Option<Secret>,
+        /// At most so many alerts in one call; 0 = all.
+        max_alerts: u64,
+        /// Whether ends are told; by default they are.
+        send_resolved: bool,
+    },
+    /// `matrix_configs`, our own.
+    Matrix {
+        /// Room id or alias.
+        room: Arc<str>,
+        /// Whether ends are told; by default they are.
+        send_resolved: bool,
+    },
+}
+
+/// What `global` says, as far as it matters elsewhere.
+#[derive(Debug, Default)]
+pub(super) struct Global {
+    pub(super) resolve_timeout: Option<Duration>,
+    smarthost: bool,
+    from: bool,
+}
+
+/// Keys of `global` that are known; those of services we do not speak to are read over.
+const GLOBAL: &[&str] = &[
+    "resolve_timeout",
+    "http_config",
+    "smtp_from",
+    "smtp_hello",
+    "smtp_smarthost",
+    "smtp_auth_username",
+    "smtp_auth_password",
+    "smtp_auth_password_file",
+    "smtp_auth_secret",
+    "smtp_auth_secret_file",
+    "smtp_auth_identity",
+    "smtp_require_tls",
+    "smtp_force_implicit_tls",
+    "smtp_tls_config",
+    "slack_api_url",
+    "slack_api_url_file",
+    "slack_app_token",
+    "slack_app_token_file",
+    "slack_app_url",
+    "pagerduty_url",
+    "opsgenie_api_url",
+    "opsgenie_api_key",
+    "opsgenie_api_key_file",
+    "wechat_api_url",
+    "wechat_api_secret",
+    "wechat_api_secret_file",
+    "wechat_api_corp_id",
+    "victorops_api_url",
+    "victorops_api_key",
+    "victorops_api_key_file",
+    "telegram_api_url",
+    "telegram_bot_token",
+    "telegram_bot_token_file",
+    "webex_api_url",
+    "rocketchat_api_url",
+    "rocketchat_token",
+    "rocketchat_token_file",
+    "rocketchat_token_id",
+    "rocketchat_token_id_file",
+    "mattermost_webhook_url",
+    "mattermost_webhook_url_file",
+    "jira_api_url",
+];
+
+const HTTP: &[&str] = &[
+    "basic_auth",
+    "authorization",
+    "oauth2",
+    "bearer_token",
+    "bearer_token_file",
+    "tls_config",
+    "follow_redirects",
+    "enable_http2",
+    "proxy_url",
+    "no_proxy",
+    "proxy_from_environment",
+    "proxy_connect_header",
+    "http_headers",
+];
+
+pub(super) fn global(node: Option<&Node>, reader: &mut Reader<'_>) -> Global {
+    let Some(mut fields) = node.and_then(|node| reader.fields(node, "global")) else {
+        return Global::default();
+    };
+    for &name in GLOBAL {
+        let _ = fields.get(name);
+    }
+    one_of_each_pair(&mut fields, GLOBAL, reader);
+    http(&mut fields, reader);
+    let resolve_timeout =
+        fields.get("resolve_timeout").and_then(|node| span(node, "resolve_timeout", reader));
+    let smarthost = smarthost(&mut fields, "smtp_smarthost", reader);
+    let from = fields.get("smtp_from").is_some();
+    fields.finish(reader);
+    Global { resolve_timeout, smarthost, from }
+}
+
+/// `x` and `x_file` exclude each other.
+fn one_of_each_pair(fields: &mut Fields<'_>, names: &[&'static str], reader: &mut Reader<'_>) {
+    for &file in names.iter().filter(|name| name.ends_with("_file")) {
+        let Some(&plain) = names.iter().find(|name| Some(**name) == file.strip_suffix("_file"))
+        else {
+            continue;
+        };
+        if let (Some(_), Some(node)) = (fields.get(plain), fields.get(file)) {
+            reader.problem(node.at, format!("either `{plain}` or `{file}`, not both"));
+        }
+    }
+}
+
+fn http(fields: &mut Fields<'_>, reader: &mut Reader<'_>) {
+    let Some(node) = fields.get("http_config") else { return };
+    let Some(mut inner) = reader.fields(node, "http_config") else { return };
+    for &name in HTTP {
+        let _ = inner.get(name);
+    }
+    inner.finish(reader);
+}
+
+/// `host:port`; whether there is one.
+fn smarthost(fields: &mut Fields<'_>, name: &'static str, reader: &mut Reader<'_>) -> bool {
+    let Some(node) = fields.get(name) else { return false };
+    let Some(text) = reader.text(node, name) else { return false };
+    let port = text.rsplit_once(':').map(|(_, port)| port);
+    if !port.is_some_and(|port| !port.is_empty() && !port.contains(']')) {
+        reader.problem(node.at, format!("`{name}` should be `host:port`, found `{text}`"));
+    }
+    true
+}
+
+pub(super) fn read(node: &Node, global: &Global, reader: &mut Reader<'_>) -> Vec<Receiver> {
+    let mut receivers: Vec<Receiver> = Vec::new();
+    for item in items(node, "receivers", reader) {
+        let Some(mut fields) = reader.fields(item, "a receiver") else { continue };
+        let name = fields.need("name", reader).and_then(|node| reader.text(node, "name"));
+        let mut integrations = Vec::new();
+        for (kind, read) in [
+            ("email_configs", email as fn(&mut Fields<'_>, &Global, &mut Reader<'_>) -> _),
+            ("webhook_configs", webhook),
+            ("matrix_configs", matrix),
+        ] {
+            let Some(node) = fields.get(kind) else { continue };
+            for config in items(node, kind, reader) {
+                let Some(mut inner) = reader.fields(config, kind) else { continue };
+                integrations.extend(read(&mut inner, global, reader));
+                inner.finish(reader);
+            }
+        }
+        foreign(item, reader);
+        let Some(name) = name else { continue };
+        if receivers.iter().any(|receiver| receiver.name == name) {
+            reader.problem(item.at, format!("the receiver `{name}` is given twice"));
+        }
+        receivers.push(Receiver { name, integrations });
+    }
+    receivers
+}
+
+/// Everything else in a receiver is a service of somebody else.
+fn foreign(node: &Node, reader: &mut Reader<'_>) {
+    let known = ["name", "email_configs", "webhook_configs", "matrix_configs"];
+    let Kind::Map(entries) = &node.kind else { return };
+    let problem = |(key, _): &(Key, _)| -> Option<(Position, String)> {
+        if known.contains(&key.text.as_str()) {
+            return None;
+        }
+        let advice = match key.text.ends_with("_configs") {
+            true => ": connect that service through `webhook_configs`".to_owned(),
+            false => format!(", expected one of {}", known.join(", ")),
+        };
+        Some((key.at, format!("`{}` is not known here{advice}", key.text)))
+    };
+    for (at, message) in entries.iter().filter_map(problem) {
+        reader.problem(at, message);
+    }
+}
+
+const EMAIL: &[&str] = &[
+    "send_resolved",
+    "to",
+    "from",
+    "smarthost",
+    "hello",
+    "auth_username",
+    "auth_password",
+    "auth_password_file",
+    "auth_secret",
+    "auth_secret_file",
+    "auth_identity",
+    "require_tls",
+    "force_implicit_tls",
+    "tls_config",
+    "html",
+    "text",
+    "headers",
+    "threading",
+];
+
+fn email(fields: &mut Fields<'_>, global: &Global, reader: &mut Reader<'_>) -> Option<Integration> {
+    for &name in EMAIL {
+        let _ = fields.get(name);
+    }
+    one_of_each_pair(fields, EMAIL, reader);
+    let at = fields.at;
+    if !smarthost(fields, "smarthost", reader) && !global.smarthost {
+        reader.problem(at, "email needs a `smarthost`, here or as `smtp_smarthost` in `global`");
+    }
+    if fields.get("from").is_none() && !global.from {
+        reader.problem(at, "email needs a `from`, here or as `smtp_from` in `global`");
+    }
+    let send_resolved = send_resolved(fields, false, reader);
+    let to = fields.need("to", reader).and_then(|node| reader.text(node, "to"))?;
+    Some(Integration::Email { to, send_resolved })
+}
+
+const WEBHOOK: &[&str] =
+    &["send_resolved", "http_config", "url", "url_file", "max_alerts", "timeout", "payload"];
+
+fn webhook(fields: &mut Fields<'_>, _: &Global, reader: &mut Reader<'_>) -> Option<Integration> {
+    for &name in WEBHOOK {
+        let _ = fields.get(name);
+    }
+    one_of_each_pair(fields, WEBHOOK, reader);
+    http(fields, reader);
+    if let Some(node) = fields.get("timeout") {
+        span(node, "timeout", reader);
+    }
+    let at = fields.at;
+    let file = fields.get("url_file").is_some();
+    let url = match fields.get("url") {
+        // A template becomes an address later.
+        Some(node) if plain(node, "url", reader).is_some_and(|text| text.contains("{{")) => {
+            plain(node, "url", reader).map(Secret::new)
+        }
+        Some(node) => reader.url(node, "url").map(|url| Secret::new(url.as_str())),
+        None if file => None,
+        None => {
+            reader.problem(at, "a webhook needs `url` or `url_file`");
+            None
+        }
+    };
+    let max_alerts = fields.get("max_alerts");
+    let max_alerts = max_alerts.and_then(|node| reader.number(node, "max_alerts", 0, u64::MAX));
+    let send_resolved = send_resolved(fields, true, reader);
+    Some(Integration::Webhook { url, max_alerts: max_alerts.unwrap_or(0), send_resolved })
+}
+
+fn matrix(fields: &mut Fields<'_>, _: &Global, reader: &mut Reader<'_>) -> Option<Integration> {
+    let send_resolved = send_resolved(fields, true, reader);
+    let node = fields.need("room", reader)?;
+    let room = reader.text(node, "room")?;
+    if !room.starts_with(['!', '#']) {
+        reader.problem(node.at, "`room` should be an id (`!…`) or an alias (`#…:server`)");
+    }
+    Some(Integration::Matrix { room, send_resolved })
+}
+
+fn send_resolved(fields: &mut Fields<'_>, usual: bool, reader: &mut Reader<'_>) -> bool {
+    let node = fields.get("send_resolved");
+    node.and_then(|node| reader.boolean(node, "send_resolved")).unwrap_or(usual)
+}

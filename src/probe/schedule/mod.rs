@@ -22,7 +22,7 @@ use crate::model::{Batch, MetricMeta, Timestamp};
 use crate::ports::{Append, Board, Clock, TargetStatus, Tick, Verdict};
 use crate::telemetry::Telemetry;
 use slots::Slots;
-use watched::{Identity, Memory, Watched};
+use watched::{Facts, Identity, Memory, Watched};
 
 /// What the schedule needs from outside.
 #[derive(Clone)]
@@ -107,8 +107,9 @@ impl Schedule {
         };
         let now = (self.doors.clock.mono(), self.doors.clock.wall());
         let mut plan = self.plan.write().unwrap_or_else(PoisonError::into_inner);
+        let before = plan.targets.iter();
         let mut before: HashMap<Identity, Arc<Memory>> =
-            plan.targets.iter().map(|old| (old.identity(), old.memory.clone())).collect();
+            before.map(|old| (old.facts.identity.clone(), old.memory.clone())).collect();
         let ramp = slots::Ramp::new(settings.targets.len(), now.0, now.1);
         plan.targets = settings
             .targets
@@ -144,7 +145,7 @@ impl Schedule {
             }
             None => Arc::new(Memory::new(target, ramp.first(target, phase))),
         };
-        Arc::new(Watched { target: target.clone(), prober: prober(target, doors), phase, memory })
+        Arc::new(Watched { facts: Facts::of(target), prober: prober(target, doors), phase, memory })
     }
 
     /// Looks until told to stop; then cuts off the looks that are going on. Writes no staleness

@@ -8,11 +8,11 @@ use crate::telemetry::LookOutcome;
 pub(super) async fn look(watched: &Watched, doors: &ScheduleDoors) {
     let clock = &*doors.clock;
     let telemetry = &doors.telemetry.probe;
-    let target = &watched.target;
+    let facts = &watched.facts;
     let begin = clock.mono();
     let outcome = match &watched.prober {
         Ok(prober) => {
-            let deadline = begin.after(target.timeout);
+            let deadline = begin.after(facts.timeout);
             guard::look(&**prober, deadline, clock, telemetry).await
         }
         Err(error) => Obstacle::new(error.to_string()).into(),
@@ -24,8 +24,8 @@ pub(super) async fn look(watched: &Watched, doors: &ScheduleDoors) {
         Outcome::Measured(_) => LookOutcome::Down,
         Outcome::NotMeasured(_) => LookOutcome::NotMeasured,
     };
-    telemetry.ended(target.kind.name(), kind, end.took);
-    let Some(Recorded { batch, change }) = watched.memory.record(target, &outcome, end) else {
+    telemetry.ended(facts.identity.probe, kind, end.took);
+    let Some(Recorded { batch, change }) = watched.memory.record(facts, &outcome, end) else {
         return;
     };
     drop(outcome);
@@ -39,10 +39,10 @@ pub(super) async fn look(watched: &Watched, doors: &ScheduleDoors) {
     let Some((before, now)) = change else { return };
     let change = VerdictChange {
         at,
-        service: target.service.clone(),
-        owner: target.owner.clone(),
-        target: target.name.clone(),
-        probe: target.kind.name(),
+        service: facts.identity.service.clone(),
+        owner: facts.owner.clone(),
+        target: facts.identity.name.clone(),
+        probe: facts.identity.probe,
         before,
         now,
     };

@@ -152,7 +152,7 @@ impl Slots {
         if !Arc::ptr_eq(&current.memory, &watched.memory) {
             return 0;
         }
-        let (regular, missed) = next_slot(current.phase, current.target.interval, timing.next, now);
+        let (regular, missed) = next_slot(current.phase, current.facts.interval, timing.next, now);
         let next = match timing.confirm_at {
             Some(tick) => tick.max(now).min(regular),
             None => regular,

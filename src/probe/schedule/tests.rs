@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::slots::{Ramp, next_slot};
-use super::watched::{End, Memory};
+use super::watched::{End, Facts, Memory};
 use super::{Schedule, ScheduleDoors, VerdictChange, guard};
 use crate::model::{Batch, Labels, METRIC_NAME, Point, Timestamp};
 use crate::ports::{
@@ -256,10 +256,10 @@ fn what_we_cannot_see_goes_stale_once_and_stays_confirmed() {
         Observation::down("gone", vec![Reading::new("x", 1.0).with("phase", "tls")]).into()
     };
     for at in 0..3 {
-        memory.record(&target, &down(), end(at)).unwrap();
+        memory.record(&Facts::of(&target), &down(), end(at)).unwrap();
     }
     let blind: Outcome = Obstacle::new("no network").into();
-    let first = memory.record(&target, &blind, end(10)).unwrap();
+    let first = memory.record(&Facts::of(&target), &blind, end(10)).unwrap();
     let stale = [
         ("probe_success", &Point::Stale),
         ("probe_duration_seconds", &Point::Stale),
@@ -271,10 +271,10 @@ fn what_we_cannot_see_goes_stale_once_and_stays_confirmed() {
     let (before, now) = first.change.unwrap();
     assert!(matches!(before, Verdict::Down { .. }));
     assert!(matches!(now, Verdict::NotMeasured { .. }));
-    let again = memory.record(&target, &blind, end(11)).unwrap();
+    let again = memory.record(&Facts::of(&target), &blind, end(11)).unwrap();
     assert_eq!(shape(&again.batch), &stale[2..4]);
     assert!(again.change.is_none());
-    let seen = memory.record(&target, &down(), end(12)).unwrap();
+    let seen = memory.record(&Facts::of(&target), &down(), end(12)).unwrap();
     assert!(matches!(seen.change, Some((_, Verdict::Down { .. }))), "still confirmed");
 }
 
@@ -289,8 +289,8 @@ fn rows_keep_their_order_and_share_their_labels() {
         all.extend(with.then(|| Reading::new("c", 3.0)));
         Outcome::from(Observation::up("fine", all))
     };
-    let first = memory.record(&target, &readings(true), end(1)).unwrap().batch;
-    let second = memory.record(&target, &readings(true), end(1)).unwrap().batch;
+    let first = memory.record(&Facts::of(&target), &readings(true), end(1)).unwrap().batch;
+    let second = memory.record(&Facts::of(&target), &readings(true), end(1)).unwrap().batch;
     assert_eq!(&*first.source, "probe/http/homepage/page");
     assert!(first.at < second.at, "one instant, one round");
     let pairs = first.rows.iter().zip(&second.rows);
@@ -310,9 +310,9 @@ fn rows_keep_their_order_and_share_their_labels() {
     ];
     assert_eq!(*b, Labels::from_pairs(expected).unwrap());
     assert_eq!(first.rows[1].point, Point::Float(0.001_235), "whole microseconds");
-    let without = memory.record(&target, &readings(false), end(3)).unwrap().batch;
+    let without = memory.record(&Facts::of(&target), &readings(false), end(3)).unwrap().batch;
     assert_eq!(without.rows.last().map(|row| &row.point), Some(&Point::Stale));
-    let still = memory.record(&target, &readings(false), end(4)).unwrap().batch;
+    let still = memory.record(&Facts::of(&target), &readings(false), end(4)).unwrap().batch;
     assert_eq!(still.rows.len(), 6);
 }
 

@@ -12,19 +12,40 @@ const MOST_SERIES: usize = 4096;
 
 /// One target with its prober; a new one after each replacement of the settings.
 pub(super) struct Watched {
-    pub(super) target: Target,
+    pub(super) facts: Facts,
     pub(super) prober: Result<Box<dyn Prober>, ProberError>,
     /// One of its regular slots.
     pub(super) phase: Tick,
     pub(super) memory: Arc<Memory>,
 }
 
+/// What the schedule itself needs of a target; the prober has taken what it needs.
+pub(super) struct Facts {
+    pub(super) identity: Identity,
+    pub(super) owner: Arc<str>,
+    pub(super) interval: Duration,
+    pub(super) timeout: Duration,
+    pub(super) confirm: Confirm,
+}
+
+impl Facts {
+    pub(super) fn of(target: &Target) -> Self {
+        Self {
+            identity: Identity::of(target),
+            owner: target.owner.clone(),
+            interval: target.interval,
+            timeout: target.timeout,
+            confirm: target.confirm,
+        }
+    }
+}
+
 /// What makes two targets of old and new settings the same.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
-    service: Arc<str>,
-    probe: &'static str,
-    name: Arc<str>,
+    pub(super) service: Arc<str>,
+    pub(super) probe: &'static str,
+    pub(super) name: Arc<str>,
 }
 
 impl Identity {
@@ -38,17 +59,13 @@ impl Identity {
 }
 
 impl Watched {
-    pub(super) fn identity(&self) -> Identity {
-        Identity::of(&self.target)
-    }
-
     pub(super) fn status(&self) -> TargetStatus {
         let seen = self.memory.lock();
         TargetStatus {
-            service: self.target.service.clone(),
-            owner: self.target.owner.clone(),
-            target: self.target.name.clone(),
-            probe: self.target.kind.name().into(),
+            service: self.facts.identity.service.clone(),
+            owner: self.facts.owner.clone(),
+            target: self.facts.identity.name.clone(),
+            probe: self.facts.identity.probe.into(),
             verdict: seen.verdict.clone(),
             since: seen.since,
             last: seen.last,
@@ -195,7 +212,7 @@ impl Memory {
     }
 
     /// Takes in what a look brought; `None` when the target is gone.
-    pub(super) fn record(&self, target: &Target, outcome: &Outcome, end: End) -> Option<Recorded> {
+    pub(super) fn record(&self, facts: &Facts, outcome: &Outcome, end: End) -> Option<Recorded> {
         let mut seen = self.lock();
         if seen.retired {
             return None;
@@ -206,10 +223,10 @@ impl Memory {
             Some(last) if last == end.wall => last + step,
             _ => end.wall,
         };
-        let verdict = seen.judge(outcome, target.confirm);
+        let verdict = seen.judge(outcome, facts.confirm);
         let failing = matches!(verdict, Verdict::Failing { .. });
-        seen.timing.confirm_at = failing.then(|| end.mono.after(target.confirm.every));
-        seen.timing.slow = end.took > target.timeout / 2;
+        seen.timing.confirm_at = failing.then(|| end.mono.after(facts.confirm.every));
+        seen.timing.slow = end.took > facts.timeout / 2;
         let batch = seen.batch(outcome, end.took, at);
         let current = batch.rows.iter().filter(|row| row.point != Point::Stale);
         seen.rows = current.cloned().collect();

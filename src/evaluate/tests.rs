@@ -32,10 +32,12 @@ impl Clock for TestClock {
     }
 }
 
+type Series = Vec<(Labels, Vec<(Timestamp, f64)>)>;
+
 /// Samples in memory; refuses to be durable when told so.
 #[derive(Default)]
 struct Store {
-    rows: Mutex<Vec<(Labels, Vec<(Timestamp, f64)>)>>,
+    rows: Mutex<Series>,
     full: std::sync::atomic::AtomicBool,
 }
 
@@ -55,7 +57,7 @@ impl Store {
     }
 }
 
-struct Frozen(Vec<(Labels, Vec<(Timestamp, f64)>)>);
+struct Frozen(Series);
 
 impl Select for Frozen {
     fn find(&self, matchers: &[Matcher], _: Window) -> Result<Vec<Found>, SelectError> {

@@ -70,7 +70,7 @@ pub fn format_duration(length: Duration) -> String {
         return "0s".to_owned();
     }
     let mut text = String::new();
-    let whole = |millis: u128, of: u64| millis % u128::from(of) == 0;
+    let whole = |millis: u128, of: u64| millis.is_multiple_of(u128::from(of));
     for (at, (unit, size)) in UNITS.iter().enumerate() {
         let large = at < 2;
         if large && !whole(millis, *size) {

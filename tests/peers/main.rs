@@ -9,6 +9,7 @@ mod mail;
 mod nginx;
 mod postfix;
 mod prometheus;
+mod promtool;
 mod smtp;
 mod snmpsim;
 mod synapse;

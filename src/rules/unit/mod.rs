@@ -334,3 +334,59 @@ fn accepts_state(matcher: &crate::model::Matcher, value: &str) -> bool {
     value == "ALERTS"
         && matches!(matcher.test(), MatcherTest::Equal(name) if &**name == "ALERTS_FOR_STATE")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: &str = "groups:\n- name: g\n  rules:\n  - {alert: A, expr: x > 1, annotations: {s: 'is {{ $value }}'}}\n  \
+                         - {record: r, expr: x}\n  - {record: lonely, expr: y}\n";
+
+    fn tested(tests: &str, options: &Options) -> Report {
+        let files = |_: &str| Ok(vec![("r.yml".to_owned(), RULES.to_owned())]);
+        let text = format!("rule_files: [r.yml]\ntests:\n{tests}");
+        Report { files: vec![run("t.yml", &text, &files, options)] }
+    }
+
+    const TWO: &str = "- name: wrong\n  input_series: [{series: x, values: '2 2'}]\n  alert_rule_test:\n  \
+        - {eval_time: 1m, alertname: A, exp_alerts: [{exp_annotations: {s: 'is <3>'}}]}\n\
+        - name: right\n  input_series: [{series: x, values: '2 2'}]\n  promql_expr_test:\n  \
+        - {expr: r, eval_time: 1m, exp_samples: [{labels: r, value: 2}]}\n";
+
+    #[test]
+    fn a_difference_is_told_where_it_is() {
+        let report = tested(TWO, &Options::default());
+        assert_eq!(report.counts(), (1, 1));
+        let text = report.text();
+        assert!(text.contains("t.yml:3 test \"wrong\": alert A at 1m"), "{text}");
+        assert!(text.contains("expected \"is <3>\"\n        got      \"is 2\""), "{text}");
+        assert!(text.contains("2 of 3 rules tested; not: lonely"), "{text}");
+        assert!(text.ends_with("1 passed, 1 failed\n"), "{text}");
+    }
+
+    #[test]
+    fn junit_is_well_formed() {
+        let xml = tested(TWO, &Options::default()).junit();
+        assert!(xml.contains("tests=\"2\" failures=\"1\""), "{xml}");
+        assert!(xml.contains("&quot;is &lt;3&gt;&quot;"), "{xml}");
+    }
+
+    #[test]
+    fn only_the_tests_asked_for_run() {
+        let only = regex::Regex::new("^right$").unwrap();
+        let options = Options { run: Some(only), ..Options::default() };
+        let report = tested(TWO, &options);
+        assert!(report.is_good());
+        assert_eq!(report.counts(), (1, 0));
+    }
+
+    #[test]
+    fn a_broken_test_file_is_named_with_its_place() {
+        let report =
+            tested("- {promql_expr_test: [{expr: x, eval_tim: 1m}]}\n", &Options::default());
+        let (class, problem) = &report.files[0].problems[0];
+        assert_eq!(*class, Class::TestFile);
+        assert!(problem.starts_with("t.yml:3:33: "), "{problem}");
+        assert!(problem.contains("did you mean \"eval_time\"?"), "{problem}");
+    }
+}

@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(english.value(-0.0), "0");
         assert_eq!(english.value(1234.0), "1234");
         assert_eq!(german.value(0.123_456_789), "0,1235");
-        assert_eq!(english.value(1234.567_89), "1235");
+        assert_eq!(english.value(1_234.567_89), "1235");
         assert_eq!(english.value(12.345_678), "12.35");
         assert_eq!(english.value(1e-9), "0.000000001");
     }

@@ -270,7 +270,7 @@ mod tests {
             print(
                 "%05.1f %+d %x %q %v",
                 &[
-                    Value::Float(3.141_59),
+                    Value::Float(3.125),
                     Value::Int(5),
                     Value::Int(255),
                     Value::text("ä"),

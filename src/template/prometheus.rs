@@ -44,6 +44,9 @@ pub struct QuerySample {
 /// is what a person reads.
 pub type Query<'a> = dyn Fn(&str, Timestamp) -> Result<Vec<QuerySample>, String> + 'a;
 
+/// An annotation is read by people; what is longer than this is a mistake or an attack.
+const LIMITS: Limits = Limits { steps: 100_000, depth: 120, output: 1 << 18 };
+
 /// Prometheus puts these before each text; positions in errors count them.
 const VARIABLES: &str = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}\
                          {{$externalURL := .ExternalURL}}{{$value := .Value}}";
@@ -98,7 +101,7 @@ pub fn expand(
             ("Value", Value::Float(context.value)),
         ],
     );
-    exec::execute(&library, &template, &dot, &own, Limits::default(), Mode::Text)
+    exec::execute(&library, &template, &dot, &own, LIMITS, Mode::Text)
         .map_err(|error| moved(error, "executing"))
 }
 

@@ -48,12 +48,11 @@ pub fn prober(target: &Target, doors: &Doors) -> Result<Box<dyn Prober>, ProberE
     })
 }
 
+type NewDeviceProber<P> =
+    fn(&SnmpTarget, Arc<dyn Clock>, Arc<Resolver>, Arc<dyn SnmpTransport>) -> P;
+
 /// What every prober of a device needs.
-fn over_snmp<P>(
-    new: fn(&SnmpTarget, Arc<dyn Clock>, Arc<Resolver>, Arc<dyn SnmpTransport>) -> P,
-    device: &SnmpTarget,
-    doors: &Doors,
-) -> P {
+fn over_snmp<P>(new: NewDeviceProber<P>, device: &SnmpTarget, doors: &Doors) -> P {
     let Doors { clock, resolver, snmp, .. } = doors.clone();
     new(device, clock, resolver, snmp)
 }

@@ -83,6 +83,9 @@ fn simulator() -> Option<PathBuf> {
     }
 }
 
+/// A constructor of a prober.
+type NewProber<P> = fn(&SnmpTarget, Arc<dyn Clock>, Arc<Resolver>, Arc<dyn SnmpTransport>) -> P;
+
 struct Door {
     clock: Arc<SystemClock>,
     resolver: Arc<Resolver>,
@@ -102,7 +105,7 @@ impl Door {
 
     async fn look_by<P: Prober>(
         &self,
-        new: fn(&SnmpTarget, Arc<dyn Clock>, Arc<Resolver>, Arc<dyn SnmpTransport>) -> P,
+        new: NewProber<P>,
         port: u16,
         auth: SnmpAuth,
         limit: Duration,

@@ -32,8 +32,7 @@ pub(super) fn draw(
     end: Timestamp,
     clock: impl Fn(Timestamp) -> String,
 ) -> Option<Plot> {
-    let series: Vec<Vec<(Timestamp, f64)>> =
-        series.iter().take(MAX_LINES).map(|series| numbers(series)).collect();
+    let series: Vec<Vec<(Timestamp, f64)>> = series.iter().take(MAX_LINES).map(numbers).collect();
     let values = || series.iter().flatten().map(|(_, value)| *value);
     let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
     // A level line stands in the middle.

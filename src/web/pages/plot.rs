@@ -41,7 +41,7 @@ pub(super) fn draw(
         70.0 + 820.0 * (at.seconds() - start.seconds()) / (end.seconds() - start.seconds())
     };
     // Halved first, so that the distance of two huge numbers is a number.
-    let y = |value: f64| 230.0 - 220.0 * (value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0);
+    let y = |value: f64| 230.0 - 220.0 * ((value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0));
     let mut lines = Vec::new();
     for (class, points) in series.iter().enumerate() {
         for run in points.chunk_by(|a, b| b.0.since(a.0).is_some_and(|pause| pause <= GAP)) {

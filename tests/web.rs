@@ -160,6 +160,7 @@ fn an_expression_has_a_page() {
     assert!(shown.contains("sum by (owner) (probe_success)</textarea>"), "{shown}");
     assert!(shown.contains("owner=&#34;web-team&#34;") && shown.contains(">2</td>"), "{shown}");
     assert_eq!(shown.matches("<polyline").count(), 2, "{shown}");
+    assert!(shown.contains("?lang=de&#38;g0.expr=sum%20by%20%28owner%29"), "{shown}");
     let scalar = page("/graph?g0.expr=1%2B1").text();
     assert!(scalar.contains(">2</td>"), "{scalar}");
     let wrong = page("/graph?g0.expr=up{%3Cb%3E");

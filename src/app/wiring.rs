@@ -176,9 +176,7 @@ pub(super) async fn build(
             board: schedule.clone(),
             samples: store.clone(),
             rules: Arc::new(move || views.groups()),
-            config: Arc::new(move || {
-                shown.read().unwrap_or_else(PoisonError::into_inner).clone()
-            }),
+            config: Arc::new(move || shown.read().unwrap_or_else(PoisonError::into_inner).clone()),
             reload: Arc::new(move || {
                 let asked = asked.clone();
                 Box::pin(async move { asked.ask().await })

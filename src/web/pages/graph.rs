@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::super::api::{Failure, compute};
 use super::super::router::Shared;
 use super::plot::{self, Plot};
-use super::view::Frame;
+use super::view::{self, Frame};
 use super::{Wishes, frame, page};
 use crate::model::Timestamp;
 use crate::promql::{self, Answer, Options, Point, Type, Value, format_float};
@@ -54,6 +54,7 @@ pub(in crate::web) async fn graph(
     let wishes = Wishes { lang: asked.lang, refresh: "off".to_owned() };
     let mut frame = frame(&shared, &wishes, &headers, "");
     frame.title = format!("{} – {}", frame.words.query, frame.instance);
+    frame.keep = format!("&{}", view::expression_parameter(&asked.expression));
     let (now, expression) = (shared.doors.clock.wall(), asked.expression);
     let mut shown = Graph {
         frame,

@@ -32,8 +32,7 @@ pub(super) fn draw(
     end: Timestamp,
     clock: impl Fn(Timestamp) -> String,
 ) -> Option<Plot> {
-    let series: Vec<Vec<(Timestamp, f64)>> =
-        series.iter().take(MAX_LINES).map(|series| numbers(series)).collect();
+    let series: Vec<Vec<(Timestamp, f64)>> = series.iter().take(MAX_LINES).map(numbers).collect();
     let values = || series.iter().flatten().map(|(_, value)| *value);
     let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
     // A level line stands in the middle.
@@ -42,7 +41,7 @@ pub(super) fn draw(
         70.0 + 820.0 * (at.seconds() - start.seconds()) / (end.seconds() - start.seconds())
     };
     // Halved first, so that the distance of two huge numbers is a number.
-    let y = |value: f64| 230.0 - 220.0 * (value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0);
+    let y = |value: f64| 230.0 - 220.0 * ((value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0));
     let mut lines = Vec::new();
     for (class, points) in series.iter().enumerate() {
         for run in points.chunk_by(|a, b| b.0.since(a.0).is_some_and(|pause| pause <= GAP)) {

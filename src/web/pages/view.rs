@@ -20,6 +20,8 @@ pub(super) struct Frame {
     pub(super) refresh: Option<u64>,
     /// The way from this page to the first one; relative, so that a proxy may put a path before.
     pub(super) root: &'static str,
+    /// What the address must keep when the language changes, beginning with `&`.
+    pub(super) keep: String,
     pub(super) style: &'static str,
     pub(super) version: &'static str,
     pub(super) now: Moment,
@@ -40,7 +42,8 @@ impl Frame {
         let now = Moment::new(words, &timezone, at, at);
         let version = env!("CARGO_PKG_VERSION");
         let (instance, title) = (settings.instance.clone(), String::new());
-        Self { words, instance, title, refresh, root, style, version, now, at, timezone }
+        let keep = String::new();
+        Self { words, instance, title, refresh, root, keep, style, version, now, at, timezone }
     }
 
     pub(super) fn moment(&self, at: Timestamp) -> Moment {
@@ -287,9 +290,14 @@ pub(super) fn rows(status: &TargetStatus, catalogue: &[&'static [MetricMeta]]) -
 
 /// The page that shows an expression, from the root; the form of the address is Prometheus'.
 fn graph_path(expression: &str) -> String {
+    format!("graph?{}", expression_parameter(expression))
+}
+
+/// `g0.expr=…`
+pub(super) fn expression_parameter(expression: &str) -> String {
     let encoded =
         percent_encoding::utf8_percent_encode(expression, percent_encoding::NON_ALPHANUMERIC);
-    format!("graph?g0.expr={encoded}")
+    format!("g0.expr={encoded}")
 }
 
 /// "84 ms" or "2.31 s".

@@ -71,7 +71,7 @@ impl Plan {
     }
 
     /// Whether the route's time intervals forbid to tell now.
-    pub(super) fn closed(&self, route: &Route, now: Timestamp) -> Option<WhyNot> {
+    pub fn closed(&self, route: &Route, now: Timestamp) -> Option<WhyNot> {
         let within = |name: &Arc<str>| {
             let interval = self.intervals.get(name).into_iter().flatten();
             interval.into_iter().any(|part| part.contains(now))

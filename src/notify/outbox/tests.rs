@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::model::{Alert, Labels, Phase};
-use crate::ports::{Message, Urgency};
+use crate::ports::{Delivery, DeliveryError, Message, Receipt, Urgency};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(seconds * 1000)

@@ -61,6 +61,7 @@ fn decision(to: &str, number: u32, why: Why, alerts: &[(&str, bool)]) -> Decisio
         incident: "abc".to_owned(),
         at: at(0),
         also_told: Vec::new(),
+        flapping: false,
         left_out: 0,
     };
     Decision { notice, number }

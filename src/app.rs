@@ -7,11 +7,12 @@
 
 mod reload;
 mod rules;
+mod summary;
 mod wiring;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -88,6 +89,7 @@ pub struct App {
     dispatcher: Dispatcher,
     people: DispatcherHandle,
     renderer: Arc<wiring::LiveRenderer>,
+    summary: Arc<RwLock<String>>,
     server: Server,
     reload: Reload,
     reload_requests: mpsc::Receiver<reload::Request>,
@@ -162,6 +164,7 @@ impl App {
                 evaluator: self.evaluator.clone(),
                 people: self.people.clone(),
                 renderer: self.renderer.clone(),
+                summary: self.summary.clone(),
                 telemetry: self.telemetry.clone(),
                 clock: self.clock.clone(),
             },

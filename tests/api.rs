@@ -434,6 +434,27 @@ fn a_body_that_never_ends_is_cut_off() {
 }
 
 #[test]
+fn an_answer_that_nobody_reads_is_given_up() {
+    let limits = augenmass::web::Limits {
+        stall_timeout: Duration::from_millis(300),
+        ..augenmass::web::Limits::default()
+    };
+    let served = Served::start(Settings { limits, ..Served::settings() });
+    let mut silent = connect(served.address);
+    // Each answer has half a megabyte; together they are more than any socket keeps.
+    let path = format!("/api/v1/query?query=probe_success[1d]&time={}", served.now.seconds());
+    let asked = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").repeat(60);
+    silent.write_all(asked.as_bytes()).unwrap();
+    let open = || served.telemetry.web.connections.get();
+    let closed = (0..1_000).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        open() == 0
+    });
+    assert!(closed, "{} connections are still open", open());
+    assert_eq!(ask(served.address, "GET /-/healthy", &[]).status, 200);
+}
+
+#[test]
 fn answers_come_compressed() {
     let served = start();
     let answer = ask(served.address, "GET /api/v1/metadata", &["Accept-Encoding: gzip"]);

@@ -24,15 +24,44 @@ fn corpus(name: &str) -> Option<PathBuf> {
     Some(root.join(name)).filter(|path| path.is_dir())
 }
 
+/// What Prometheus makes of `le` and `quantile` while it reads the page: always a float.
+fn normalized(labels: &Labels, histograms: &BTreeSet<String>) -> Labels {
+    let name = labels.metric_name();
+    let family = name.strip_suffix("_bucket").unwrap_or(name);
+    let label = if name.ends_with("_bucket") { "le" } else { "quantile" };
+    match labels.get(label).and_then(parse_number) {
+        Some(border) if histograms.contains(family) => {
+            let mut text = format_float(border);
+            if border.is_finite() && !text.contains('.') {
+                text.push_str(".0");
+            }
+            labels.with(label, &text)
+        }
+        _ => labels.clone(),
+    }
+}
+
 fn load(text: &str) -> MemoryStore {
     let mut store = MemoryStore::new();
     let mut cache: BTreeMap<String, Labels> = BTreeMap::new();
-    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+    let mut histograms = BTreeSet::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        if let Some(family) = line.strip_prefix("# TYPE ") {
+            if let Some(name) =
+                family.strip_suffix(" histogram").or(family.strip_suffix(" summary"))
+            {
+                histograms.insert(name.to_owned());
+            }
+            continue;
+        }
+        if line.starts_with('#') {
+            continue;
+        }
         let (rest, at) = line.rsplit_once(' ').unwrap();
         let (labels, value) = rest.rsplit_once(' ').unwrap();
         let labels = cache
             .entry(labels.to_owned())
-            .or_insert_with(|| script::parse_labels(labels).unwrap())
+            .or_insert_with(|| normalized(&script::parse_labels(labels).unwrap(), &histograms))
             .clone();
         let at = Timestamp::from_seconds(at.parse().unwrap()).unwrap();
         store.append(&labels, at, model::Point::Float(parse_number(value).unwrap()), None);

@@ -310,9 +310,8 @@ async fn a_mail_server_that_is_down_for_a_while_loses_nothing() {
     world.page.set("/", FAILING);
     wait_for("a failed delivery", LONG, || {
         process.get("/metrics").filter(|page| {
-            page.lines().any(|l| {
-                l.starts_with("augenmass_notify_") && l.contains("retry") && !l.ends_with(" 0")
-            })
+            page.lines()
+                .any(|l| l.starts_with("augenmass_notify_retries_total{") && !l.ends_with(" 0"))
         })
     });
     process.kill();

@@ -145,11 +145,36 @@ fn each_target_has_a_page() {
         .map(|id| ask(served.address, &format!("GET /targets/{id}"), &[]).text())
         .collect();
     let printer = pages.iter().find(|page| page.contains("192.0.2.7")).unwrap();
-    assert!(printer.contains("<code>printer_supply_remaining_ratio</code>"), "{printer}");
+    assert!(printer.contains("<code>printer_supply_remaining_ratio</code></a>"), "{printer}");
     assert!(printer.contains("0.04") && printer.contains("How much of a supply is left, "));
     assert!(!printer.contains("The wiki is down"));
     let wiki = pages.iter().find(|page| page.contains("wiki.example.org")).unwrap();
     assert!(wiki.contains("The wiki is down"), "{wiki}");
+}
+
+#[test]
+fn an_expression_has_a_page() {
+    let served = Served::start(Served::settings());
+    let page = |path: &str| ask(served.address, &format!("GET {path}"), &[]);
+    let shown = page("/graph?g0.expr=sum%20by%20(owner)%20(probe_success)&g0.tab=1").text();
+    assert!(shown.contains("sum by (owner) (probe_success)</textarea>"), "{shown}");
+    assert!(shown.contains("owner=&#34;web-team&#34;") && shown.contains(">2</td>"), "{shown}");
+    assert_eq!(shown.matches("<polyline").count(), 2, "{shown}");
+    let scalar = page("/graph?g0.expr=1%2B1").text();
+    assert!(scalar.contains(">2</td>"), "{scalar}");
+    let wrong = page("/graph?g0.expr=up{%3Cb%3E");
+    assert_eq!(wrong.status, 200);
+    let wrong = wrong.text();
+    assert!(wrong.contains("parse error") && !wrong.contains("<b>"), "{wrong}");
+    let nothing = page("/graph").text();
+    assert!(nothing.contains("<textarea") && !nothing.contains("parse error"), "{nothing}");
+    assert!(page("/graph?g0.expr=nothing").text().contains("gives no series now"));
+
+    let target = page("/").text();
+    let id = target.split("href=\"./targets/").nth(1).unwrap().split('"').next().unwrap();
+    let target = page(&format!("/targets/{}", id.replace("&#38;", "&"))).text();
+    let link = target.split("href=\"../graph").nth(1).unwrap().split('"').next().unwrap();
+    assert!(page(&format!("/graph{link}")).text().contains("<polyline"), "{link}");
 }
 
 #[test]

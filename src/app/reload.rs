@@ -1,9 +1,10 @@
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::summary::summary;
 use super::wiring::{LiveRenderer, Meaning};
 use crate::config::{Config, System};
 use crate::evaluate::Evaluator;
@@ -54,6 +55,7 @@ pub struct Targets {
     pub evaluator: Arc<Evaluator>,
     pub people: DispatcherHandle,
     pub renderer: Arc<LiveRenderer>,
+    pub summary: Arc<RwLock<String>>,
     pub telemetry: Arc<Telemetry>,
     pub clock: Arc<dyn Clock>,
 }
@@ -106,6 +108,7 @@ async fn load(file: PathBuf, targets: &Targets) -> Result<(), String> {
     let people = targets.people.replace(timing, directory, notifiers).await;
     people.map_err(|error| error.to_string())?;
     targets.renderer.replace(renderer);
+    *targets.summary.write().unwrap_or_else(PoisonError::into_inner) = summary(&config);
     let schedule = targets.schedule.clone();
     let probes = config.probes;
     // Trust anchors are read from disk here.

@@ -3,6 +3,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::mpsc;
 
+use super::summary::summary;
 use super::{App, BuildError, Options, Reload, load_rules, reload};
 use crate::alerting::{Directory, Notice, Owner, Timing};
 use crate::config::{Config, System};
@@ -166,15 +167,18 @@ pub(super) async fn build(
     )
     .await?;
     let (reload, reload_requests) = Reload::new(options.file.clone());
+    let summary = Arc::new(RwLock::new(summary(&meaning.config)));
     let server = {
-        let (views, asked) = (evaluator.clone(), reload.clone());
+        let (views, asked, shown) = (evaluator.clone(), reload.clone(), summary.clone());
         let doors = web::Doors {
             clock: clock.clone(),
             telemetry: telemetry.clone(),
             board: schedule.clone(),
             samples: store.clone(),
             rules: Arc::new(move || views.groups()),
-            config: Arc::new(String::new),
+            config: Arc::new(move || {
+                shown.read().unwrap_or_else(PoisonError::into_inner).clone()
+            }),
             reload: Arc::new(move || {
                 let asked = asked.clone();
                 Box::pin(async move { asked.ask().await })
@@ -194,6 +198,7 @@ pub(super) async fn build(
         dispatcher,
         people,
         renderer,
+        summary,
         server,
         reload,
         reload_requests,

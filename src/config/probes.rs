@@ -27,7 +27,17 @@ const WASTE: &[(&str, Waste)] =
     &[("remaining", Waste::Remaining), ("used", Waste::Used), ("ignore", Waste::Ignore)];
 const STARTTLS: &[(&str, StartTls)] =
     &[("smtp", StartTls::Smtp), ("imap", StartTls::Imap), ("pop3", StartTls::Pop3)];
-const KINDS: &[&str] = &["http", "certificate", "mail_queue", "printer", "smtp", "tcp"];
+const KINDS: &[&str] = &[
+    "http",
+    "certificate",
+    "mail_queue",
+    "printer",
+    "snmp_disk",
+    "ups",
+    "interfaces",
+    "smtp",
+    "tcp",
+];
 
 /// When and how often, where it is told; the kind of probe decides the rest.
 #[derive(Clone, Copy, Debug, Default)]
@@ -120,6 +130,9 @@ pub fn read(node: &Node, around: &Surroundings, reader: &mut Reader<'_>) -> Opti
         "certificate" => certificate(short, &mut fields, reader),
         "mail_queue" => mail_queue(short, &mut fields, reader),
         "printer" => printer(short, &mut fields, reader),
+        "snmp_disk" => device(Kind::SnmpDisk, short, &mut fields, reader),
+        "ups" => device(Kind::Ups, short, &mut fields, reader),
+        "interfaces" => device(Kind::Interfaces, short, &mut fields, reader),
         "smtp" => smtp(short, &mut fields, reader),
         _ => tcp(short, &mut fields, reader),
     };
@@ -147,7 +160,8 @@ fn times(
     let seconds = match kind {
         Kind::Http(_) | Kind::Smtp(_) | Kind::Tcp(_) => 30,
         Kind::MailQueue(_) => 60,
-        Kind::Certificate(_) | Kind::Printer(_) => 120,
+        Kind::Ups(_) | Kind::Interfaces(_) => 60,
+        Kind::Certificate(_) | Kind::Printer(_) | Kind::SnmpDisk(_) => 120,
     };
     let interval = timing.interval.unwrap_or(Duration::from_secs(seconds));
     let usual = Duration::from_secs(10).min(interval);
@@ -400,6 +414,27 @@ fn mail_queue(short: Option<&Node>, fields: &mut Fields<'_>, reader: &mut Reader
 }
 
 fn printer(short: Option<&Node>, fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Made {
+    let waste = fields.get("waste").and_then(|node| reader.choice(node, "waste", WASTE));
+    let (name, target) = snmp(short, fields, reader)?;
+    let waste = waste.unwrap_or_default();
+    Some((name, Kind::Printer(Box::new(SnmpTarget { waste, ..target }))))
+}
+
+fn device(
+    kind: fn(Box<SnmpTarget>) -> Kind,
+    short: Option<&Node>,
+    fields: &mut Fields<'_>,
+    reader: &mut Reader<'_>,
+) -> Made {
+    let (name, target) = snmp(short, fields, reader)?;
+    Some((name, kind(Box::new(target))))
+}
+
+fn snmp(
+    short: Option<&Node>,
+    fields: &mut Fields<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<(Arc<str>, SnmpTarget)> {
     let host = host(short, Some(161), fields, reader);
     let community = fields.get("community");
     let community = community.and_then(|node| reader.secret(node, "community", true));
@@ -410,7 +445,6 @@ fn printer(short: Option<&Node>, fields: &mut Fields<'_>, reader: &mut Reader<'_
         .unwrap_or(2);
     let retries = fields.get("retries");
     let retries = retries.and_then(|node| reader.number(node, "retries", 0, 16));
-    let waste = fields.get("waste").and_then(|node| reader.choice(node, "waste", WASTE));
     let (host, port) = host?;
     let name = shown_host(&host, port, 161);
     let auth = match version {
@@ -418,8 +452,7 @@ fn printer(short: Option<&Node>, fields: &mut Fields<'_>, reader: &mut Reader<'_
         _ => SnmpAuth::V2c { community },
     };
     let retries = retries.and_then(|n| u32::try_from(n).ok()).unwrap_or(2);
-    let target = SnmpTarget { host, port, auth, retries, waste: waste.unwrap_or_default() };
-    Some((name, Kind::Printer(Box::new(target))))
+    Some((name, SnmpTarget { host, port, auth, retries, waste: Waste::default() }))
 }
 
 fn smtp(short: Option<&Node>, fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Made {

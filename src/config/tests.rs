@@ -161,6 +161,20 @@ fn options_of_a_probe_are_read() {
 }
 
 #[test]
+fn devices_speak_snmp() {
+    for (probe, kind) in [
+        ("ups: 192.0.2.9", "ups"),
+        ("interfaces: {host: \"switch.example.org:1161\", version: 1}", "interfaces"),
+        ("snmp_disk: {host: nas.example.org, retries: 1}", "snmp_disk"),
+    ] {
+        let config = Config::parse(&with_probe(probe), Path::new("etc"), &given()).unwrap();
+        assert_eq!(config.probes.targets[0].kind.name(), kind);
+    }
+    let waste = problems(&with_probe("ups: {host: 192.0.2.9, waste: used}"));
+    assert!(waste[0].contains("waste"), "{waste:?}");
+}
+
+#[test]
 fn what_cannot_work_is_refused() {
     let one = |probe: &str| problems(&with_probe(probe)).join("\n");
     assert!(one("http: {url: \"https://e.org/\", interval: 1h}").contains("from 1s to 4m"));

@@ -3,13 +3,10 @@ use hashbrown::{HashMap, HashSet};
 use super::family::{Family, Sample, stem};
 use crate::model::{Labels, MetricMeta, MetricType, Point, Row};
 
-/// Labels that the scraper gives, and that therefore must not be on the page.
-const FROM_SCRAPER: &[&str] = &["job", "instance"];
-
 /// One list of metrics from our own (`own`, as [`super::Page::into_families`] gave them) and the
-/// last rows of the board, described by `catalogue`. The labels `job` and `instance` are taken
-/// off, stale rows and native histograms (which no text format can carry) are left out, and of
-/// equal series the first one counts: what comes out makes a valid page.
+/// last rows of the board, described by `catalogue`. Stale rows and native histograms (which no text
+/// format can carry) are left out, and of equal series the first one counts: what comes out makes
+/// a valid page.
 pub fn join<'a>(
     own: Vec<Family>,
     rows: impl IntoIterator<Item = &'a Row>,
@@ -44,7 +41,7 @@ pub fn join<'a>(
                 at
             }
         };
-        joined.add(at, Sample::new(row.labels.without(FROM_SCRAPER), value));
+        joined.add(at, Sample::new(row.labels.clone(), value));
     }
     joined.families.retain(|family| !family.samples.is_empty());
     joined.families
@@ -138,15 +135,7 @@ mod tests {
         let board = [
             row(&[(METRIC_NAME, "wait_seconds_bucket"), ("le", "+Inf")], Point::Float(2.0)),
             row(&[(METRIC_NAME, "wait_seconds_count")], Point::Float(2.0)),
-            row(
-                &[
-                    (METRIC_NAME, "probe_success"),
-                    ("job", "augenmass"),
-                    ("instance", "orwell"),
-                    ("target", "a"),
-                ],
-                Point::Float(1.0),
-            ),
+            row(&[(METRIC_NAME, "probe_success"), ("target", "a")], Point::Float(1.0)),
             row(&[(METRIC_NAME, "probe_success"), ("target", "a")], Point::Float(0.0)),
             row(&[(METRIC_NAME, "probe_success"), ("target", "b")], Point::Stale),
             row(&[(METRIC_NAME, "odd")], Point::Float(2.0)),

@@ -20,4 +20,4 @@ pub use format::{Format, Syntax};
 pub use join::join;
 pub use number::{float_text, label_float};
 pub use parse::{Limits, Metadata, Page, ParseError, parse};
-pub use write::write;
+pub use write::{write, write_hiding};

@@ -17,10 +17,17 @@ use crate::model::{
 /// info metric without `_info` and a state set without a label of its own name are written with
 /// the type that fits.
 pub fn write(families: &[Family], format: Format) -> String {
+    write_hiding(families, format, &[])
+}
+
+/// The page of these metrics without the labels named in `hidden`, which must be the same on all
+/// series (as a scraper's own `job` and `instance` are).
+pub fn write_hiding(families: &[Family], format: Format, hidden: &[&str]) -> String {
     let lines: usize = families.iter().map(|family| family.samples.len() + 2).sum();
     let mut page = Writer {
         out: String::with_capacity(lines * 100),
         format,
+        hidden,
         openmetrics: format.syntax() == Syntax::OpenMetrics,
     };
     let mut names = HashSet::new();
@@ -37,13 +44,14 @@ pub fn write(families: &[Family], format: Format) -> String {
     page.out
 }
 
-struct Writer {
+struct Writer<'h> {
     out: String,
     format: Format,
+    hidden: &'h [&'h str],
     openmetrics: bool,
 }
 
-impl Writer {
+impl Writer<'_> {
     /// Name and kind of a family in this format.
     fn title<'a>(&self, family: &'a Family) -> (&'a str, MetricType) {
         let name = family.name.as_str();
@@ -150,7 +158,7 @@ impl Writer {
         let plain = is_legacy_metric_name(&name);
         if plain {
             self.out.push_str(&name);
-            if labels.len() == 1 {
+            if !labels.iter().any(|(name, _)| self.shows(name)) {
                 return;
             }
         }
@@ -162,8 +170,15 @@ impl Writer {
         self.out.push('}');
     }
 
+    fn shows(&self, name: &str) -> bool {
+        name != METRIC_NAME && !self.hidden.contains(&name)
+    }
+
     fn pairs(&mut self, labels: &Labels, mut first: bool) {
-        for (name, value) in labels.iter().filter(|(name, _)| *name != METRIC_NAME) {
+        for (name, value) in labels {
+            if !self.shows(name) {
+                continue;
+            }
             if !std::mem::take(&mut first) {
                 self.out.push(',');
             }
@@ -252,6 +267,14 @@ age_seconds 1.5
 # EOF
 "#
         );
+    }
+
+    #[test]
+    fn hidden_labels_are_left_out() {
+        let families =
+            [family("a", MetricType::Gauge, "", &[&[("job", "x")], &[("b", "1"), ("job", "x")]])];
+        let page = write_hiding(&families, Format::Text0_0_4, &["job", "instance"]);
+        assert!(page.ends_with("gauge\na 1.5\na{b=\"1\"} 1.5\n"), "{page}");
     }
 
     #[test]

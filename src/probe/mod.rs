@@ -70,4 +70,7 @@ pub static CATALOGUE: &[&[MetricMeta]] = &[
     tcp::METRICS,
     mail_queue::METRICS,
     snmp::PRINTER_METRICS,
+    snmp::DISK_METRICS,
+    snmp::UPS_METRICS,
+    snmp::INTERFACES_METRICS,
 ];

@@ -4,9 +4,9 @@ use super::certificate::CertificateProber;
 use super::http::HttpProber;
 use super::mail_queue::MailQueueProber;
 use super::smtp::SmtpProber;
-use super::snmp::{PrinterProber, SnmpTransport};
+use super::snmp::{DiskProber, InterfacesProber, PrinterProber, SnmpTransport, UpsProber};
 use super::tcp::TcpProber;
-use super::{Kind, Prober, Resolver, Target, TlsStock, TrustError};
+use super::{Kind, Prober, Resolver, SnmpTarget, Target, TlsStock, TrustError};
 use crate::ports::Clock;
 
 /// What probers share.
@@ -41,9 +41,18 @@ pub fn prober(target: &Target, doors: &Doors) -> Result<Box<dyn Prober>, ProberE
         Kind::Smtp(server) => Box::new(SmtpProber::new(server, doors)?),
         Kind::Tcp(port) => Box::new(TcpProber::new(port, doors)),
         Kind::MailQueue(queue) => Box::new(MailQueueProber::new(queue, doors.clock.clone())),
-        Kind::Printer(printer) => {
-            let Doors { clock, resolver, snmp, .. } = doors.clone();
-            Box::new(PrinterProber::new(printer, clock, resolver, snmp))
-        }
+        Kind::Printer(device) => Box::new(over_snmp(PrinterProber::new, device, doors)),
+        Kind::SnmpDisk(device) => Box::new(over_snmp(DiskProber::new, device, doors)),
+        Kind::Ups(device) => Box::new(over_snmp(UpsProber::new, device, doors)),
+        Kind::Interfaces(device) => Box::new(over_snmp(InterfacesProber::new, device, doors)),
     })
+}
+
+type NewDeviceProber<P> =
+    fn(&SnmpTarget, Arc<dyn Clock>, Arc<Resolver>, Arc<dyn SnmpTransport>) -> P;
+
+/// What every prober of a device needs.
+fn over_snmp<P>(new: NewDeviceProber<P>, device: &SnmpTarget, doors: &Doors) -> P {
+    let Doors { clock, resolver, snmp, .. } = doors.clone();
+    new(device, clock, resolver, snmp)
 }

@@ -61,6 +61,12 @@ pub enum Kind {
     MailQueue(MailQueueTarget),
     /// A printer.
     Printer(Box<SnmpTarget>),
+    /// The disks of a host or storage box that speaks SNMP.
+    SnmpDisk(Box<SnmpTarget>),
+    /// An uninterruptible power supply.
+    Ups(Box<SnmpTarget>),
+    /// The ports of a switch, router, access point or host.
+    Interfaces(Box<SnmpTarget>),
     /// A mail server's greeting, and its STARTTLS.
     Smtp(Box<SmtpTarget>),
     /// A TCP port.
@@ -75,6 +81,9 @@ impl Kind {
             Kind::Certificate(_) => "certificate",
             Kind::MailQueue(_) => "mail_queue",
             Kind::Printer(_) => "printer",
+            Kind::SnmpDisk(_) => "snmp_disk",
+            Kind::Ups(_) => "ups",
+            Kind::Interfaces(_) => "interfaces",
             Kind::Smtp(_) => "smtp",
             Kind::Tcp(_) => "tcp",
         }

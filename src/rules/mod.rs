@@ -16,6 +16,8 @@ mod overlay;
 pub mod pack;
 mod problem;
 mod recall;
+#[cfg(test)]
+mod tests;
 pub mod unit;
 mod view;
 mod world;

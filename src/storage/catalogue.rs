@@ -5,11 +5,13 @@
 //!   damaged)`: a file counts only when it stands here; `damaged` ones are set aside
 //! - `shape(number, generation, source, labels)` and `tail(sequence, generation, era, bytes)`:
 //!   [`super::tail`]
+//! - `import(file, bytes)`: how far an import that was interrupted had come
 //!
 //! `user_version` is the format. Sealing and merging change everything they change in one
 //! transaction.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +51,10 @@ CREATE TABLE tail (
     era INTEGER NOT NULL,
     bytes BLOB NOT NULL
 ) STRICT;
+CREATE TABLE import (
+    file TEXT PRIMARY KEY NOT NULL,
+    bytes INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Why the catalogue could not be opened.
@@ -88,6 +94,8 @@ pub(super) enum Sync {
 /// The open catalogue.
 pub(super) struct Catalogue {
     connection: Mutex<Connection>,
+    /// The first generation that is not sealed; changes only under the lock of the connection.
+    unsealed: AtomicU64,
 }
 
 impl Catalogue {
@@ -112,7 +120,7 @@ impl Catalogue {
                  PRAGMA user_version = {FORMAT}; COMMIT;"
             ))?;
         }
-        Ok(Self { connection: Mutex::new(connection) })
+        Ok(Self { connection: Mutex::new(connection), unsealed: AtomicU64::new(0) })
     }
 
     /// Opens an existing file to look only.
@@ -123,7 +131,7 @@ impl Catalogue {
         if Self::format(&connection)? == 0 {
             return Err(CatalogueError::Foreign);
         }
-        Ok(Self { connection: Mutex::new(connection) })
+        Ok(Self { connection: Mutex::new(connection), unsealed: AtomicU64::new(0) })
     }
 
     fn format(connection: &Connection) -> Result<i64, CatalogueError> {
@@ -144,9 +152,12 @@ impl Catalogue {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes groups; they are on the disk when it returns.
+    /// Writes groups; they are on the disk when it returns. A group whose generation was sealed
+    /// meanwhile is on the disk already; what it builds upon is gone, so it must not follow.
     pub(super) fn commit(&self, groups: &mut [Group]) -> rusqlite::Result<()> {
         let mut connection = self.lock();
+        let unsealed = self.unsealed.load(Ordering::Relaxed);
+        let groups = groups.iter_mut().filter(|group| group.generation >= unsealed);
         let transaction = connection.transaction()?;
         {
             let mut shape =
@@ -217,26 +228,55 @@ impl Catalogue {
             transaction.execute("DELETE FROM segment WHERE name = ?1", [name])?;
         }
         if let Some(meta) = new {
-            transaction.execute(
-                "INSERT INTO segment VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0)",
-                params![
-                    meta.name,
-                    meta.first_generation.cast_signed(),
-                    meta.last_generation.cast_signed(),
-                    meta.first,
-                    meta.last,
-                    meta.samples.cast_signed(),
-                    meta.series.cast_signed(),
-                    meta.bytes.cast_signed(),
-                ],
-            )?;
+            insert(&transaction, meta)?;
         }
         if let Some(generation) = sealed {
             let generation = generation.cast_signed();
             transaction.execute("DELETE FROM tail WHERE generation <= ?1", [generation])?;
             transaction.execute("DELETE FROM shape WHERE generation <= ?1", [generation])?;
         }
+        transaction.commit()?;
+        if let Some(sealed) = sealed {
+            self.unsealed.store(sealed + 1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The first generation that is nowhere.
+    pub(super) fn next_generation(&self) -> rusqlite::Result<u64> {
+        let latest: Option<i64> = self.lock().query_row(
+            "SELECT max((SELECT coalesce(max(last_generation), -1) FROM segment),
+                        (SELECT coalesce(max(generation), -1) FROM tail))",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(latest.map_or(0, |latest| (latest + 1).cast_unsigned()))
+    }
+
+    /// How many bytes of a file are stored already.
+    pub(super) fn import_at(&self, file: &str) -> rusqlite::Result<u64> {
+        let bytes = self.lock().query_row(
+            "SELECT coalesce(max(bytes), 0) FROM import WHERE file = ?1",
+            [file],
+            |row| row.get::<_, i64>(0),
+        )?;
+        Ok(bytes.cast_unsigned())
+    }
+
+    /// Enters a segment made from a file through `at`.
+    pub(super) fn enter_import(&self, new: &Meta, file: &str, at: u64) -> rusqlite::Result<()> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        insert(&transaction, new)?;
+        let at = at.cast_signed();
+        transaction.execute("INSERT OR REPLACE INTO import VALUES (?1, ?2)", params![file, at])?;
         transaction.commit()
+    }
+
+    /// Forgets how far a file was read: all of it is stored.
+    pub(super) fn import_done(&self, file: &str) -> rusqlite::Result<()> {
+        self.lock().execute("DELETE FROM import WHERE file = ?1", [file])?;
+        Ok(())
     }
 
     /// Gives every batch of the tail to `each`, in the order of writing. What is damaged is counted
@@ -308,4 +348,21 @@ impl Catalogue {
         let lines: Vec<String> = lines.collect::<Result<_, _>>()?;
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
     }
+}
+
+fn insert(transaction: &rusqlite::Transaction<'_>, meta: &Meta) -> rusqlite::Result<()> {
+    transaction.execute(
+        "INSERT INTO segment VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0)",
+        params![
+            meta.name,
+            meta.first_generation.cast_signed(),
+            meta.last_generation.cast_signed(),
+            meta.first,
+            meta.last,
+            meta.samples.cast_signed(),
+            meta.series.cast_signed(),
+            meta.bytes.cast_signed(),
+        ],
+    )?;
+    Ok(())
 }

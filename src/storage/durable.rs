@@ -43,7 +43,8 @@ pub(super) enum SealError {
     Sql(#[from] rusqlite::Error),
 }
 
-fn name_of(first: u64, last: u64) -> String {
+/// The file of a segment.
+pub(super) fn name_of(first: u64, last: u64) -> String {
     format!("{first:010}-{last:010}{SUFFIX}")
 }
 

@@ -26,7 +26,9 @@ mod head;
 mod histograms;
 mod index;
 mod integers;
+mod offline;
 mod open;
+mod openmetrics;
 mod past;
 mod piece;
 mod segment;
@@ -38,6 +40,11 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
+pub use offline::{
+    OfflineError, Progress, SegmentStatus, Share, Status, Verified, look, snapshot as copy, status,
+    verify,
+};
 pub use open::OpenError;
+pub use openmetrics::{Exported, Imported, TransferError, export, import};
 pub use settings::Settings;
 pub use store::Store;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::builtins;
+use super::html::Context;
 use super::methods;
 use super::tree::{Branch, Command, Expr, Kind, Name, Node, Number, Pipe};
-use super::value::{Bounded, Value};
-use super::{Functions, Library, Limits, Param, Signature, Source, TemplateError, line_of};
+use super::value::{Bounded, Safe, Value};
+use super::{Functions, Library, Limits, Mode, Param, Signature, Source, TemplateError, line_of};
 
 /// What happens after a node.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,7 @@ pub(super) fn execute(
     dot: &Value,
     functions: &dyn Functions,
     limits: Limits,
+    mode: Mode,
 ) -> Ran<String> {
     let Some((source, body)) = library.bodies.get(name) else {
         let message = format!("template: no template {name:?} associated with template {name:?}");
@@ -43,8 +45,13 @@ pub(super) fn execute(
         variables: vec![("$".into(), dot.clone())],
         template: name.into(),
         source: source.clone(),
+        html: (mode == Mode::Html).then(Context::new),
     };
     run.list(dot, body)?;
+    if run.html.as_ref().is_some_and(|html| !html.is_complete()) {
+        let message = "html/template: ends in a non-text context".to_owned();
+        return Err(TemplateError { message, line: 1, offset: 0 });
+    }
     Ok(run.out.text)
 }
 
@@ -58,6 +65,7 @@ struct Run<'a> {
     variables: Vec<(Name, Value)>,
     template: Name,
     source: Arc<Source>,
+    html: Option<Context>,
 }
 
 impl Run<'_> {
@@ -109,7 +117,10 @@ impl Run<'_> {
         match node {
             Node::Text(text) => {
                 self.step(0)?;
-                self.write(0, text)?;
+                match self.html.as_mut().map(|html| html.literal(text)) {
+                    Some(text) => self.write(0, &text)?,
+                    None => self.write(0, text)?,
+                }
             }
             Node::Action(pipe) => {
                 let value = self.pipe(dot, pipe)?;
@@ -134,6 +145,12 @@ impl Run<'_> {
     }
 
     fn print(&mut self, at: usize, value: &Value) -> Ran<()> {
+        if let Some(html) = &mut self.html {
+            let Ok(text) = html.value(value, self.limits.output) else {
+                return self.written(at, Err(std::fmt::Error));
+            };
+            return self.write(at, &text);
+        }
         if let Value::Nothing = value {
             return self.write(at, "<no value>");
         }
@@ -443,6 +460,14 @@ impl Run<'_> {
         } else {
             builtins::call(name, &arguments, limit)
         };
+        // What `html` and `urlquery` have escaped is not escaped again.
+        let result = match (result, &self.html) {
+            (Ok(Value::Text(text)), Some(_)) if name == "html" => Ok(Value::Safe(Safe::Html, text)),
+            (Ok(Value::Text(text)), Some(_)) if name == "urlquery" => {
+                Ok(Value::Safe(Safe::Url, text))
+            }
+            (result, _) => result,
+        };
         self.result(name, command, result)
     }
 
@@ -514,20 +539,15 @@ impl Run<'_> {
 
     fn argument(&mut self, dot: &Value, word: &Expr, param: Param) -> Ran<Value> {
         match (&word.kind, param) {
-            (Kind::Nil, Param::Text | Param::Int | Param::Time) => {
+            (Kind::Nil, Param::Text | Param::Time) => {
                 self.fail_at(word, &format!("cannot assign nil to {}", param.type_name()))
             }
             (Kind::Nil, _) => Ok(Value::Nothing),
-            (Kind::Number(number, _), Param::Int) => match number.int {
-                Some(int) => Ok(Value::Int(int)),
-                None => self.fail_at(word, &format!("expected integer; found {word}")),
-            },
             (Kind::Text(text, _), Param::Text) => Ok(Value::Text(text.clone())),
             (Kind::Bool(_) | Kind::Number(..) | Kind::Text(..), Param::Any) => self.word(dot, word),
             (Kind::Bool(_) | Kind::Number(..) | Kind::Text(..), _) => {
                 let message = match param {
                     Param::Text => format!("expected string; found {word}"),
-                    Param::Int => format!("expected integer; found {word}"),
                     _ => format!("can't handle {word} for arg of type {}", param.type_name()),
                 };
                 self.fail_at(word, &message)
@@ -548,7 +568,6 @@ impl Param {
         match self {
             Param::Any => "interface {}",
             Param::Text => "string",
-            Param::Int => "int",
             Param::Time => "time.Time",
             Param::Texts => "[]string",
             Param::List => "[]interface {}",
@@ -562,10 +581,7 @@ impl Param {
 fn check(value: &Value, param: Param) -> Result<(), String> {
     use super::value::ListKind;
     let fits = match (param, value) {
-        (Param::Any, _)
-        | (Param::Text, Value::Text(_))
-        | (Param::Int, Value::Int(_))
-        | (Param::Time, Value::Time(_)) => true,
+        (Param::Any, _) | (Param::Text, Value::Text(_)) | (Param::Time, Value::Time(_)) => true,
         (Param::Texts, Value::List(list)) => list.kind == ListKind::Texts,
         (Param::List, Value::List(list)) => list.kind == ListKind::Any,
         (Param::Vector, Value::List(list)) => list.kind == ListKind::Vector,

@@ -10,7 +10,9 @@
 pub mod alertmanager;
 mod builtins;
 mod exec;
+mod html;
 mod humanize;
+mod json;
 mod lex;
 mod methods;
 mod parse;
@@ -68,12 +70,19 @@ impl Default for Limits {
     }
 }
 
+/// What a template makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Text,
+    /// Values are escaped by where they land.
+    Html,
+}
+
 /// What a function takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Param {
     Any,
     Text,
-    Int,
     Time,
     /// `[]string`
     Texts,

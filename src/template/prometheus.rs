@@ -12,7 +12,7 @@ use regex::{Captures, Regex, RegexBuilder};
 use super::builtins::{bounded, query_escape, too_long};
 use super::humanize;
 use super::value::{ListKind, MapKind, Value};
-use super::{Functions, Library, Limits, Param, Signature, TemplateError, exec};
+use super::{Functions, Library, Limits, Mode, Param, Signature, TemplateError, exec};
 use crate::model::{Labels, Timestamp};
 
 /// What a template of one alert can see.
@@ -98,7 +98,7 @@ pub fn expand(
             ("Value", Value::Float(context.value)),
         ],
     );
-    exec::execute(&library, &template, &dot, &own, Limits::default())
+    exec::execute(&library, &template, &dot, &own, Limits::default(), Mode::Text)
         .map_err(|error| moved(error, "executing"))
 }
 

@@ -27,12 +27,21 @@ pub(super) enum Value {
     Time(GoTime),
     /// `time.Duration` in nanoseconds.
     Duration(i64),
+    /// A string that its author vouches for: `template.HTML`, `template.URL`.
+    Safe(Safe, Arc<str>),
     /// A slice.
     List(Arc<List>),
     /// A map with strings as keys.
     Map(Arc<Map>),
     /// A structure.
     Record(Arc<Record>),
+}
+
+/// As what a string is safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Safe {
+    Html,
+    Url,
 }
 
 /// Which slice type of Go a list stands for.
@@ -156,6 +165,8 @@ impl Value {
             Value::Int(_) => "int",
             Value::Float(_) => "float64",
             Value::Text(_) => "string",
+            Value::Safe(Safe::Html, _) => "template.HTML",
+            Value::Safe(Safe::Url, _) => "template.URL",
             Value::Time(_) => "time.Time",
             Value::Duration(_) => "time.Duration",
             Value::List(list) => list.kind.type_name(),
@@ -171,7 +182,7 @@ impl Value {
             Value::Bool(value) => *value,
             Value::Int(value) | Value::Duration(value) => *value != 0,
             Value::Float(value) => *value != 0.0,
-            Value::Text(text) => !text.is_empty(),
+            Value::Text(text) | Value::Safe(_, text) => !text.is_empty(),
             Value::List(list) => !list.items.is_empty(),
             Value::Map(map) => !map.entries.is_empty(),
             Value::Time(_) | Value::Record(_) => true,
@@ -185,7 +196,7 @@ impl Value {
             Value::Bool(value) => write!(out, "{value}"),
             Value::Int(value) => write!(out, "{value}"),
             Value::Float(value) => out.write_str(&text::float(*value)),
-            Value::Text(text) => out.write_str(text),
+            Value::Text(text) | Value::Safe(_, text) => out.write_str(text),
             Value::Time(time) => write!(out, "{time}"),
             Value::Duration(nanos) => out.write_str(&duration(*nanos)),
             Value::List(list) => list.print(out),
@@ -194,12 +205,18 @@ impl Value {
         }
     }
 
-    /// `%v` in one string, cut where it gets too long for an error message.
+    /// `%v` in one string; what does not fit into an error message is left out.
     pub(super) fn shown(&self) -> String {
         let mut out = Bounded::new(4_096);
-        // What does not fit is left out: this is for messages only.
         let _ = self.print(&mut out);
         out.text
+    }
+
+    /// `%v` in one string of at most `limit` bytes.
+    pub(super) fn printed(&self, limit: usize) -> Result<String, fmt::Error> {
+        let mut out = Bounded::new(limit);
+        self.print(&mut out)?;
+        Ok(out.text)
     }
 }
 

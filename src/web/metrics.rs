@@ -7,8 +7,11 @@ use axum::response::Response;
 use super::answer;
 use super::process;
 use super::router::Shared;
-use crate::exposition::{Family, Format, Limits, Sample, Syntax, join, parse, write};
+use crate::exposition::{Family, Format, Limits, Sample, Syntax, join, parse, write_hiding};
 use crate::model::{Labels, METRIC_NAME, MetricType};
+
+/// Labels that the scraper gives, and that therefore must not be on the page.
+const FROM_SCRAPER: &[&str] = &["job", "instance"];
 
 /// `/metrics`: our own metrics and the last rows of each target, in the format that was asked for.
 pub(super) async fn show(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
@@ -37,7 +40,7 @@ fn render(shared: &Shared, format: Format) -> String {
     let board = &shared.doors.board;
     let targets = board.targets();
     let rows = targets.iter().flat_map(|target| target.rows.iter());
-    write(&join(own(shared), rows, board.catalogue()), format)
+    write_hiding(&join(own(shared), rows, board.catalogue()), format, FROM_SCRAPER)
 }
 
 /// What we say about ourselves.

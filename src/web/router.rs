@@ -56,6 +56,7 @@ pub(super) fn build(settings: &Arc<Settings>, doors: &Doors) -> Router {
     Router::new()
         .route("/", get(pages::overview))
         .route("/targets/{id}", get(pages::target))
+        .route("/graph", get(pages::graph))
         .route("/style.css", get(pages::style))
         .route("/metrics", get(metrics::show))
         .route("/-/healthy", get(healthy))

@@ -3,6 +3,7 @@
 mod acceptance;
 mod notifications;
 mod routing;
+mod templates;
 
 use std::path::{Path, PathBuf};
 

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use augenmass::model::Secret;
 use augenmass::ports::{Clock, SystemClock};
-use augenmass::probe::snmp::{Oid, Peer, PrinterProber, Session, SnmpError, UdpSnmp, Value};
+use augenmass::probe::snmp::{
+    DiskProber, InterfacesProber, Oid, Peer, PrinterProber, Session, SnmpError, SnmpTransport,
+    UdpSnmp, UpsProber, Value,
+};
 use augenmass::probe::{Observation, Outcome, Prober, Resolver, SnmpAuth, SnmpTarget, Waste};
 
 use crate::harness::{Running, free_udp_port, require, wait_for};
@@ -80,6 +83,9 @@ fn simulator() -> Option<PathBuf> {
     }
 }
 
+/// A constructor of a prober.
+type NewProber<P> = fn(&SnmpTarget, Arc<dyn Clock>, Arc<Resolver>, Arc<dyn SnmpTransport>) -> P;
+
 struct Door {
     clock: Arc<SystemClock>,
     resolver: Arc<Resolver>,
@@ -94,10 +100,20 @@ impl Door {
     }
 
     async fn look(&self, port: u16, auth: SnmpAuth, limit: Duration) -> Observation {
+        self.look_by(PrinterProber::new, port, auth, limit).await
+    }
+
+    async fn look_by<P: Prober>(
+        &self,
+        new: NewProber<P>,
+        port: u16,
+        auth: SnmpAuth,
+        limit: Duration,
+    ) -> Observation {
         let host = "127.0.0.1".into();
         let target = SnmpTarget { host, port, auth, retries: 2, waste: Waste::Remaining };
         let (clock, resolver) = (self.clock.clone(), self.resolver.clone());
-        let prober = PrinterProber::new(&target, clock, resolver, self.snmp.clone());
+        let prober = new(&target, clock, resolver, self.snmp.clone());
         match prober.probe(self.clock.mono().after(limit)).await {
             Outcome::Measured(seen) => seen,
             Outcome::NotMeasured(obstacle) => panic!("{obstacle}"),
@@ -237,6 +253,36 @@ fn many_printers_share_one_socket() {
     assert!(up >= 12, "{up} of 20 have supplies");
 }
 
+/// What a prober of each kind tells of recorded devices, over GETBULK and over version 1: the same.
+#[test]
+fn other_recorded_devices() {
+    let Some(folder) = corpora() else { return };
+    let names: Vec<String> =
+        ["ups", "nas", "net"].iter().flat_map(|kind| devices(&folder, kind)).collect();
+    let mut all = names.clone();
+    all.push("brother".to_owned());
+    let Some(simulator) = Simulator::start(&folder.join("recordings"), &all) else { return };
+    wait_for_answer(simulator.port, "brother");
+    let (door, port) = (Door::new(), simulator.port);
+    let mut series = 0;
+    for name in names {
+        let both = [v2c(&name), v1(&name)].map(|auth| {
+            run(async {
+                let disks = door.look_by(DiskProber::new, port, auth.clone(), LIMIT).await;
+                let power = door.look_by(UpsProber::new, port, auth.clone(), LIMIT).await;
+                let ports = door.look_by(InterfacesProber::new, port, auth, LIMIT).await;
+                // Version 1 has no Counter64.
+                let told = [disks, power, ports].into_iter().flat_map(|seen| seen.readings);
+                told.filter(|r| !r.metric.contains("Octets")).collect::<Vec<_>>()
+            })
+        });
+        assert_eq!(both[0], both[1], "{name}");
+        series += both[0].len();
+    }
+    println!("{series} series, the same in both versions");
+    assert!(series > 1_000, "{series}");
+}
+
 struct NetSnmp {
     _program: Running,
     _folder: tempfile::TempDir,
@@ -292,4 +338,24 @@ fn the_agent_of_every_linux_machine() {
     let prober = Door::new();
     let seen = run(prober.look(agent.port, v2c("public"), LIMIT));
     assert!(!seen.up && seen.cause.unwrap().contains("nothing of a printer"));
+
+    // Its ports and disks are this machine's.
+    let ports = run(prober.look_by(InterfacesProber::new, agent.port, v2c("public"), LIMIT));
+    let lo = |r: &&augenmass::probe::Reading| {
+        r.metric == "ifOperStatus" && r.labels[0].1.as_str() == "lo"
+    };
+    assert_eq!(ports.readings.iter().find(lo).unwrap().value, 1.0);
+    let disks = run(prober.look_by(DiskProber::new, agent.port, v2c("public"), LIMIT));
+    let size_of_root = disks
+        .readings
+        .iter()
+        .find(|reading| reading.metric == "disk_size_bytes" && reading.labels[0].1.as_str() == "/");
+    let df = Command::new("df").args(["--output=size", "-B1", "/"]).output().unwrap();
+    let df = String::from_utf8(df.stdout).unwrap();
+    let size: f64 = df.lines().nth(1).unwrap().trim().parse().unwrap();
+    // Containers may hide their root from the agent.
+    if let Some(ours) = size_of_root {
+        assert!((ours.value - size).abs() <= size * 0.01, "{} {size}", ours.value);
+        println!("/ has {size} bytes, and so says the agent");
+    }
 }

@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 
 use crate::harness::{Running, free_port, require, wait_for};
 
+#[path = "synapse/kill.rs"]
+mod kill;
+
 /// One process, no federation, everything in a temporary folder.
 fn configuration(folder: &Path, port: u16) -> String {
     let folder = folder.display();

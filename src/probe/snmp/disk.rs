@@ -161,7 +161,7 @@ fn is_disk(kind: Option<&Value>, name: &str) -> bool {
     let below = |folder: &&str| {
         name.strip_prefix(*folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    if NONE.iter().any(|folder| below(&folder)) {
+    if NONE.iter().any(below) {
         return false;
     }
     match kind {

@@ -149,11 +149,11 @@ impl Agent {
     }
 }
 
+/// A constructor of a prober.
+type NewProber<P> = fn(&SnmpTarget, Arc<dyn Clock>, Arc<Resolver>, Arc<dyn SnmpTransport>) -> P;
+
 /// One look at an agent by a prober of any kind; it must be measured.
-pub(super) async fn look_at<P: Prober>(
-    agent: Agent,
-    prober: fn(&SnmpTarget, Arc<dyn Clock>, Arc<Resolver>, Arc<dyn SnmpTransport>) -> P,
-) -> Observation {
+pub(super) async fn look_at<P: Prober>(agent: Agent, prober: NewProber<P>) -> Observation {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let auth = fake_peer().auth;
     let waste = Waste::Remaining;

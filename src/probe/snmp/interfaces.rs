@@ -40,7 +40,8 @@ const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Me
 }
 
 const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> MetricMeta {
-    MetricMeta { name, kind: MetricType::Counter, unit, help }
+    // OpenMetrics wants `_total` on a counter's name, and dashboards want the name as it is.
+    MetricMeta { name, kind: MetricType::Unknown, unit, help }
 }
 
 /// At most this many ports are read.

@@ -17,6 +17,7 @@ mod transport;
 mod udp;
 mod ups;
 mod value;
+mod vendor;
 
 pub use disk::{DiskProber, METRICS as DISK_METRICS};
 pub use interfaces::{InterfacesProber, METRICS as INTERFACES_METRICS};

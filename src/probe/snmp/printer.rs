@@ -11,6 +11,7 @@ use super::supply::{SupplyRow, SupplyState, quieten_twins};
 use super::text::{needs_charset, supply_name, text};
 use super::transport::{SnmpError, SnmpTransport};
 use super::value::{Oid, Value};
+use super::vendor::{self, enterprise};
 use crate::model::{MetricMeta, MetricType};
 use crate::ports::{Clock, Doing, Tick};
 use crate::probe::{
@@ -76,6 +77,8 @@ pub(super) struct Seen {
     device_status: Option<i64>,
     errors: Option<Vec<u8>>,
     pages: Option<i64>,
+    /// The vendor's enterprise number.
+    vendor: Option<u32>,
 }
 
 impl PrinterProber {
@@ -127,6 +130,7 @@ impl PrinterProber {
             [Oid::new(SYS_OBJECT_ID), of_device(HR_DEVICE_STATUS), of_device(HR_PRINTER_ERRORS)];
         let values = session.get(&names).await?;
         let value = |at: usize| values.get(at).and_then(Option::as_ref);
+        seen.vendor = enterprise(value(0));
         seen.device_status = value(1).and_then(Value::integer);
         seen.errors = value(2).and_then(Value::bytes).map(<[u8]>::to_vec);
         Ok(())
@@ -171,7 +175,7 @@ impl PrinterProber {
         }
         let charset = charset(session, &supplies).await?;
         seen.supplies = join(&supplies, charset, &seen.alerts);
-        Ok(())
+        vendor::fill(session, seen.vendor, &mut seen.supplies).await
     }
 }
 

@@ -155,6 +155,17 @@ async fn charsets_are_asked_for_when_needed() {
 }
 
 #[tokio::test]
+async fn a_brother_is_asked_where_it_keeps_its_levels() {
+    let mut agent = printer();
+    agent.put(SYS_OBJECT_ID, Value::Oid(Oid::new(&[1, 3, 6, 1, 4, 1, 2435, 2, 3, 9, 1])));
+    agent.put(&[SUPPLIES, &[9, 3, 2]].concat(), Value::Integer(-3));
+    let maintenance = [1, 3, 6, 1, 4, 1, 2435, 2, 3, 9, 4, 2, 1, 5, 5, 8, 0];
+    agent.put(&maintenance, Value::Bytes(vec![0x6F, 1, 4, 0, 0, 0x09, 0xC4, 0xFF]));
+    let seen = measured(agent).await;
+    assert!(seen.headline.ends_with("black toner 25 %"), "{}", seen.headline);
+}
+
+#[tokio::test]
 async fn version_1_and_partial_devices() {
     let seen = measured(printer().version_1()).await;
     assert!(seen.up && seen.headline.contains("4 %"), "{seen:?}");

@@ -7,8 +7,9 @@ use hashbrown::HashMap;
 use super::super::syntax::{At, Call, Expr, Length, Selector};
 use super::super::{EvalError, Extension, Point, Span};
 use super::points::{Points, Series, Steps};
+use super::select::{Cursor, Place};
 use super::{Evaluated, Evaluator, Sink};
-use crate::model::{Labels, METRIC_NAME, Matcher, Pattern, Test};
+use crate::model::{Labels, METRIC_NAME, Matcher, Pattern, Test, Timestamp};
 
 /// The labels by which an info series and a series are known to be about the same thing.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
@@ -64,7 +65,7 @@ impl Evaluator<'_> {
         let wanted = Wanted::new(call);
         let base = self.all_series(&call.arguments[0], steps)?;
         let infos = self.info_series(&wanted, &base, &call.arguments[0], steps)?;
-        let mut by_identity: HashMap<Labels, Vec<&Series>> = HashMap::new();
+        let mut by_identity: HashMap<Labels, Vec<&InfoSeries>> = HashMap::new();
         for info in &infos {
             by_identity.entry(info.labels.only(&IDENTIFYING)).or_default().push(info);
         }
@@ -92,7 +93,7 @@ impl Evaluator<'_> {
         base: &[Series],
         argument: &Expr,
         steps: &Steps,
-    ) -> Evaluated<Vec<Series>> {
+    ) -> Evaluated<Vec<InfoSeries>> {
         let plain: Vec<&Series> = base.iter().filter(|s| !wanted.is_info(&s.labels)).collect();
         let identified = plain
             .iter()
@@ -111,19 +112,36 @@ impl Evaluator<'_> {
             extension: Extension::None,
             span: Span::default(),
         };
+        let offset = self.offset_of(&selector)?;
+        let pinned = self.pinned(at);
+        let window = self.instant_window(&selector, steps)?;
         let mut infos = Vec::new();
-        self.selector(&selector, steps, &mut |series| {
-            self.hold(steps.count)?;
-            if series.points.has_histograms() {
-                return Err(EvalError::execution(
-                    "this should be an info metric, with float samples",
-                ));
+        self.read(&selector.matchers, window, &mut |labels, columns| {
+            let mut info = InfoSeries { labels: labels.clone(), times: vec![None; steps.count] };
+            let mut cursor = Cursor::default();
+            for step in 0..steps.count {
+                let at = pinned.unwrap_or(steps.at(step)).saturating_sub(offset);
+                match cursor.last(columns, at, self.lookback) {
+                    Some(Place::Float(place)) => info.times[step] = Some(columns.times[place]),
+                    Some(Place::Histogram(_)) => {
+                        let message = "this should be an info metric, with float samples";
+                        return Err(EvalError::execution(format!("{message}: {labels}")));
+                    }
+                    None => {}
+                }
             }
-            infos.push(series);
+            self.hold(steps.count)?;
+            infos.push(info);
             Ok(())
         })?;
         Ok(infos)
     }
+}
+
+/// An info series, and at each step the instant of its sample, if there is one.
+struct InfoSeries {
+    labels: Labels,
+    times: Vec<Option<Timestamp>>,
 }
 
 /// `@` and `offset` of the first selector or subquery: info series are looked at then.
@@ -141,7 +159,7 @@ fn time_of(expr: &Expr) -> Option<(Option<At>, Option<Length>)> {
 /// A series with the labels of its info series; one result for each set of labels that occurs.
 fn enrich(
     series: &Series,
-    infos: &[&Series],
+    infos: &[&InfoSeries],
     wanted: &Wanted,
     steps: &Steps,
 ) -> Evaluated<Vec<Series>> {
@@ -150,12 +168,26 @@ fn enrich(
         let Some(point) = series.points.get(step) else { continue };
         let mut labels = series.labels.clone();
         let mut added: BTreeSet<String> = BTreeSet::new();
-        let mut newest: BTreeMap<&str, &Series> = BTreeMap::new();
-        for info in infos.iter().filter(|info| info.points.is_present(step)) {
-            newest.insert(info.labels.metric_name(), info);
+        // Of one metric's series the one with the newest sample counts.
+        let mut newest: BTreeMap<&str, (Timestamp, &InfoSeries)> = BTreeMap::new();
+        for info in infos {
+            let Some(time) = info.times[step] else { continue };
+            let name = info.labels.metric_name();
+            match newest.get(name) {
+                Some((other, _)) if *other > time => {}
+                Some((other, existing)) if *other == time => {
+                    return Err(EvalError::execution(format!(
+                        "found duplicate series for info metric: {} and {}",
+                        existing.labels, info.labels
+                    )));
+                }
+                _ => {
+                    newest.insert(name, (time, info));
+                }
+            }
         }
         let found = !newest.is_empty();
-        for info in newest.values() {
+        for (_, info) in newest.values() {
             for (name, value) in &info.labels {
                 if name == METRIC_NAME
                     || IDENTIFYING.contains(&name)

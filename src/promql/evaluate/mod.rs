@@ -7,6 +7,7 @@ mod calls;
 mod elementwise;
 mod histograms;
 mod info;
+mod kernels;
 mod labels;
 mod matching;
 mod notes;

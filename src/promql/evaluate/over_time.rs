@@ -7,7 +7,7 @@ use super::super::histogram::{Sum, detect_reset, divide, equal};
 use super::super::syntax::{Call, Extension};
 use super::super::{EvalError, Point, Span};
 use super::notes::{Doing, Note};
-use super::points::{Scalars, Series, Steps};
+use super::points::{Points, Scalars, Series, Steps};
 use super::rate::{Kind, start_says_reset};
 use super::window::{RangeSeries, Window};
 use super::{Evaluated, Evaluator, Sink, histogram_point};
@@ -15,12 +15,13 @@ use crate::model::{CounterReset, Labels, Timestamp, is_stale};
 
 /// What is computed of a window.
 #[derive(Clone, Copy)]
-enum Kernel {
+pub(super) enum Kernel {
     Rate(Kind),
     InstantRate { counter: bool },
     Count,
     Present,
     Sum { average: bool },
+    Extreme { larger: bool },
     Time { last: bool },
     Transitions { resets: bool },
     Quantile,
@@ -43,6 +44,8 @@ impl Kernel {
             "present_over_time" => Self::Present,
             "sum_over_time" => Self::Sum { average: false },
             "avg_over_time" => Self::Sum { average: true },
+            "max_over_time" => Self::Extreme { larger: true },
+            "min_over_time" => Self::Extreme { larger: false },
             "ts_of_first_over_time" => Self::Time { last: false },
             "ts_of_last_over_time" => Self::Time { last: true },
             "changes" => Self::Transitions { resets: false },
@@ -66,8 +69,6 @@ fn count(n: usize) -> f64 {
 
 fn of_floats(name: &str) -> Option<OfFloats> {
     Some(match name {
-        "max_over_time" => |_, values| values[extreme(values, |new, old| new > old)],
-        "min_over_time" => |_, values| values[extreme(values, |new, old| new < old)],
         "ts_of_max_over_time" => {
             |times, values| times[last_extreme(values, |new, old| new >= old)].seconds()
         }
@@ -144,9 +145,14 @@ impl Evaluator<'_> {
         let name = call.function.name;
         if matches!(name, "last_over_time" | "first_over_time") {
             let last = name == "last_over_time";
-            return self.over_windows(call, 0, steps, sink, |_, _, window| {
-                Ok(edge(window, last).map(|(_, point)| point))
-            });
+            return self.over_windows(
+                call,
+                0,
+                steps,
+                sink,
+                |_, _| false,
+                |_, _, window| Ok(edge(window, last).map(|(_, point)| point)),
+            );
         }
         let kernel = Kernel::of(name)
             .ok_or_else(|| EvalError::execution(format!("function {name} is not known")))?;
@@ -167,7 +173,10 @@ impl Evaluator<'_> {
                 }
                 sink(series)
             };
-            self.over_windows(call, argument, steps, &mut checked, |range, step, window| {
+            let quick = |range: &RangeSeries<'_>, points: &mut Points| {
+                self.quick(kernel, range, steps, points)
+            };
+            self.over_windows(call, argument, steps, &mut checked, quick, |range, step, window| {
                 self.window_value(kernel, call, &scalars, steps, range, step, window)
             })
         })
@@ -200,6 +209,10 @@ impl Evaluator<'_> {
             Kernel::Count => float(count(window.values.len() + window.histograms.len())),
             Kernel::Present => float(1.0),
             Kernel::Sum { average } => Ok(self.sum_or_average(range, window, average)),
+            Kernel::Extreme { larger } => Ok(self.floats(range, window, 1, |values| {
+                let better = |new, old| if larger { new > old } else { new < old };
+                values[extreme(values, better)]
+            })),
             Kernel::Time { last } => {
                 let found = edge(window, last);
                 Ok(found.map(|(time, _)| Point::Float(Timestamp::from_millis(time).seconds())))

@@ -135,7 +135,8 @@ impl Evaluator<'_> {
             change += first;
             height = 0.0;
         }
-        let factor = edges.factor(window, kind, (height, change), range.length)?;
+        let factor =
+            edges.factor((window.start, window.end), kind, (height, change), range.length)?;
         Some(change * factor)
     }
 
@@ -180,7 +181,8 @@ impl Evaluator<'_> {
         let mut change = change?;
         let edges = Edges { first, last, samples: samples.len(), start };
         let height = if start.is_some() { 0.0 } else { samples[0].1.count };
-        let factor = edges.factor(window, kind, (height, change.count), range.length)?;
+        let factor =
+            edges.factor((window.start, window.end), kind, (height, change.count), range.length)?;
         scale(&mut change, factor);
         change.reset = CounterReset::Gauge;
         Some(histogram_point(change))
@@ -485,12 +487,12 @@ fn extended_change(
 }
 
 /// What extrapolation to the window's borders needs to know.
-struct Edges {
-    first: i64,
-    last: i64,
-    samples: usize,
+pub(super) struct Edges {
+    pub first: i64,
+    pub last: i64,
+    pub samples: usize,
     /// Where the counter was zero, if that is known and lies in the window.
-    start: Option<i64>,
+    pub start: Option<i64>,
 }
 
 impl Edges {
@@ -498,15 +500,16 @@ impl Edges {
     /// to a border (within 1.1 times their average distance) the change is extrapolated to it, else by
     /// half a distance; but no counter is extrapolated to below zero.
     #[allow(clippy::cast_precision_loss)]
-    fn factor(
+    #[inline]
+    pub fn factor(
         &self,
-        window: Window<'_>,
+        (from, to): (i64, i64),
         kind: Kind,
         (height, change): (f64, f64),
         length: i64,
     ) -> Option<f64> {
-        let mut to_start = seconds(self.first - window.start);
-        let mut to_end = seconds(window.end - self.last);
+        let mut to_start = seconds(self.first - from);
+        let mut to_end = seconds(to - self.last);
         let mut sampled = seconds(self.last - self.first);
         let gaps = self.samples - 1;
         let distance = if gaps > 0 { sampled / gaps as f64 } else { 0.0 };

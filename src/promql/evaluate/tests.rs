@@ -76,7 +76,7 @@ fn a_query_can_be_stopped() {
         (before > 2).then_some(Interrupt::Canceled)
     };
     let options = Options { interrupt: &interrupt, ..Options::default() };
-    let query = parse("max_over_time(x[1h:1s])").unwrap();
+    let query = parse("stddev_over_time(x[1h:1s])").unwrap();
     let outcome = range(&query, &store, time(0), time(20_000), Duration::from_secs(1), &options);
     assert_eq!(outcome.unwrap_err().kind, EvalErrorKind::Canceled);
     assert_eq!(asked.load(Ordering::Relaxed), 4);

@@ -66,6 +66,11 @@ pub(super) struct RangeSeries<'r> {
 type OnRange<'f> = dyn FnMut(&RangeSeries<'_>) -> Evaluated<()> + 'f;
 
 impl RangeSeries<'_> {
+    /// Whether samples beyond the window matter.
+    pub fn is_extended(&self) -> bool {
+        self.extension != Extension::None
+    }
+
     /// Calls `compute` with the window of each step that has samples.
     pub fn each_window(
         &self,
@@ -207,23 +212,29 @@ impl Evaluator<'_> {
         })
     }
 
-    /// A function over windows. `compute` gets the series, the step and its window.
+    /// A function over windows. `quick` may compute all steps of a series at once; where it does
+    /// not, `compute` gets the series, the step and its window.
     pub(super) fn over_windows(
         &self,
         call: &Call,
         argument: usize,
         steps: &Steps,
         sink: &mut Sink<'_>,
+        quick: impl Fn(&RangeSeries<'_>, &mut Points) -> bool,
         mut compute: impl FnMut(&RangeSeries<'_>, usize, Window<'_>) -> Evaluated<Option<Point>>,
     ) -> Evaluated<()> {
         let expr = &call.arguments[argument];
         self.ranges(expr, steps, &mut |range| {
             let mut points = self.buffer(steps.count);
-            let compute = |step, window: Window<'_>| {
-                self.tick(window.values.len() + window.histograms.len() * 16)?;
-                compute(range, step, window)
-            };
-            range.each_window(steps, compute, &mut points)?;
+            if quick(range, &mut points) {
+                self.tick(steps.count)?;
+            } else {
+                let compute = |step, window: Window<'_>| {
+                    self.tick(window.values.len() + window.histograms.len() * 16)?;
+                    compute(range, step, window)
+                };
+                range.each_window(steps, compute, &mut points)?;
+            }
             if points.is_empty() {
                 self.give_back(points);
                 return Ok(());

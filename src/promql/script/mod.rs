@@ -7,6 +7,7 @@ mod series;
 
 pub use series::{WrittenSeries, parse_histogram, parse_labels, parse_series, parse_values};
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,12 @@ pub struct Failure {
     pub query: String,
     /// Expected and got.
     pub problem: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}\n  {}", self.line, self.query, self.problem)
+    }
 }
 
 /// Runs a script; each `eval` is a case. A command that cannot be read is a failed case and stops

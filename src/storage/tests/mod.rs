@@ -1,6 +1,7 @@
 mod crash;
 mod real;
 mod sim_disk;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::future::Future;

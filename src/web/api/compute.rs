@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 
 use super::super::router::Shared;
 use super::super::settings::QueryLimits;
-use super::reply::{Failure, Reply};
+use super::reply::Failure;
 use crate::ports::{Clock, Tick};
 use crate::promql::Interrupt;
 use crate::telemetry::WebEnded;
@@ -27,7 +27,7 @@ impl Queue {
 }
 
 /// Looked at again and again by work that may have to stop.
-pub(super) struct Watch {
+pub(in crate::web) struct Watch {
     gone: Arc<AtomicBool>,
     clock: Arc<dyn Clock>,
     deadline: Tick,
@@ -39,7 +39,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Why the work should stop, if it should.
-    pub(super) fn interrupt(&self) -> Option<Interrupt> {
+    pub(in crate::web) fn interrupt(&self) -> Option<Interrupt> {
         if self.gone.load(Ordering::Relaxed) {
             Some(Interrupt::Canceled)
         } else if self.clock.mono() >= self.deadline {
@@ -75,11 +75,11 @@ impl Drop for Waiting<'_> {
 
 /// Does work off the runtime, in its turn, until `timeout` (at most the configured one) is over or
 /// the client goes away.
-pub(super) async fn compute(
+pub(in crate::web) async fn compute<T: Send + 'static>(
     shared: &Arc<Shared>,
     timeout: Duration,
-    work: impl FnOnce(&Shared, &Watch) -> Reply + Send + 'static,
-) -> Reply {
+    work: impl FnOnce(&Shared, &Watch) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     let reply = in_turn(shared, timeout, work).await;
     if let Err(failure) = &reply {
         let ended = WebEnded { reason: failure.reason() };
@@ -88,11 +88,11 @@ pub(super) async fn compute(
     reply
 }
 
-async fn in_turn(
+async fn in_turn<T: Send + 'static>(
     shared: &Arc<Shared>,
     timeout: Duration,
-    work: impl FnOnce(&Shared, &Watch) -> Reply + Send + 'static,
-) -> Reply {
+    work: impl FnOnce(&Shared, &Watch) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     let (queue, clock) = (&shared.queue, shared.doors.clock.clone());
     let asked = clock.mono();
     let deadline = asked.after(timeout.min(queue.limits.timeout));

@@ -27,7 +27,8 @@ use super::answer;
 use super::router::Shared;
 use super::settings::Settings;
 
-pub(super) use compute::Queue;
+pub(super) use compute::{Queue, compute};
+pub(super) use reply::Failure;
 
 /// All paths below `/api/v1`.
 pub(super) fn routes(settings: &Settings) -> Router<Arc<Shared>> {

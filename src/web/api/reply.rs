@@ -38,9 +38,9 @@ impl From<Value> for Success {
 
 /// An error as the API tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(in crate::web) struct Failure {
     kind: &'static str,
-    message: String,
+    pub(in crate::web) message: String,
 }
 
 impl Failure {
@@ -50,7 +50,7 @@ impl Failure {
     }
 
     /// A parameter makes no sense.
-    pub(super) fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
+    pub(in crate::web) fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
         Self::bad_data(format!("invalid parameter {name:?}: {reason}"))
     }
 

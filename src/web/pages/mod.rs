@@ -1,6 +1,8 @@
 //! What people look at: an overview of all services and a page for each target. Rendered here, with
 //! no script; works on a phone, for a screen reader and on paper.
 
+mod graph;
+mod plot;
 mod view;
 mod words;
 
@@ -15,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::answer;
 use super::router::Shared;
+pub(super) use graph::graph;
 use view::{AlertLine, Frame, Moment, RowLine, ServiceBlock, TargetLine};
 use words::Words;
 

@@ -255,6 +255,8 @@ pub(super) fn alerts(frame: &Frame, alerts: &[AlertView]) -> Vec<AlertLine> {
 /// A series of the last try.
 pub(super) struct RowLine {
     pub(super) metric: String,
+    /// The expression page for this metric of this target, from the root.
+    pub(super) graph: String,
     pub(super) labels: String,
     pub(super) value: String,
     pub(super) help: &'static str,
@@ -276,9 +278,18 @@ pub(super) fn rows(status: &TargetStatus, catalogue: &[&'static [MetricMeta]]) -
             own.iter().map(|(name, value)| format!("{name}=\"{}\"", EscapedValue(value))).collect();
         let metric = row.labels.metric_name();
         let help = meaning.get(metric).copied().unwrap_or("");
-        Some(RowLine { metric: metric.to_owned(), labels: labels.join(", "), value, help })
+        let only = [METRIC_NAME, "service", "target", "probe"];
+        let graph = graph_path(&row.labels.only(&only).to_string());
+        Some(RowLine { metric: metric.to_owned(), graph, labels: labels.join(", "), value, help })
     };
     status.rows.iter().filter_map(line).collect()
+}
+
+/// The page that shows an expression, from the root; the form of the address is Prometheus'.
+fn graph_path(expression: &str) -> String {
+    let encoded =
+        percent_encoding::utf8_percent_encode(expression, percent_encoding::NON_ALPHANUMERIC);
+    format!("graph?g0.expr={encoded}")
 }
 
 /// "84 ms" or "2.31 s".

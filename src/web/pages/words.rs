@@ -45,6 +45,12 @@ pub(super) struct Words {
     need: [&'static str; 2],
     /// Behind "1" and behind "2".
     alert: [&'static str; 2],
+    pub(super) query: &'static str,
+    pub(super) run: &'static str,
+    pub(super) result: &'static str,
+    pub(super) past: &'static str,
+    pub(super) empty: &'static str,
+    pub(super) cut: &'static str,
     clock: &'static str,
 }
 
@@ -90,7 +96,13 @@ const ENGLISH: Words = Words {
     days: "days",
     need: ["targets needs attention", "targets need attention"],
     alert: ["alert is firing", "alerts are firing"],
-    clock: "%-d %b %Y, %H:%M:%S %Z",
+    query: "Expression",
+    run: "Evaluate",
+    result: "Result now",
+    past: "The past hour",
+    empty: "The expression gives no series now.",
+    cut: "Only the first series are shown.",
+    clock: "%-d %b %Y, %H:%M %Z",
 };
 
 const GERMAN: Words = Words {
@@ -135,7 +147,13 @@ const GERMAN: Words = Words {
     days: "Tage",
     need: ["Zielen braucht Aufmerksamkeit", "Zielen brauchen Aufmerksamkeit"],
     alert: ["Meldung liegt vor", "Meldungen liegen vor"],
-    clock: "%d.%m.%Y, %H:%M:%S %Z",
+    query: "Ausdruck",
+    run: "Auswerten",
+    result: "Ergebnis jetzt",
+    past: "Die letzte Stunde",
+    empty: "Der Ausdruck ergibt jetzt keine Reihe.",
+    cut: "Nur die ersten Reihen werden gezeigt.",
+    clock: "%d.%m.%Y, %H:%M %Z",
 };
 
 impl Words {

@@ -1,0 +1,117 @@
+//! Status, verification, copies, export and import.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{ALL, batch, read, series};
+use crate::model::{Labels, Matcher, STALE, Timestamp};
+use crate::ports::{Append, Queryable, SystemClock};
+use crate::storage::{
+    Settings, Status, Store, TransferError, copy, export, import, look, status, verify,
+};
+use crate::telemetry::Telemetry;
+
+fn open(path: &Path) -> Arc<Store> {
+    let settings = Settings {
+        data: Some(path.to_owned()),
+        commit_delay: Duration::ZERO,
+        retention: Duration::from_secs(1 << 40),
+        ..Settings::default()
+    };
+    Store::open(settings, Arc::new(SystemClock::start()), Telemetry::new()).unwrap()
+}
+
+fn quiet(_: u64, _: u64) {}
+
+async fn filled(path: &Path) -> Arc<Store> {
+    let store = open(path);
+    let odd = Labels::from_pairs([("__name__", "odd name"), ("a.b", "x\"y\\z\nw")]).unwrap();
+    for n in 0..100i64 {
+        let mut rows: Vec<(Labels, f64)> =
+            (0..5).map(|m| (series(&format!("m{m}"), "a"), (n * m) as f64 / 7.0)).collect();
+        rows.push((odd.clone(), if n == 50 { STALE } else { f64::from_bits(n as u64) }));
+        store.append(batch("s", n * 15_000 - 30_001, &rows)).await.unwrap();
+        if n == 70 {
+            let core = store.core();
+            core.durable.as_ref().unwrap().seal(core).unwrap();
+        }
+    }
+    store
+}
+
+fn all(view: &crate::ports::Snapshot) -> String {
+    let bits = |columns: &crate::model::Columns| -> Vec<(i64, u64)> {
+        let values = columns.values.iter().map(|v| v.to_bits());
+        columns.times.iter().map(|t| t.millis()).zip(values).collect()
+    };
+    let all = read(view, &[], ALL);
+    format!("{:?}", all.iter().map(|(name, c)| (name, bits(c))).collect::<Vec<_>>())
+}
+
+#[tokio::test]
+async fn it_can_be_looked_at_verified_and_copied_while_running() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = filled(folder.path()).await;
+    let told = status(folder.path(), &mut quiet).unwrap();
+    let Status { segments, tail_samples, by_source, by_metric, damaged } = &told;
+    assert_eq!((segments.len(), segments[0].samples, segments[0].series), (1, 71 * 6, 6));
+    assert_eq!((*tail_samples, damaged.len()), (29 * 6, 0));
+    assert_eq!((by_source.len(), by_source[0].series, by_metric.len()), (1, 6, 6));
+    let sound = verify(folder.path(), &mut quiet).unwrap();
+    assert_eq!((sound.samples, sound.pieces, sound.damage.len()), (600, 7, 0));
+    copy(folder.path(), other.path(), &mut quiet).unwrap();
+    assert!(copy(folder.path(), other.path(), &mut quiet).is_err(), "never over something");
+    let same = all(&store.snapshot());
+    assert_eq!(all(&look(other.path()).unwrap()), same);
+    assert_eq!(all(&look(folder.path()).unwrap()), same);
+    // One byte of one column.
+    let segment = folder.path().join("segments").join(&segments[0].name);
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[300] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let found = verify(folder.path(), &mut quiet).unwrap();
+    assert_eq!(found.damage.len(), 1);
+    assert!(found.damage[0].contains("from 1969-12-31T23:59:29.999Z"), "{:?}", found.damage);
+}
+
+#[tokio::test]
+async fn what_is_exported_comes_back_bit_for_bit() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = filled(folder.path()).await;
+    let mut text = Vec::new();
+    let exported = export(folder.path(), &[], ALL, &mut text, &mut quiet).unwrap();
+    assert_eq!((exported.series, exported.samples), (6, 600));
+    let file = other.path().join("page.txt");
+    std::fs::write(&file, &text).unwrap();
+    let data = other.path().join("data");
+    for _ in 0..2 {
+        let imported = import(&data, &file, Timestamp::MIN, &mut quiet).unwrap();
+        assert_eq!((imported.samples, imported.too_old), (600, 0));
+        assert_eq!(all(&look(&data).unwrap()), all(&store.snapshot()));
+    }
+    let again = open(&data);
+    let one = read(&again.snapshot(), &[Matcher::metric("m3")], ALL);
+    assert_eq!(one["m3{target=\"a\"}"].len(), 100);
+    let busy = import(&data, &file, Timestamp::MIN, &mut quiet).err().unwrap().to_string();
+    assert!(busy.contains("another augenmass"), "{busy}");
+    drop(again);
+    let cut = import(&data, &file, Timestamp::from_millis(0), &mut quiet).unwrap();
+    assert_eq!(cut.too_old, 3 * 6);
+}
+
+#[test]
+fn a_bad_line_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.txt");
+    for (text, wanted) in [
+        ("# TYPE a gauge\na 1 1.5\na 1\n# EOF\n", (3, "no timestamp")),
+        ("a 1 1.5\na{ 1 2\n# EOF\n", (2, "")),
+        ("a 1 1.5\n", (2, "EOF")),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let error = import(folder.path(), &file, Timestamp::MIN, &mut quiet).err().unwrap();
+        let TransferError::Line { line, reason, .. } = &error else { panic!("{error}") };
+        assert!(*line == wanted.0 && reason.contains(wanted.1), "{text:?}: {error}");
+    }
+}

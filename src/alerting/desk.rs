@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::decide::{Last, Sight, decide};
+use super::flapping::Flapping;
 use super::group::{Group, GroupKey, Memory};
 use super::inhibit::Inhibitor;
 use super::silence::Silences;
@@ -21,6 +22,7 @@ pub struct Desk {
     alerts: HashMap<Labels, Known>,
     silences: Silences,
     inhibitor: Inhibitor,
+    flapping: Flapping,
     groups: BTreeMap<GroupId, Group>,
     by_key: HashMap<GroupKey, GroupId>,
     due: BTreeSet<(Timestamp, GroupId)>,
@@ -33,6 +35,8 @@ pub(super) struct Known {
     alert: Alert,
     /// It is over from here on, unless it is reported again.
     expires: Timestamp,
+    /// Since when it is over, as far as it was reported.
+    over: Option<Timestamp>,
     groups: Vec<GroupId>,
 }
 
@@ -135,6 +139,7 @@ impl Desk {
             alerts: HashMap::new(),
             silences: Silences::default(),
             inhibitor,
+            flapping: Flapping::default(),
             groups: BTreeMap::new(),
             by_key: HashMap::new(),
             due: BTreeSet::new(),
@@ -157,6 +162,7 @@ impl Desk {
                 let known = desk.alerts.entry(alert.labels.clone()).or_insert_with(|| Known {
                     alert: alert.clone(),
                     expires,
+                    over: None,
                     groups: Vec::new(),
                 });
                 known.groups.push(id);
@@ -237,7 +243,10 @@ impl Desk {
             None => {
                 let labels = alert.labels.clone();
                 self.inhibitor.came(&labels);
-                self.alerts.insert(labels.clone(), Known { alert, expires, groups: Vec::new() });
+                self.alerts.insert(
+                    labels.clone(),
+                    Known { alert, expires, over: None, groups: Vec::new() },
+                );
                 self.place(&labels, now);
             }
             Some(known) => {
@@ -247,6 +256,16 @@ impl Desk {
                     alert.phase = Phase::Resolved { fired, resolved: since };
                 }
                 let again = alert.is_firing() && !known.is_firing(now);
+                if known.over.is_none()
+                    && !alert.is_firing()
+                    && let Some(damping) = self.plan.damping
+                {
+                    self.flapping.ended(&alert.labels, damping, now);
+                }
+                known.over = match alert.is_firing() {
+                    true => None,
+                    false => known.over.or(Some(now.min(known.expires))),
+                };
                 known.alert = alert;
                 known.expires = expires;
                 if again {
@@ -366,7 +385,9 @@ impl Desk {
         }
         for known in self.alerts.values_mut() {
             known.expires = moved(known.expires);
+            known.over = known.over.map(moved);
         }
+        self.flapping.clock_moved(millis);
     }
 
     /// Looks at every group that is due, and decides.
@@ -392,10 +413,11 @@ impl Desk {
             let over: Vec<Alert> = over.collect();
             let firing = seen.firing.iter().filter_map(|labels| self.alerts.get(labels));
             let firing: Vec<Alert> = firing.map(|known| known.as_of(now)).collect();
+            let flapping = firing.iter().any(|alert| self.is_flapping(&alert.labels, false, now));
             let others = self.receivers_of(firing.iter().chain(&over), &group.receiver);
             if let Some(group) = self.groups.get_mut(&id) {
                 let (decision, memory) =
-                    group.tell(why, firing, over, others, plan.max_alerts, now);
+                    group.tell(why, firing, over, others, flapping, plan.max_alerts, now);
                 decided.decisions.push(decision);
                 match memory {
                     Memory::Open(incident) => decided.incidents.push(incident),
@@ -444,7 +466,7 @@ impl Desk {
             }
         }
         for labels in group.incident.iter().flat_map(|incident| incident.alerts.keys()) {
-            if fires(labels) {
+            if fires(labels) || self.may_come_back(labels, now) {
                 seen.sight.told_and_firing += 1;
             } else if !faithful || !group.members.contains(labels) {
                 seen.over.push(labels.clone());
@@ -454,6 +476,21 @@ impl Desk {
         seen.sight.firing = seen.firing.len();
         seen.sight.over = seen.over.len();
         seen
+    }
+
+    fn is_flapping(&self, labels: &Labels, is_over: bool, now: Timestamp) -> bool {
+        let damping = self.plan.damping;
+        damping.is_some_and(|damping| self.flapping.is_flapping(labels, is_over, damping, now))
+    }
+
+    /// Over, but not for long enough to believe it of an alert that comes and goes.
+    fn may_come_back(&self, labels: &Labels, now: Timestamp) -> bool {
+        let (Some(damping), Some(known)) = (self.plan.damping, self.alerts.get(labels)) else {
+            return false;
+        };
+        let over = known.over.unwrap_or(known.expires);
+        now.since(over).is_none_or(|quiet| quiet < damping.quiet)
+            && self.is_flapping(labels, true, now)
     }
 
     /// What forbids to tell an alert now, in Alertmanager's order.

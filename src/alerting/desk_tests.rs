@@ -313,3 +313,34 @@ fn what_was_muted_comes_as_one_message_when_the_window_opens() {
     // at(0) is 1,000 s after midnight.
     assert_eq!(whys(&said), [(2_610_300, Why::First, 2)]);
 }
+
+#[test]
+fn what_comes_and_goes_is_told_three_times_and_then_not_over_too_early() {
+    let mut desk = Desk::new(owners(&["web"]));
+    let mut said = Vec::new();
+    // Two minutes down, two minutes up, for an hour.
+    for minute in 0..60 {
+        let now = at(minute * 60_000);
+        let alert = match minute % 4 {
+            0 | 1 => firing("Down", "home", now),
+            _ => over("Down", "home", now, now),
+        };
+        desk.offer(now, vec![alert]);
+        said.extend(run(&mut desk, now + Duration::from_secs(59)));
+    }
+    let expected = [
+        Why::First,
+        Why::AllResolved,
+        Why::First,
+        Why::AllResolved,
+        Why::First,
+        Why::AllResolved,
+        Why::First,
+    ];
+    assert_eq!(said.iter().map(|(_, why, ..)| *why).collect::<Vec<_>>(), expected);
+    let end = run(&mut desk, at(120 * 60_000));
+    assert_eq!(end.len(), 1, "and one end when it is quiet");
+    let quiet = end[0].0 - 58 * 60_000;
+    assert!((600_000..=630_300).contains(&quiet), "{quiet} ms of quiet");
+    assert!(desk.alerts.is_empty() && desk.groups.is_empty());
+}

@@ -91,12 +91,14 @@ impl Group {
 
     /// Notes what is told now, and words it. Gives the incident as it has to be remembered, or
     /// its name when it is over.
+    #[allow(clippy::too_many_arguments)] // all of them stand in the notice
     pub(super) fn tell(
         &mut self,
         why: Why,
         firing: Vec<Alert>,
         over: Vec<Alert>,
         also_told: BTreeSet<Arc<str>>,
+        flapping: bool,
         max_alerts: usize,
         now: Timestamp,
     ) -> (Decision, Memory) {
@@ -130,6 +132,7 @@ impl Group {
             incident: open.id.clone(),
             at: now,
             also_told: self.also_told.iter().cloned().collect(),
+            flapping,
             left_out,
         };
         let decision = Decision { notice, number: open.messages };

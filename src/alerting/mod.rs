@@ -3,6 +3,7 @@
 mod decide;
 mod desk;
 mod directory;
+mod flapping;
 mod group;
 mod inhibit;
 mod matchers;
@@ -14,6 +15,7 @@ mod silence;
 pub use decide::{Last, Sight, decide};
 pub use desk::{AlertStatus, Decided, Decision, Desk, GroupStatus, WhyNot};
 pub use directory::{Directory, Owner, Service};
+pub use flapping::Damping;
 pub use inhibit::InhibitRule;
 pub use matchers::{BadMatcher, parse_matchers, regex_matcher, sort_matchers};
 pub use notice::{Notice, Why};

@@ -22,6 +22,8 @@ pub struct Notice {
     pub at: Timestamp,
     /// Names of the others who are told of the same alerts.
     pub also_told: Vec<Arc<str>>,
+    /// Some of them come and go: their end is told only after a while of quiet.
+    pub flapping: bool,
     /// Alerts of the group that are left out because the group is too large.
     pub left_out: usize,
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::route::{GroupBy, Route, RouteSpec, RouteTree};
-use super::{Directory, InhibitRule, RouteError, Service, WhyNot};
+use super::{Damping, Directory, InhibitRule, RouteError, Service, WhyNot};
 use crate::calendar::TimeInterval;
 use crate::model::{Matcher, Timestamp};
 
@@ -16,6 +16,8 @@ pub struct Plan {
     pub resolve_timeout: Duration,
     /// At most so many alerts stand in one message; the rest is counted.
     pub max_alerts: usize,
+    /// What comes and goes is told less often; `None`: every time.
+    pub damping: Option<Damping>,
     /// Alerts that hold others back while they fire.
     pub inhibit: Vec<InhibitRule>,
     /// Time intervals by name; routes refer to them.
@@ -64,6 +66,7 @@ impl Plan {
             routes,
             resolve_timeout: Duration::from_secs(300),
             max_alerts: usize::MAX,
+            damping: None,
             inhibit: Vec::new(),
             intervals: HashMap::new(),
             ends,
@@ -71,7 +74,7 @@ impl Plan {
     }
 
     /// Whether the route's time intervals forbid to tell now.
-    pub(super) fn closed(&self, route: &Route, now: Timestamp) -> Option<WhyNot> {
+    pub fn closed(&self, route: &Route, now: Timestamp) -> Option<WhyNot> {
         let within = |name: &Arc<str>| {
             let interval = self.intervals.get(name).into_iter().flatten();
             interval.into_iter().any(|part| part.contains(now))
@@ -136,6 +139,7 @@ impl Plan {
         };
         let mut plan = Self::new(RouteTree::new(root)?, Ends::ReachWhoHeard);
         plan.max_alerts = 100;
+        plan.damping = Some(Damping::default());
         plan.inhibit = dependencies(directory);
         Ok(plan)
     }

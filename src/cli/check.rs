@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 
 use super::output::{complain, say};
 use crate::app::load_rules;
-use crate::config::{Config, Sources, System};
+use crate::config::{AlertmanagerFile, Config, Sources, System};
 use crate::rules::File;
 
 /// `augenmass check …`
@@ -24,6 +24,13 @@ enum What {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// The configuration of an Alertmanager
+    #[command(after_help = "Example:\n  augenmass check alertmanager alertmanager.yml")]
+    Alertmanager {
+        /// Configuration files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
     /// Rule files in Prometheus' format
     #[command(after_help = "Example:\n  augenmass check rules rules/*.yml")]
     Rules {
@@ -37,6 +44,7 @@ enum What {
 pub fn run(arguments: Arguments) -> ExitCode {
     let (files, check): (_, fn(&Path) -> bool) = match arguments.what {
         What::Config { files } => (files, check_config),
+        What::Alertmanager { files } => (files, check_alertmanager),
         What::Rules { files } => (files, check_rules),
     };
     let good = files.iter().filter(|file| check(file)).count();
@@ -62,6 +70,23 @@ fn check_rules(file: &Path) -> bool {
             for problem in problems {
                 complain(&format!("{name}:{problem}"));
             }
+            false
+        }
+    }
+}
+
+fn check_alertmanager(file: &Path) -> bool {
+    match AlertmanagerFile::load(file, &System) {
+        Ok(found) => {
+            let (routes, receivers) = (found.plan.routes.iter().count(), found.receivers.len());
+            let (rules, file) = (found.plan.inhibit.len(), file.display());
+            say(&format!(
+                "{file}: ok, {routes} routes, {receivers} receivers, {rules} inhibition rules"
+            ));
+            true
+        }
+        Err(problems) => {
+            complain(&problems.to_string());
             false
         }
     }

@@ -4,6 +4,7 @@
 mod check;
 mod demo;
 mod output;
+mod routes;
 mod run;
 mod test;
 
@@ -34,6 +35,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Say what is wrong with a file before it runs
     Check(check::Arguments),
+    /// Say who is told of what
+    Routes(routes::Arguments),
     /// Run tests of rules and queries
     Test(test::Arguments),
 }
@@ -49,6 +52,7 @@ pub fn main() -> ExitCode {
         Verb::Run(arguments) => run::run(arguments),
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
+        Verb::Routes(arguments) => routes::run(arguments),
         Verb::Test(arguments) => test::run(arguments),
     }
 }

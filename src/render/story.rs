@@ -124,6 +124,9 @@ impl Reader<'_> {
             Why::Fallback => notes.push(say("why-fallback")),
             _ => {}
         }
+        if notice.flapping {
+            notes.push(say("comes-and-goes"));
+        }
         let others: Vec<&str> = notice
             .also_told
             .iter()

@@ -77,6 +77,7 @@ fn notice(alerts: Vec<Alert>, why: Why) -> Notice {
         incident: "i-1".into(),
         at: at(5),
         also_told: vec!["web-team".into(), "dispatcher".into()],
+        flapping: false,
         left_out: 0,
     }
 }

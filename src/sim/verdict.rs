@@ -119,12 +119,20 @@ fn nobody_stays_untold(story: &Story) -> Result<(), String> {
             if outage.1 - reported < 150_000 {
                 continue;
             }
+            // Told of it, or (when it comes and goes) never told that the one before was over.
             let told = |to: &Address| {
-                let mut mine = story.arrivals.iter().filter(|arrival| arrival.delivery.to == *to);
-                mine.any(|arrival| {
-                    reported <= arrival.at
-                        && alerts(arrival).iter().any(|(alert, _)| *alert == fault.alert)
-                })
+                let states = story.arrivals.iter().filter(|arrival| arrival.delivery.to == *to);
+                let mut states: Vec<(i64, bool)> = states
+                    .flat_map(|arrival| {
+                        alerts(arrival).into_iter().map(|state| (arrival.at, state))
+                    })
+                    .filter(|(_, (alert, _))| *alert == fault.alert)
+                    .map(|(at, (_, firing))| (at, firing))
+                    .collect();
+                states.sort_unstable();
+                let before = states.iter().rfind(|(at, _)| *at < reported);
+                before.is_some_and(|(_, firing)| *firing)
+                    || states.iter().any(|(at, _)| reported <= *at)
             };
             let works = |to: &&Address| !story.refused.contains(to);
             let reachable: Vec<_> = story.always[fault.owner].iter().filter(works).collect();

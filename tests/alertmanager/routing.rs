@@ -192,3 +192,24 @@ fn matchers_are_read_as_in_a_configuration() {
     }
     judge("matchers", list(&cases["cases"]).len(), &differs, "");
 }
+
+#[test]
+fn the_command_line_says_what_amtool_says() {
+    let Some(folder) = corpus("am-routing") else { return };
+    let routes = json(&folder.join("nested.routes.json"));
+    for case in list(&routes).iter().take(5) {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_augenmass"));
+        command.args(["routes", "test", "-o", "json", "--alertmanager"]);
+        command.arg(folder.join("nested.yml"));
+        for (name, value) in &labels(&case["labels"]) {
+            command.arg(format!("{name}={value}"));
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(said["receivers"], case["receivers"]);
+    }
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_augenmass"));
+    let output = command.args(["routes", "test", "nonsense"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}

@@ -30,6 +30,7 @@ more-alerts = { $count ->
 }
 
 where = Wo: { $place }
+comes-and-goes = Das kommt und geht. Das Ende wird erst gemeldet, wenn zehn Minuten lang Ruhe war.
 also-told = Auch benachrichtigt: { $names }
 nobody-else = Sonst ist niemand benachrichtigt.
 class-1 = Klasse 1: betriebsverhindernd.

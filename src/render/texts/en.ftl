@@ -30,6 +30,7 @@ more-alerts = { $count ->
 }
 
 where = Where: { $place }
+comes-and-goes = This comes and goes. Its end is told only after ten quiet minutes.
 also-told = Also told: { $names }
 nobody-else = Nobody else has been told.
 class-1 = Class 1: stops operation.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::model::{Alert, Labels, Phase};
-use crate::ports::{Message, Urgency};
+use crate::ports::{Delivery, DeliveryError, Message, Receipt, Urgency};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(seconds * 1000)
@@ -61,6 +61,7 @@ fn decision(to: &str, number: u32, why: Why, alerts: &[(&str, bool)]) -> Decisio
         incident: "abc".to_owned(),
         at: at(0),
         also_told: Vec::new(),
+        flapping: false,
         left_out: 0,
     };
     Decision { notice, number }

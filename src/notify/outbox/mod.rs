@@ -2,48 +2,22 @@
 //! is sent, and ends durably afterwards. Pure: it is told the time and every answer, and says
 //! what to save and what to send next.
 
+mod delivery;
+mod patience;
+mod status;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::render::{Render, Unreached};
+use super::render::Render;
 use crate::alerting::{Decision, Directory, Notice, Owner, Why};
 use crate::model::{NonEmpty, Timestamp};
-use crate::ports::{
-    Address, Change, Channel, Delivery, DeliveryError, Heard, Receipt, Remembered, Settled,
-    Settlement, Ticket,
-};
+use crate::ports::{Address, Change, Channel, Heard, Remembered, Settled, Settlement, Ticket};
 
-/// How patiently messages are delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// Deliveries at the same time through one channel.
-    pub concurrency: usize,
-    /// Wait after the first failure; doubled after each further one.
-    pub retry_first: Duration,
-    /// The longest wait between two tries.
-    pub retry_longest: Duration,
-    /// An owner whom none of their addresses reached for so long is unreachable: the fallback
-    /// owner is told.
-    pub escalate_after: Duration,
-    /// A message that could not be delivered for so long is a dead letter.
-    pub give_up_after: Duration,
-}
-
-impl Default for Patience {
-    /// 4 at a time; 2 s to 5 min between tries; the fallback owner after 2 min; 72 h.
-    fn default() -> Self {
-        Self {
-            concurrency: 4,
-            retry_first: Duration::from_secs(2),
-            retry_longest: Duration::from_secs(300),
-            escalate_after: Duration::from_secs(120),
-            give_up_after: Duration::from_secs(72 * 3600),
-        }
-    }
-}
+pub use patience::Patience;
+pub use status::{Counts, DeadLetter, OpenTicket};
 
 /// Messages of one incident to one address go one after the other.
 type Lane = (String, Address);
@@ -108,53 +82,6 @@ struct Audience {
     open: usize,
     /// It is over, and its end has been put into tickets.
     over: bool,
-}
-
-/// A message that did not and will not arrive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Owner it was for.
-    pub owner: Arc<str>,
-    /// By which channel.
-    pub channel: Channel,
-    /// Its subject.
-    pub subject: String,
-    /// Why.
-    pub reason: String,
-    /// When it was given up.
-    pub at: Timestamp,
-}
-
-/// A message on its way, for the pages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenTicket {
-    /// Owner it is for.
-    pub owner: Arc<str>,
-    /// By which channel.
-    pub channel: Channel,
-    /// Its subject.
-    pub subject: String,
-    /// When it was decided to tell.
-    pub created: Timestamp,
-    /// Tries so far.
-    pub attempts: u32,
-    /// When it is tried next; none while an answer is awaited.
-    pub next_try: Option<Timestamp>,
-    /// What went wrong last; empty when nothing did.
-    pub trouble: String,
-}
-
-/// What happened since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Ends of tickets by channel and way.
-    pub settled: BTreeMap<(Channel, Settlement), u64>,
-    /// Failed tries by channel.
-    pub retries: BTreeMap<Channel, u64>,
-    /// Messages that went to the fallback owner.
-    pub escalated: u64,
-    /// Messages for whom nobody could be found.
-    pub nobody: u64,
 }
 
 /// Dead letters that are kept to be looked at.
@@ -428,184 +355,6 @@ impl Outbox {
         }
     }
 
-    /// What to send now.
-    pub fn send(&mut self, now: Timestamp) -> Vec<Delivery> {
-        let mut deliveries = Vec::new();
-        let channels: Vec<Channel> = self.waiting.keys().copied().collect();
-        for channel in channels {
-            while self.in_flight.get(&channel).copied().unwrap_or(0) < self.patience.concurrency {
-                let Some(queue) = self.waiting.get_mut(&channel) else { break };
-                let Some(&(until, serial)) = queue.first() else { break };
-                if now < until {
-                    break;
-                }
-                queue.pop_first();
-                let Some(open) = self.open.get_mut(&serial) else { continue };
-                open.stage = Stage::InFlight;
-                open.attempts = open.attempts.saturating_add(1);
-                *self.in_flight.entry(channel).or_default() += 1;
-                let Ticket { key, to, message, .. } = open.ticket.clone();
-                deliveries.push(Delivery { key, to, message });
-            }
-        }
-        deliveries
-    }
-
-    /// Takes in the answer to a delivery.
-    pub fn answered(
-        &mut self,
-        key: &str,
-        answer: Result<Receipt, DeliveryError>,
-        directory: &Directory,
-        render: &dyn Render,
-        now: Timestamp,
-    ) {
-        let Some(&serial) = self.by_key.get(key) else { return };
-        let Some(open) = self.open.get_mut(&serial) else { return };
-        if open.stage != Stage::InFlight {
-            return;
-        }
-        let channel = open.ticket.to.channel();
-        if let Some(flying) = self.in_flight.get_mut(&channel) {
-            *flying = flying.saturating_sub(1);
-        }
-        let (reason, after) = match answer {
-            Ok(Receipt(evidence)) => {
-                let (story, by_owner) = (story(&open.ticket), !open.ticket.escalated);
-                self.settle(serial, Settlement::Delivered, evidence, now);
-                if by_owner && self.stories.get(&story).is_some_and(|p| p.escalated) {
-                    self.withdraw(&story, now);
-                }
-                return;
-            }
-            Err(DeliveryError::Rejected { reason }) => {
-                self.fail(serial, Settlement::Rejected, reason, directory, render, now);
-                return;
-            }
-            Err(DeliveryError::Retry { reason, after }) => (reason, after),
-            Err(DeliveryError::Unsure { reason }) => {
-                open.perhaps = true;
-                (reason, None)
-            }
-        };
-        *self.counts.retries.entry(channel).or_default() += 1;
-        open.trouble.clone_from(&reason);
-        let wait =
-            self.patience.wait(&open.ticket.key, open.attempts).max(after.unwrap_or_default());
-        let waited = now.since(open.ticket.created).unwrap_or_default();
-        open.stage = Stage::Waiting(now + wait);
-        let lane = (open.ticket.incident.clone(), open.ticket.to.clone());
-        if self.patience.give_up_after <= waited {
-            self.fail(serial, Settlement::GivenUp, reason, directory, render, now);
-            return;
-        }
-        self.queue(serial);
-        self.supersede(&lane, now);
-    }
-
-    /// The owner was reached after all: the fallback owner need not be bothered any more.
-    fn withdraw(&mut self, late: &Story, now: Timestamp) {
-        let unsent =
-            |open: &Open| open.ticket.escalated && !open.perhaps && open.stage != Stage::InFlight;
-        let needless = self.open.iter().filter(|(_, open)| unsent(open));
-        let needless = needless.filter(|(_, open)| story(&open.ticket) == *late);
-        let needless: Vec<u64> = needless.map(|(&serial, _)| serial).collect();
-        for serial in needless {
-            let evidence = "the owner was reached meanwhile".to_owned();
-            self.settle(serial, Settlement::Superseded, evidence, now);
-        }
-    }
-
-    /// Ends a ticket that did not arrive; tells the fallback owner when it was the last way.
-    fn fail(
-        &mut self,
-        serial: u64,
-        how: Settlement,
-        reason: String,
-        directory: &Directory,
-        render: &dyn Render,
-        now: Timestamp,
-    ) {
-        let Some(open) = self.open.get(&serial) else { return };
-        let ticket = open.ticket.clone();
-        let last = self
-            .stories
-            .get(&story(&ticket))
-            .is_some_and(|progress| progress.open == 1 && !progress.reached && !progress.escalated);
-        if last {
-            self.escalate(&ticket, &reason, directory, render, now);
-        }
-        self.settle(serial, how, reason, now);
-    }
-
-    /// Tells the fallback owner what could not be told to `ticket`'s owner.
-    fn escalate(
-        &mut self,
-        ticket: &Ticket,
-        reason: &str,
-        directory: &Directory,
-        render: &dyn Render,
-        now: Timestamp,
-    ) {
-        if let Some(progress) = self.stories.get_mut(&story(ticket)) {
-            progress.escalated = true;
-        }
-        let over = self.incidents.get(&ticket.incident).is_some_and(|audience| audience.over);
-        let fallback = directory.fallback.as_deref().and_then(|name| directory.owner(name));
-        let Some(fallback) = fallback.filter(|owner| owner.name != ticket.owner) else { return };
-        if over || !tells_of_a_beginning(ticket) {
-            return;
-        }
-        let unreached = Unreached {
-            owner: ticket.owner.clone(),
-            channel: ticket.to.channel(),
-            reason: reason.to_owned(),
-        };
-        self.counts.escalated += 1;
-        for to in fallback.addresses.iter() {
-            let escalated = Ticket {
-                key: self.key(&ticket.incident, ticket.number, to),
-                serial: self.next_serial,
-                owner: fallback.name.clone(),
-                to: to.clone(),
-                message: render.escalated(ticket.message.clone(), &unreached, fallback),
-                created: now,
-                escalated: true,
-                ..ticket.clone()
-            };
-            self.issue(escalated, now);
-        }
-    }
-
-    /// Looks for owners whom nothing has reached for too long. Cheap when nothing is late.
-    pub fn look_at_deadlines(
-        &mut self,
-        directory: &Directory,
-        render: &dyn Render,
-        now: Timestamp,
-    ) {
-        if now < self.next_deadline {
-            return;
-        }
-        let unreached = |progress: &Progress| !progress.reached && !progress.escalated;
-        let late: BTreeSet<Story> = self
-            .stories
-            .iter()
-            .filter(|(_, progress)| unreached(progress) && progress.deadline <= now)
-            .map(|(story, _)| story.clone())
-            .collect();
-        let mut tickets: BTreeMap<Story, (Ticket, String)> = BTreeMap::new();
-        for open in self.open.values().filter(|open| late.contains(&story(&open.ticket))) {
-            let trouble = (open.ticket.clone(), open.trouble.clone());
-            tickets.entry(story(&open.ticket)).or_insert(trouble);
-        }
-        for (ticket, trouble) in tickets.into_values() {
-            self.escalate(&ticket, &trouble, directory, render, now);
-        }
-        let left = self.stories.values().filter(|progress| unreached(progress));
-        self.next_deadline = left.map(|progress| progress.deadline).min().unwrap_or(Timestamp::MAX);
-    }
-
     /// When it wants to be asked again, if at all. An answer may come earlier.
     pub fn next_due(&self) -> Option<Timestamp> {
         let free = |channel: &Channel| {
@@ -634,53 +383,6 @@ impl Outbox {
             progress.deadline = moved(progress.deadline);
         }
         self.next_deadline = moved(self.next_deadline);
-    }
-
-    /// Messages on their way, oldest first.
-    pub fn open_tickets(&self) -> impl Iterator<Item = OpenTicket> {
-        self.open.values().map(|open| OpenTicket {
-            owner: open.ticket.owner.clone(),
-            channel: open.ticket.to.channel(),
-            subject: open.ticket.message.subject.clone(),
-            created: open.ticket.created,
-            attempts: open.attempts,
-            next_try: match open.stage {
-                Stage::Unsaved | Stage::InFlight => None,
-                Stage::Waiting(until) => Some(until),
-            },
-            trouble: open.trouble.clone(),
-        })
-    }
-
-    /// Messages on their way, counted.
-    pub fn open_count(&self) -> usize {
-        self.open.len()
-    }
-
-    /// When the oldest message on its way was decided on.
-    pub fn oldest(&self) -> Option<Timestamp> {
-        self.open.values().next().map(|open| open.ticket.created)
-    }
-
-    /// The last messages that did not arrive and will not.
-    pub fn dead_letters(&self) -> impl Iterator<Item = &DeadLetter> {
-        self.dead.iter()
-    }
-
-    /// What happened since the start.
-    pub fn counts(&self) -> &Counts {
-        &self.counts
-    }
-}
-
-impl Patience {
-    /// The wait before the next try, a fifth more or less so that tries do not march in step;
-    /// the same for the same ticket and try.
-    fn wait(&self, key: &str, attempts: u32) -> Duration {
-        let doublings = attempts.saturating_sub(1).min(16);
-        let wait = self.retry_first.saturating_mul(1 << doublings).min(self.retry_longest);
-        let luck = xxh3_64(format!("{key} {attempts}").as_bytes()) % 401;
-        wait * u32::try_from(800 + luck).unwrap_or(1000) / 1000
     }
 }
 
@@ -719,5 +421,5 @@ fn stranger(directory: &Directory, name: &Arc<str>, to: &Address) -> Owner {
 }
 
 #[cfg(test)]
-#[path = "outbox_tests.rs"]
+#[path = "tests.rs"]
 mod tests;

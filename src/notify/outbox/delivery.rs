@@ -1,0 +1,189 @@
+//! Sending, and what the answers mean.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Open, Outbox, Progress, Stage, Story, story, tells_of_a_beginning};
+use crate::alerting::Directory;
+use crate::model::Timestamp;
+use crate::notify::render::{Render, Unreached};
+use crate::ports::{Channel, Delivery, DeliveryError, Receipt, Settlement, Ticket};
+
+impl Outbox {
+    /// What to send now.
+    pub fn send(&mut self, now: Timestamp) -> Vec<Delivery> {
+        let mut deliveries = Vec::new();
+        let channels: Vec<Channel> = self.waiting.keys().copied().collect();
+        for channel in channels {
+            while self.in_flight.get(&channel).copied().unwrap_or(0) < self.patience.concurrency {
+                let Some(queue) = self.waiting.get_mut(&channel) else { break };
+                let Some(&(until, serial)) = queue.first() else { break };
+                if now < until {
+                    break;
+                }
+                queue.pop_first();
+                let Some(open) = self.open.get_mut(&serial) else { continue };
+                open.stage = Stage::InFlight;
+                open.attempts = open.attempts.saturating_add(1);
+                *self.in_flight.entry(channel).or_default() += 1;
+                let Ticket { key, to, message, .. } = open.ticket.clone();
+                deliveries.push(Delivery { key, to, message });
+            }
+        }
+        deliveries
+    }
+
+    /// Takes in the answer to a delivery.
+    pub fn answered(
+        &mut self,
+        key: &str,
+        answer: Result<Receipt, DeliveryError>,
+        directory: &Directory,
+        render: &dyn Render,
+        now: Timestamp,
+    ) {
+        let Some(&serial) = self.by_key.get(key) else { return };
+        let Some(open) = self.open.get_mut(&serial) else { return };
+        if open.stage != Stage::InFlight {
+            return;
+        }
+        let channel = open.ticket.to.channel();
+        if let Some(flying) = self.in_flight.get_mut(&channel) {
+            *flying = flying.saturating_sub(1);
+        }
+        let (reason, after) = match answer {
+            Ok(Receipt(evidence)) => {
+                let (story, by_owner) = (story(&open.ticket), !open.ticket.escalated);
+                self.settle(serial, Settlement::Delivered, evidence, now);
+                if by_owner && self.stories.get(&story).is_some_and(|p| p.escalated) {
+                    self.withdraw(&story, now);
+                }
+                return;
+            }
+            Err(DeliveryError::Rejected { reason }) => {
+                self.fail(serial, Settlement::Rejected, reason, directory, render, now);
+                return;
+            }
+            Err(DeliveryError::Retry { reason, after }) => (reason, after),
+            Err(DeliveryError::Unsure { reason }) => {
+                open.perhaps = true;
+                (reason, None)
+            }
+        };
+        *self.counts.retries.entry(channel).or_default() += 1;
+        open.trouble.clone_from(&reason);
+        let wait =
+            self.patience.wait(&open.ticket.key, open.attempts).max(after.unwrap_or_default());
+        let waited = now.since(open.ticket.created).unwrap_or_default();
+        open.stage = Stage::Waiting(now + wait);
+        let lane = (open.ticket.incident.clone(), open.ticket.to.clone());
+        if self.patience.give_up_after <= waited {
+            self.fail(serial, Settlement::GivenUp, reason, directory, render, now);
+            return;
+        }
+        self.queue(serial);
+        self.supersede(&lane, now);
+    }
+
+    /// The owner was reached after all: the fallback owner need not be bothered any more.
+    fn withdraw(&mut self, late: &Story, now: Timestamp) {
+        let unsent =
+            |open: &Open| open.ticket.escalated && !open.perhaps && open.stage != Stage::InFlight;
+        let needless = self.open.iter().filter(|(_, open)| unsent(open));
+        let needless = needless.filter(|(_, open)| story(&open.ticket) == *late);
+        let needless: Vec<u64> = needless.map(|(&serial, _)| serial).collect();
+        for serial in needless {
+            let evidence = "the owner was reached meanwhile".to_owned();
+            self.settle(serial, Settlement::Superseded, evidence, now);
+        }
+    }
+
+    /// Ends a ticket that did not arrive; tells the fallback owner when it was the last way.
+    fn fail(
+        &mut self,
+        serial: u64,
+        how: Settlement,
+        reason: String,
+        directory: &Directory,
+        render: &dyn Render,
+        now: Timestamp,
+    ) {
+        let Some(open) = self.open.get(&serial) else { return };
+        let ticket = open.ticket.clone();
+        let last = self
+            .stories
+            .get(&story(&ticket))
+            .is_some_and(|progress| progress.open == 1 && !progress.reached && !progress.escalated);
+        if last {
+            self.escalate(&ticket, &reason, directory, render, now);
+        }
+        self.settle(serial, how, reason, now);
+    }
+
+    /// Tells the fallback owner what could not be told to `ticket`'s owner.
+    fn escalate(
+        &mut self,
+        ticket: &Ticket,
+        reason: &str,
+        directory: &Directory,
+        render: &dyn Render,
+        now: Timestamp,
+    ) {
+        if let Some(progress) = self.stories.get_mut(&story(ticket)) {
+            progress.escalated = true;
+        }
+        let over = self.incidents.get(&ticket.incident).is_some_and(|audience| audience.over);
+        let fallback = directory.fallback.as_deref().and_then(|name| directory.owner(name));
+        let Some(fallback) = fallback.filter(|owner| owner.name != ticket.owner) else { return };
+        if over || !tells_of_a_beginning(ticket) {
+            return;
+        }
+        let unreached = Unreached {
+            owner: ticket.owner.clone(),
+            channel: ticket.to.channel(),
+            reason: reason.to_owned(),
+        };
+        self.counts.escalated += 1;
+        for to in fallback.addresses.iter() {
+            let escalated = Ticket {
+                key: self.key(&ticket.incident, ticket.number, to),
+                serial: self.next_serial,
+                owner: fallback.name.clone(),
+                to: to.clone(),
+                message: render.escalated(ticket.message.clone(), &unreached, fallback),
+                created: now,
+                escalated: true,
+                ..ticket.clone()
+            };
+            self.issue(escalated, now);
+        }
+    }
+
+    /// Looks for owners whom nothing has reached for too long. Cheap when nothing is late.
+    pub fn look_at_deadlines(
+        &mut self,
+        directory: &Directory,
+        render: &dyn Render,
+        now: Timestamp,
+    ) {
+        if now < self.next_deadline {
+            return;
+        }
+        let unreached = |progress: &Progress| !progress.reached && !progress.escalated;
+        let late: BTreeSet<Story> = self
+            .stories
+            .iter()
+            .filter(|(_, progress)| unreached(progress) && progress.deadline <= now)
+            .map(|(story, _)| story.clone())
+            .collect();
+        let mut tickets: BTreeMap<Story, (Ticket, String)> = BTreeMap::new();
+        for open in self.open.values().filter(|open| late.contains(&story(&open.ticket))) {
+            let trouble = (open.ticket.clone(), open.trouble.clone());
+            tickets.entry(story(&open.ticket)).or_insert(trouble);
+        }
+        for (ticket, trouble) in tickets.into_values() {
+            self.escalate(&ticket, &trouble, directory, render, now);
+        }
+        let left = self.stories.values().filter(|progress| unreached(progress));
+        self.next_deadline = left.map(|progress| progress.deadline).min().unwrap_or(Timestamp::MAX);
+    }
+}

@@ -268,8 +268,9 @@ impl Head {
     }
 
     /// Forgets chunks that ended before `cutoff` (milliseconds), of generations before `sealed` only;
-    /// then columns, series and sources without samples.
-    pub(super) fn drop_before(&mut self, cutoff: i64, sealed: u64) {
+    /// then columns, series and sources without samples. Gives the number of rows that are gone.
+    pub(super) fn drop_before(&mut self, cutoff: i64, sealed: u64) -> usize {
+        let mut rows = 0;
         let old =
             |(generation, chunk): &(u64, Arc<Chunk>)| chunk.last() < cutoff && *generation < sealed;
         for number in 0..self.frames() {
@@ -280,14 +281,17 @@ impl Head {
                 continue;
             }
             let frame = frame_mut(&mut self.blocks, number);
+            rows += frame.chunks.iter().filter(|c| old(c)).map(|(_, c)| c.len()).sum::<usize>();
             frame.chunks.retain(|chunk| !old(chunk));
             if open_too {
+                rows += frame.open.len();
                 let width = frame.open.width();
                 frame.open = Rows::default();
                 frame.open.widen(width);
             }
             self.forget_empty(number);
         }
+        rows
     }
 
     fn forget_empty(&mut self, number: u32) {

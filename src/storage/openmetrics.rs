@@ -201,6 +201,9 @@ fn key_of(file: &mut File, size: u64) -> std::io::Result<String> {
     Ok(format!("{:016x}-{size}", xxh3_64(&start)))
 }
 
+/// A series of an import.
+type Column = (Labels, Vec<Option<Cell>>);
+
 struct Import {
     catalogue: Catalogue,
     path: PathBuf,
@@ -322,7 +325,7 @@ impl Import {
         let generation = self.sql(|catalogue, _| catalogue.next_generation())?;
         let name = name_of(generation, generation);
         // Series with the same times share a frame.
-        let mut frames: BTreeMap<Vec<i64>, Vec<(Labels, Vec<Option<Cell>>)>> = BTreeMap::new();
+        let mut frames: BTreeMap<Vec<i64>, Vec<Column>> = BTreeMap::new();
         for (labels, samples) in self.series.drain() {
             let times: Vec<i64> = samples.keys().copied().collect();
             let cells = samples.into_values().map(|bits| Some(Cell::Bits(bits))).collect();

@@ -292,7 +292,8 @@ impl Core {
             state.head.drop_before(keep.millis(), unsealed);
             state.memory_from = state.memory_from.max(keep.millis() - 1);
             // While the disk refuses, memory is bounded all the same.
-            state.head.drop_before((keep - memory - seal_every).millis(), u64::MAX);
+            let lost = state.head.drop_before((keep - memory - seal_every).millis(), u64::MAX);
+            self.telemetry.storage.lost(lost);
         } else {
             state.head.drop_before((now - memory).millis(), u64::MAX);
         }

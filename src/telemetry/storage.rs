@@ -18,6 +18,7 @@ pub struct StorageTelemetry {
     segments: Gauge,
     segment_bytes: Gauge,
     damaged: Counter,
+    lost: Counter,
 }
 
 impl StorageTelemetry {
@@ -36,6 +37,7 @@ impl StorageTelemetry {
             segments: Gauge::default(),
             segment_bytes: Gauge::default(),
             damaged: Counter::default(),
+            lost: Counter::default(),
         };
         registry.register("samples_appended", "Samples accepted", new.appended.clone());
         registry.register(
@@ -87,6 +89,16 @@ impl StorageTelemetry {
             "Pieces of stored samples that were found damaged and set aside",
             new.damaged.clone(),
         );
+        registry.register(
+            "rows_lost",
+            "Rows dropped from memory although the disk never took them",
+            new.lost.clone(),
+        );
+    }
+
+    /// So many rows left memory without having been sealed.
+    pub fn lost(&self, rows: usize) {
+        self.lost.inc_by(rows as u64);
     }
 
     /// So many samples were accepted.

@@ -309,6 +309,36 @@ fn damage_costs_one_series_and_is_reported() {
     assert!(world.core().telemetry.encode().contains("augenmass_storage_damaged_pieces_total 1"));
 }
 
+/// Three eras of the tail; the middle one is damaged in its first group.
+#[test]
+fn a_damaged_tail_costs_an_era_and_never_the_start() {
+    let mut world = World::new(9);
+    for n in 0..192i64 {
+        let next = batch("s", n * 1_000, &[(series("up", "a"), n as f64)]);
+        assert_eq!(world.core().accept_for_test(&next), 1);
+        world.core().commit();
+    }
+    world.core = None;
+    let sql = rusqlite::Connection::open(world.folder.path().join("samples.db")).unwrap();
+    let eras: i64 =
+        sql.query_row("SELECT count(DISTINCT era) FROM tail", [], |r| r.get(0)).unwrap();
+    assert_eq!(eras, 3);
+    sql.execute(
+        "UPDATE tail SET bytes = zeroblob(9) WHERE sequence = (SELECT min(sequence) FROM tail
+         WHERE era = (SELECT min(era) FROM tail WHERE era > (SELECT min(era) FROM tail)))",
+        [],
+    )
+    .unwrap();
+    drop(sql);
+    world.open();
+    let view: Snapshot = Arc::new(world.core().view());
+    let seen = contents(&view, ALL);
+    let samples = &seen["up{target=\"a\"}"];
+    assert_eq!(samples.len(), 192 - 64);
+    assert!(samples.iter().all(|(time, bits)| f64::from_bits(*bits) == *time as f64 / 1e3));
+    assert!(world.core().telemetry.encode().contains("augenmass_storage_damaged_pieces_total 1"));
+}
+
 #[test]
 fn old_and_too_many_segments_are_dropped_with_their_files() {
     let mut world = World::new(5);

@@ -100,6 +100,27 @@ async fn what_is_exported_comes_back_bit_for_bit() {
     assert_eq!(cut.too_old, 3 * 6);
 }
 
+/// Files of format 1 as the first version wrote them; made by `a_fixture_is_written`.
+const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/storage-1");
+
+#[tokio::test]
+#[ignore = "writes into the repository; run it when a format is new, never to please a test"]
+async fn a_fixture_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path()).await;
+    store.close();
+    copy(folder.path(), Path::new(FIXTURE), &mut quiet).unwrap();
+}
+
+#[tokio::test]
+async fn files_of_format_one_stay_readable() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(Path::new(FIXTURE), folder.path(), &mut quiet).unwrap();
+    let (old, new) = (open(folder.path()), tempfile::tempdir().unwrap());
+    assert_eq!(all(&old.snapshot()), all(&filled(new.path()).await.snapshot()));
+    assert_eq!(verify(Path::new(FIXTURE), &mut quiet).unwrap().samples, 600);
+}
+
 #[test]
 fn a_bad_line_is_named() {
     let folder = tempfile::tempdir().unwrap();

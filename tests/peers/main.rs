@@ -9,6 +9,7 @@ mod mail;
 mod nginx;
 mod postfix;
 mod prometheus;
+mod promql;
 mod smtp;
 mod snmpsim;
 mod synapse;

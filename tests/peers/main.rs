@@ -10,6 +10,7 @@ mod nginx;
 mod postfix;
 mod prometheus;
 mod promtool;
+mod promql;
 mod smtp;
 mod snmpsim;
 mod synapse;

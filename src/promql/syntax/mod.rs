@@ -7,6 +7,7 @@ mod functions;
 mod lex;
 mod number;
 mod parse;
+mod pretty;
 mod print;
 mod selector;
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::ast::{At, Cardinality, Extension, Length, LengthOperation, Matching, Selector};
+use super::ast::{
+    Aggregate, At, Cardinality, Extension, Length, LengthOperation, Matching, Selector,
+};
 use super::lex::quoted;
 use super::number::{format_duration, format_float};
 use super::{Expr, Operator};
@@ -44,11 +46,7 @@ impl Display for Expr {
                 f.write_str(")")
             }
             Self::Aggregate(node) => {
-                f.write_str(node.operator.name())?;
-                if node.without || !node.labels.is_empty() {
-                    let word = if node.without { "without" } else { "by" };
-                    write!(f, " {word} ({}) ", labels(&node.labels))?;
-                }
+                f.write_str(&aggregation_head(node))?;
                 f.write_str("(")?;
                 if let Some(parameter) = &node.parameter {
                     write!(f, "{parameter}, ")?;
@@ -69,6 +67,16 @@ impl Display for Expr {
             Self::Paren(node) => write!(f, "({})", node.inner),
         }
     }
+}
+
+/// `sum by (job) `, or `sum` alone.
+pub(super) fn aggregation_head(node: &Aggregate) -> String {
+    let name = node.operator.name();
+    if node.without || !node.labels.is_empty() {
+        let word = if node.without { "without" } else { "by" };
+        return format!("{name} {word} ({}) ", labels(&node.labels));
+    }
+    name.to_owned()
 }
 
 fn duration_text(seconds: f64) -> String {

@@ -5,6 +5,7 @@
 //!     └──VerdictChange──► nudge ──────────┘                         └──► state.sqlite
 //! ```
 
+mod own_metrics;
 mod reload;
 mod rules;
 mod summary;
@@ -151,6 +152,13 @@ impl App {
         let (alerts_done, store_done) = (CancellationToken::new(), CancellationToken::new());
         let mut probes = JoinSet::new();
         probes.spawn(self.schedule.clone().run(stop.clone()));
+        probes.spawn(own_metrics::keep(
+            self.telemetry.clone(),
+            self.store.clone(),
+            self.clock.clone(),
+            self.common.clone(),
+            stop.clone(),
+        ));
         probes.spawn(forward(
             self.changes,
             self.evaluator.clone(),

@@ -148,10 +148,10 @@ impl Desk {
     }
 
     /// A desk that goes on where an earlier one ended. Alerts that were told as firing count as
-    /// firing until they are reported again, or for the resolve timeout.
+    /// firing until they are reported again, or for [`Plan::restart_grace`].
     pub fn restore(plan: Arc<Plan>, incidents: Vec<Incident>, now: Timestamp) -> Self {
         let mut desk = Self::new(plan);
-        let expires = now + desk.plan.resolve_timeout;
+        let expires = now + desk.plan.restart_grace;
         for incident in incidents {
             let key = GroupKey { route: incident.route.clone(), group: incident.group.clone() };
             let route = desk.plan.routes.by_key(&key.route);

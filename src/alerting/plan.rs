@@ -14,6 +14,9 @@ pub struct Plan {
     pub routes: RouteTree,
     /// An alert that nobody reports any more is over after this time.
     pub resolve_timeout: Duration,
+    /// After a restart, an alert that was told as firing is over when it is not reported again
+    /// within this time.
+    pub restart_grace: Duration,
     /// At most so many alerts stand in one message; the rest is counted.
     pub max_alerts: usize,
     /// What comes and goes is told less often; `None`: every time.
@@ -46,15 +49,19 @@ pub struct Timing {
     pub group_interval: Duration,
     /// Time after which an unchanged incident is told again.
     pub repeat_interval: Duration,
+    /// After a restart, an alert that was told as firing is over when it is not reported again
+    /// within this time: long enough for a round of probes and rules.
+    pub restart_grace: Duration,
 }
 
 impl Default for Timing {
-    /// 300 ms, 30 s, 24 h.
+    /// 300 ms, 30 s, 24 h; 5 min after a restart.
     fn default() -> Self {
         Self {
             group_wait: Duration::from_millis(300),
             group_interval: Duration::from_secs(30),
             repeat_interval: Duration::from_secs(24 * 3600),
+            restart_grace: Duration::from_secs(300),
         }
     }
 }
@@ -65,6 +72,7 @@ impl Plan {
         Self {
             routes,
             resolve_timeout: Duration::from_secs(300),
+            restart_grace: Duration::from_secs(300),
             max_alerts: usize::MAX,
             damping: None,
             inhibit: Vec::new(),
@@ -139,6 +147,7 @@ impl Plan {
         };
         let mut plan = Self::new(RouteTree::new(root)?, Ends::ReachWhoHeard);
         plan.max_alerts = 100;
+        plan.restart_grace = timing.restart_grace;
         plan.damping = Some(Damping::default());
         plan.inhibit = dependencies(directory);
         Ok(plan)

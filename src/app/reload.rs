@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -16,6 +17,7 @@ use crate::telemetry::Telemetry;
 /// Somebody asks for a reload and waits for the answer.
 pub struct Request {
     file: PathBuf,
+    listen: Option<SocketAddr>,
     answer: oneshot::Sender<Result<(), String>>,
 }
 
@@ -23,13 +25,18 @@ pub struct Request {
 #[derive(Clone)]
 pub struct Reload {
     file: Option<PathBuf>,
+    listen: Option<SocketAddr>,
     requests: mpsc::Sender<Request>,
 }
 
 impl Reload {
-    pub(super) fn new(file: Option<PathBuf>) -> (Self, mpsc::Receiver<Request>) {
+    /// `listen` is what the command line said; it outlives reloads.
+    pub(super) fn new(
+        file: Option<PathBuf>,
+        listen: Option<SocketAddr>,
+    ) -> (Self, mpsc::Receiver<Request>) {
         let (requests, inbox) = mpsc::channel(4);
-        (Self { file, requests }, inbox)
+        (Self { file, listen, requests }, inbox)
     }
 
     /// Loads the configuration file again.
@@ -41,7 +48,7 @@ impl Reload {
             return Err("there is no configuration file to load again".to_owned());
         };
         let (answer, waiting) = oneshot::channel();
-        let request = Request { file, answer };
+        let request = Request { file, listen: self.listen, answer };
         if self.requests.try_send(request).is_err() {
             return Err("other reloads are still on their way; try again".to_owned());
         }
@@ -71,8 +78,8 @@ pub async fn serve(
             () = stop.cancelled() => return,
             request = requests.recv() => request,
         };
-        let Some(Request { file, answer }) = request else { return };
-        let result = load(file, &targets).await;
+        let Some(Request { file, listen, answer }) = request else { return };
+        let result = load(file, listen, &targets).await;
         match &result {
             Ok(()) => {
                 tracing::info!("the configuration was loaded again");
@@ -96,14 +103,14 @@ pub fn accepted(telemetry: &Telemetry, clock: &dyn Clock) {
 }
 
 /// Everything is made before anything is replaced.
-async fn load(file: PathBuf, targets: &Targets) -> Result<(), String> {
+async fn load(file: PathBuf, listen: Option<SocketAddr>, targets: &Targets) -> Result<(), String> {
     let clock = targets.clock.clone();
     let meaning = tokio::task::spawn_blocking(move || {
         let config = Config::load(&file, &System).map_err(|problems| problems.to_string())?;
-        Meaning::of(config, &clock).map_err(|error| error.to_string())
+        Meaning::of(config, listen, &clock).map_err(|error| error.to_string())
     });
     let meaning = meaning.await.map_err(|error| format!("loading it failed: {error}"))??;
-    let Meaning { config, groups, directory, timing, notifiers, renderer } = meaning;
+    let Meaning { config, groups, directory, timing, notifiers, renderer, .. } = meaning;
     // The only part that can still refuse comes first.
     let people = targets.people.replace(timing, directory, notifiers).await;
     people.map_err(|error| error.to_string())?;

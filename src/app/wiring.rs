@@ -1,5 +1,7 @@
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -36,6 +38,8 @@ pub struct Meaning {
     pub timing: Timing,
     pub notifiers: Notifiers,
     pub renderer: Renderer,
+    /// Where people reach the pages.
+    pub base: Arc<str>,
 }
 
 impl Meaning {
@@ -43,7 +47,11 @@ impl Meaning {
     ///
     /// # Errors
     /// Anything in it that cannot work.
-    pub fn of(config: Config, clock: &Arc<dyn Clock>) -> Result<Self, BuildError> {
+    pub fn of(
+        config: Config,
+        listen: Option<SocketAddr>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, BuildError> {
         let groups = load_rules(&config.rules, &System)?;
         let directory = Arc::new(config.directory.clone());
         let usual = Timing::default();
@@ -51,20 +59,29 @@ impl Meaning {
             group_wait: config.alerting.group_wait.unwrap_or(usual.group_wait),
             group_interval: config.alerting.group_interval.unwrap_or(usual.group_interval),
             repeat_interval: config.alerting.repeat_interval.unwrap_or(usual.repeat_interval),
+            // Twice a round: the rules need one to know that an alert does not come back.
+            restart_grace: settle(&config) * 2 + config.rules.interval * 2,
         };
         let notifiers = notifiers(&config, clock)?;
-        let base = base_url(&config);
-        let links = Links { instance: config.instance.clone(), pages: Some(base), runbooks: None };
+        let base = base_url(&config, listen);
+        let pages = Some(base.clone());
+        let links = Links { instance: config.instance.clone(), pages, runbooks: None };
         let renderer = Renderer::new(directory.clone(), links);
-        Ok(Self { config, groups, directory, timing, notifiers, renderer })
+        Ok(Self { config, groups, directory, timing, notifiers, renderer, base })
     }
 }
 
+/// The time in which every target has been looked at once.
+fn settle(config: &Config) -> Duration {
+    let rounds = config.probes.targets.iter().map(|target| target.interval + target.timeout);
+    rounds.max().unwrap_or_default()
+}
+
 /// Where people reach the pages, without a slash at the end.
-fn base_url(config: &Config) -> Arc<str> {
+fn base_url(config: &Config, listen: Option<SocketAddr>) -> Arc<str> {
     match &config.web.external_url {
         Some(url) => url.as_str().trim_end_matches('/').into(),
-        None => format!("http://{}", config.web.listen).into(),
+        None => format!("http://{}", listen.unwrap_or(config.web.listen)).into(),
     }
 }
 
@@ -126,7 +143,7 @@ pub(super) async fn build(
     if let Some(data) = &options.data {
         data_folder(data)?;
     }
-    let meaning = Meaning::of(config, &clock)?;
+    let meaning = Meaning::of(config, options.listen, &clock)?;
     let store =
         Store::open(store_settings(&meaning.config, &options), clock.clone(), telemetry.clone())?;
     // SQLite's name for a file that lives in memory.
@@ -166,7 +183,7 @@ pub(super) async fn build(
         reports,
     )
     .await?;
-    let (reload, reload_requests) = Reload::new(options.file.clone());
+    let (reload, reload_requests) = Reload::new(options.file.clone(), options.listen);
     let summary = Arc::new(RwLock::new(summary(&meaning.config)));
     let server = {
         let (views, asked, shown) = (evaluator.clone(), reload.clone(), summary.clone());
@@ -219,12 +236,11 @@ fn store_settings(config: &Config, options: &Options) -> storage::Settings {
 }
 
 fn evaluation(meaning: &Meaning) -> evaluate::Settings {
-    let rounds = meaning.config.probes.targets.iter().map(|t| t.interval + t.timeout);
-    let settle = rounds.max().unwrap_or_default();
+    let settle = settle(&meaning.config);
     evaluate::Settings {
         groups: meaning.groups.clone(),
         interval: meaning.config.rules.interval,
-        world: World { external_url: base_url(&meaning.config), settle, ..World::default() },
+        world: World { external_url: meaning.base.clone(), settle, ..World::default() },
         ..evaluate::Settings::default()
     }
 }

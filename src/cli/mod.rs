@@ -47,7 +47,8 @@ pub fn main() -> ExitCode {
     // The demo tells its own story; its log would stand between the lines.
     let quiet = matches!(arguments.verb, Verb::Demo(_)) && arguments.log == "info";
     let level = if quiet { "error" } else { &arguments.log };
-    output::start_log(level, arguments.log_json);
+    // The SNMP library calls each silent device an error; ours to judge, and we do.
+    output::start_log(&format!("{level},async_snmp=off"), arguments.log_json);
     match arguments.verb {
         Verb::Run(arguments) => run::run(arguments),
         Verb::Demo(arguments) => demo::run(arguments),

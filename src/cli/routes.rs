@@ -126,6 +126,7 @@ fn load(file: &File) -> Result<Routing, String> {
         group_wait: config.alerting.group_wait.unwrap_or(default.group_wait),
         group_interval: config.alerting.group_interval.unwrap_or(default.group_interval),
         repeat_interval: config.alerting.repeat_interval.unwrap_or(default.repeat_interval),
+        ..default
     };
     let directory = config.directory;
     let plan = Plan::of_owners(&directory, timing).map_err(|error| error.to_string())?;

@@ -60,7 +60,8 @@ pub async fn play(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let (world, letters) = World::start(clock.wall()).await?;
     let config = Config::load(&world.config_file()?, &System)?;
-    let options = Options { data: Some(world.data()), listen: Some(settings.listen), file: None };
+    let listen = some_port(settings.listen)?;
+    let options = Options { data: Some(world.data()), listen: Some(listen), file: None };
     let app = App::build(config, options, clock.clone()).await?;
     let stage = Stage::new(clock.clone(), say, settings.colour);
     stage.open(&world, app.address(), settings.length);
@@ -72,4 +73,9 @@ pub async fn play(
     order.cancel();
     while house.join_next().await.is_some() {}
     Ok(all_came)
+}
+
+/// A port for port 0: the links in the first messages need to know it before anybody listens.
+fn some_port(listen: SocketAddr) -> std::io::Result<SocketAddr> {
+    std::net::TcpListener::bind(listen)?.local_addr()
 }

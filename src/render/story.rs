@@ -181,7 +181,13 @@ impl Reader<'_> {
                 let lasts = now.since(since).unwrap_or_default();
                 let name = if lasts.as_secs() < 60 { "lead-new" } else { "lead-firing" };
                 said.push(("duration", self.language.duration(lasts).into()));
-                match alert.value.filter(|value| value.is_finite()) {
+                // A flag says nothing, and a summary with a figure in it says it better.
+                let summary = self.summary(alert);
+                let said_already = summary.contains(|c: char| c.is_ascii_digit());
+                let tells = |value: &f64| {
+                    value.is_finite() && *value != 0.0 && *value != 1.0 && !said_already
+                };
+                match alert.value.filter(tells) {
                     Some(value) => {
                         said.push(("value", self.language.value(value).into()));
                         format!("{name}-value")

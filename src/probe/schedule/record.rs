@@ -1,6 +1,5 @@
 use super::watched::{End, Recorded, Watched};
 use super::{ScheduleDoors, VerdictChange, guard};
-use crate::ports::AppendError;
 use crate::probe::{Obstacle, Outcome};
 use crate::telemetry::LookOutcome;
 
@@ -30,23 +29,23 @@ pub(super) async fn look(watched: &Watched, doors: &ScheduleDoors) {
     };
     drop(outcome);
     let at = batch.at;
-    match doors.append.append(batch).await {
-        Ok(_) => {}
-        // Visible all the same.
-        Err(AppendError::NotDurable(_)) => telemetry.append_failed(),
-        Err(AppendError::Closed) => return telemetry.append_failed(),
+    // Values are visible as soon as they are handed over; the rules need not wait for the disk.
+    let kept = doors.append.append(batch);
+    if let Some((before, now)) = change {
+        let change = VerdictChange {
+            at,
+            service: facts.identity.service.clone(),
+            owner: facts.owner.clone(),
+            target: facts.identity.name.clone(),
+            probe: facts.identity.probe,
+            before,
+            now,
+        };
+        if doors.changes.try_send(change).is_err() {
+            telemetry.change_lost();
+        }
     }
-    let Some((before, now)) = change else { return };
-    let change = VerdictChange {
-        at,
-        service: facts.identity.service.clone(),
-        owner: facts.owner.clone(),
-        target: facts.identity.name.clone(),
-        probe: facts.identity.probe,
-        before,
-        now,
-    };
-    if doors.changes.try_send(change).is_err() {
-        telemetry.change_lost();
+    if kept.await.is_err() {
+        telemetry.append_failed();
     }
 }

@@ -11,7 +11,7 @@ use crate::promql::{self, At, Binary, Cardinality, Expr, Length, Selector, Type,
 
 /// `/format_query`: the expression as Prometheus would write it.
 pub(super) async fn format(State(shared): State<Arc<Shared>>, form: Form) -> Reply {
-    read(shared, form, |expr| Value::from(expr.to_string())).await
+    read(shared, form, |expr| Value::from(expr.pretty())).await
 }
 
 /// `/parse_query`: the expression as a tree.

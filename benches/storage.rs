@@ -229,7 +229,7 @@ async fn on_disk(folder: &Path) {
         if hour % 2 == 1 {
             clock.now.store(START + (hour + 1) * 240 * STEP, Ordering::Relaxed);
             clock.go.notify_one();
-            let wanted = if hour == 7 { 1 } else { (hour as usize + 1) / 2 };
+            let wanted = if hour == 7 { 1 } else { (hour as usize).div_ceil(2) };
             while status(folder, &mut |_, _| {}).unwrap().segments.len() != wanted {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }

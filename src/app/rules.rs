@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{RulesSection, Sources, expand_files};
@@ -42,7 +42,7 @@ pub fn load_rules(
     if problems.is_empty() { Ok(groups) } else { Err(RuleError(problems)) }
 }
 
-fn read(path: &PathBuf, sources: &dyn Sources, problems: &mut Vec<String>) -> Vec<Arc<GroupRules>> {
+fn read(path: &Path, sources: &dyn Sources, problems: &mut Vec<String>) -> Vec<Arc<GroupRules>> {
     match sources.read(path) {
         Ok(text) => parse(&path.display().to_string(), &text, problems),
         Err(error) => {

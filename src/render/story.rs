@@ -141,6 +141,16 @@ impl Reader<'_> {
         notes
     }
 
+    /// A page with more. An expression of ours as a link would fill the screen of a phone; our
+    /// overview leads to it.
+    fn details(&self, alert: &Alert) -> Option<String> {
+        let pages = self.links.pages.as_deref();
+        match pages.filter(|pages| alert.generator.starts_with(&format!("{pages}/graph?"))) {
+            Some(pages) => page(&format!("{pages}/")),
+            None => page(&alert.generator),
+        }
+    }
+
     fn item(&self, alert: &Alert, now: Timestamp) -> Item {
         let firing = alert.is_firing();
         let mut links = Vec::new();
@@ -148,7 +158,7 @@ impl Reader<'_> {
         if let Some(link) = self.runbook(alert).filter(|_| firing) {
             links.push((self.language.say("what-to-do", &[("link", "".into())]), link));
         }
-        if let Some(link) = page(&alert.generator) {
+        if let Some(link) = self.details(alert) {
             links.push((self.language.say("details", &[("link", "".into())]), link));
         }
         let class = class_of(alert).filter(|_| firing);

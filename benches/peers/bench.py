@@ -155,7 +155,7 @@ class Augenmass:
         return get(self.url + '/metrics')
 
     def probes(self):
-        return metric(self.page(), 'augenmass_probe_tries_total') or 0
+        return metric(self.page(), 'augenmass_probe_looks_total') or 0
 
 
 def owners(smtp):

@@ -33,9 +33,9 @@ install_debian() {
 # A Python environment of our own; $1 = name, the rest = packages.
 install_python() {
   local venv=$peers/$1; shift
-  [ -e "$venv/complete" ] && return 0
+  [ "$(cat "$venv/complete" 2>/dev/null)" = "$*" ] && return 0
   rm -rf "$venv"
-  python3 -m venv "$venv" && again "$venv/bin/pip" --quiet --disable-pip-version-check install "$@" && touch "$venv/complete"
+  python3 -m venv "$venv" && again "$venv/bin/pip" --quiet --disable-pip-version-check install "$@" && echo "$*" >"$venv/complete"
 }
 
 install_peers() {

@@ -12,7 +12,7 @@ use augenmass::promql::{
 };
 use serde_json::Value;
 
-use crate::harness::{Running, free_port, require, skip, wait_for, wait_for_port};
+use crate::harness::{Running, free_port, require, wait_for, wait_for_port};
 use crate::http::post;
 
 const START: i64 = 1_750_000_000;
@@ -225,7 +225,9 @@ fn a_prometheus_gives_the_same_answers() {
     };
     let version = Command::new(&program).arg("--version").output().unwrap();
     if !String::from_utf8_lossy(&version.stdout).contains("version 3.") {
-        return skip("the Prometheus here is older than version 3");
+        // Debian's stable release has version 2; a Prometheus 3 is welcome, not required.
+        eprintln!("SKIPPED: the Prometheus here is older than version 3");
+        return;
     }
     let mut chance = Chance(42);
     let (page, store) = samples(&mut chance);

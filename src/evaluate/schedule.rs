@@ -160,7 +160,7 @@ mod tests {
         assert!(slots.due(early, mono(49), None).run.is_none());
         assert_eq!(slots.due(early, mono(50), None).run, Some((early, Cause::Verdict)));
         slots.nudge(mono(60), &settings);
-        assert_eq!(slots.wake(), mono(1050));
+        assert_eq!(slots.wake(), mono(300));
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl Default for Settings {
             interval: Duration::from_secs(15),
             concurrency: 2,
             debounce: Duration::from_millis(50),
-            pause: Duration::from_secs(1),
+            pause: Duration::from_millis(250),
             world: World::default(),
         }
     }

@@ -81,7 +81,11 @@ struct Plan {
 /// What a look's task hands back: whose it was.
 struct Ended {
     watched: Arc<Watched>,
+    news: Option<record::News>,
 }
+
+/// Values that may wait for the disk at the same time; more, and looks wait with them.
+const KEEPING: usize = 4096;
 
 impl Schedule {
     /// Ready to run. Reads trust anchors from disk.
@@ -152,6 +156,7 @@ impl Schedule {
     /// markers then: a restart goes on where this ended.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut looks: JoinSet<Ended> = JoinSet::new();
+        let mut keeps: JoinSet<()> = JoinSet::new();
         let mut slots = Slots::default();
         loop {
             self.refresh(&mut slots);
@@ -168,7 +173,7 @@ impl Schedule {
                     if look.is_none() {
                         doors.telemetry.probe.panicked();
                     }
-                    Ended { watched }
+                    Ended { watched, news: look.flatten() }
                 });
             }
             telemetry.running.set(i64::try_from(looks.len()).unwrap_or(0));
@@ -177,10 +182,14 @@ impl Schedule {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ended) = looks.join_next() => {
-                    self.again(&mut slots, ended);
+                    self.again(&mut slots, &mut keeps, ended);
                     // All that have ended by now, before the heap is looked at once.
                     while let Some(ended) = looks.try_join_next() {
-                        self.again(&mut slots, ended);
+                        self.again(&mut slots, &mut keeps, ended);
+                    }
+                    while keeps.try_join_next().is_some() {}
+                    while keeps.len() >= KEEPING {
+                        keeps.join_next().await;
                     }
                 }
                 () = self.changed.notified() => {}
@@ -188,6 +197,7 @@ impl Schedule {
             }
         }
         looks.shutdown().await;
+        while keeps.join_next().await.is_some() {}
     }
 
     async fn until(&self, tick: Option<Tick>) {
@@ -214,9 +224,17 @@ impl Schedule {
         }
     }
 
-    fn again(&self, slots: &mut Slots, ended: Result<Ended, tokio::task::JoinError>) {
+    fn again(
+        &self,
+        slots: &mut Slots,
+        keeps: &mut JoinSet<()>,
+        ended: Result<Ended, tokio::task::JoinError>,
+    ) {
         // An error would be a panic, which is caught inside, or a task that we ended ourselves.
-        if let Ok(Ended { watched }) = ended {
+        if let Ok(Ended { watched, news }) = ended {
+            if let Some(news) = news {
+                keeps.spawn(record::keep(news, self.doors.clone()));
+            }
             let skipped = slots.ended(&watched, self.doors.clock.mono());
             self.doors.telemetry.probe.skipped(skipped);
         }

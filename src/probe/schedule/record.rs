@@ -1,10 +1,17 @@
 use super::watched::{End, Recorded, Watched};
 use super::{ScheduleDoors, VerdictChange, guard};
+use crate::model::Batch;
 use crate::probe::{Obstacle, Outcome};
 use crate::telemetry::LookOutcome;
 
-/// One look from begin to end: looks, remembers, hands the values on, tells a changed verdict.
-pub(super) async fn look(watched: &Watched, doors: &ScheduleDoors) {
+/// What a look found: values, and perhaps another verdict than before.
+pub(super) struct News {
+    batch: Batch,
+    change: Option<VerdictChange>,
+}
+
+/// One look from begin to end: looks and remembers. `None` when there is nothing to keep.
+pub(super) async fn look(watched: &Watched, doors: &ScheduleDoors) -> Option<News> {
     let clock = &*doors.clock;
     let telemetry = &doors.telemetry.probe;
     let facts = &watched.facts;
@@ -24,26 +31,28 @@ pub(super) async fn look(watched: &Watched, doors: &ScheduleDoors) {
         Outcome::NotMeasured(_) => LookOutcome::NotMeasured,
     };
     telemetry.ended(facts.identity.probe, kind, end.took);
-    let Some(Recorded { batch, change }) = watched.memory.record(facts, &outcome, end) else {
-        return;
-    };
-    drop(outcome);
-    let at = batch.at;
-    // Values are visible as soon as they are handed over; the rules need not wait for the disk.
-    let kept = doors.append.append(batch);
-    if let Some((before, now)) = change {
-        let change = VerdictChange {
-            at,
-            service: facts.identity.service.clone(),
-            owner: facts.owner.clone(),
-            target: facts.identity.name.clone(),
-            probe: facts.identity.probe,
-            before,
-            now,
-        };
-        if doors.changes.try_send(change).is_err() {
-            telemetry.change_lost();
-        }
+    let Recorded { batch, change } = watched.memory.record(facts, &outcome, end)?;
+    let change = change.map(|(before, now)| VerdictChange {
+        at: batch.at,
+        service: facts.identity.service.clone(),
+        owner: facts.owner.clone(),
+        target: facts.identity.name.clone(),
+        probe: facts.identity.probe,
+        before,
+        now,
+    });
+    Some(News { batch, change })
+}
+
+/// Hands the values on, tells a changed verdict, and waits for the disk. Values are visible as
+/// soon as they are handed over: neither the rules nor the next look wait for the disk.
+pub(super) async fn keep(news: News, doors: ScheduleDoors) {
+    let telemetry = &doors.telemetry.probe;
+    let kept = doors.append.append(news.batch);
+    if let Some(change) = news.change
+        && doors.changes.try_send(change).is_err()
+    {
+        telemetry.change_lost();
     }
     if kept.await.is_err() {
         telemetry.append_failed();

@@ -323,12 +323,16 @@ def peer_stack(nginx, snmp_port, with_printers):
     config += f"- job_name: web\n  metrics_path: /probe\n  params: {{module: [http]}}\n  static_configs:\n  - targets: [{web}]\n" + relabel(bb)
     if with_printers and paths['snmp'] and snmp_yml:
         sp = port()
-        running['snmp'] = spawn([paths['snmp'], '--config.file=' + snmp_yml, f'--web.listen-address=127.0.0.1:{sp}', '--log.level=error'], 'snmp_exporter')
+        # Module files come without credentials.
+        open(d + '/auths.yml', 'w').write('auths: {public_v2: {community: public, version: 2}}\n')
+        running['snmp'] = spawn([paths['snmp'], '--config.file=' + snmp_yml, f'--config.file={d}/auths.yml', f'--web.listen-address=127.0.0.1:{sp}', '--log.level=error'], 'snmp_exporter')
         devices = ', '.join(f"'127.0.1.{i}:{snmp_port}'" for i in range(1, 21))
         config += f"- job_name: printer\n  metrics_path: /snmp\n  params: {{module: [printer_mib], auth: [public_v2]}}\n  static_configs:\n  - targets: [{devices}]\n" + relabel(sp)
     open(d + '/prometheus.yml', 'w').write(config)
     running['prometheus'] = spawn([paths['prometheus'], f'--config.file={d}/prometheus.yml', f'--storage.tsdb.path={d}/tsdb', f'--web.listen-address=127.0.0.1:{prom}', '--log.level=warn'], 'prometheus')
     ready(f'http://127.0.0.1:{prom}/-/ready', running['prometheus'])
+    for name, process in running.items():
+        assert process.poll() is None, f'{name} ended early'
     return running
 
 

@@ -46,10 +46,14 @@ def everything_is_there():
     """The files copied are enough for cargo: the manifest's targets and what the source embeds."""
     if shutil.which("cargo"):
         run(["cargo", "metadata", "--no-deps", "--offline", "--format-version=1"], cwd=SOURCE)
-    for path in glob.glob(os.path.join(SOURCE, "src/**/*.rs"), recursive=True):
-        if path.endswith("tests.rs"):
+    texts = {path: open(path).read() for path in glob.glob(os.path.join(SOURCE, "src/**/*.rs"), recursive=True)}
+    # What only tests see is not built into an image.
+    tests = {(os.path.dirname(path), name) for path, text in texts.items() for name in re.findall(r"#\[cfg\(test\)\]\s*mod (\w+);", text)}
+    for path, text in texts.items():
+        if (os.path.dirname(path), os.path.basename(path)[:-3]) in tests:
             continue
-        for found in re.findall(r'include_(?:str|bytes)!\(\s*"([^"]+)"', open(path).read()):
+        text = text.split("#[cfg(test)]\nmod tests {")[0]
+        for found in re.findall(r'include_(?:str|bytes)!\(\s*"([^"]+)"', text):
             embedded = os.path.normpath(os.path.join(os.path.dirname(path), found))
             need(os.path.isfile(embedded), f"{os.path.relpath(path, SOURCE)} embeds {found}, which no COPY brings")
 

@@ -27,6 +27,8 @@ pub struct Desk {
     by_key: HashMap<GroupKey, GroupId>,
     due: BTreeSet<(Timestamp, GroupId)>,
     next_group: GroupId,
+    /// Groups with an incident.
+    open: usize,
 }
 
 /// An alert, and the groups that look at it.
@@ -144,6 +146,7 @@ impl Desk {
             by_key: HashMap::new(),
             due: BTreeSet::new(),
             next_group: 0,
+            open: 0,
         }
     }
 
@@ -168,6 +171,7 @@ impl Desk {
                 known.groups.push(id);
             }
             if let Some(group) = desk.groups.get_mut(&id) {
+                desk.open += usize::from(group.incident.is_none());
                 group.remember(incident);
             }
         }
@@ -256,6 +260,7 @@ impl Desk {
                     alert.phase = Phase::Resolved { fired, resolved: since };
                 }
                 let again = alert.is_firing() && !known.is_firing(now);
+                let ends = known.alert.is_firing() && !alert.is_firing();
                 if known.over.is_none()
                     && !alert.is_firing()
                     && let Some(damping) = self.plan.damping
@@ -268,8 +273,12 @@ impl Desk {
                 };
                 known.alert = alert;
                 known.expires = expires;
+                let labels = known.alert.labels.clone();
+                if ends {
+                    self.inhibitor.left(&labels);
+                }
                 if again {
-                    let labels = known.alert.labels.clone();
+                    self.inhibitor.came(&labels);
                     self.place(&labels, now);
                 }
             }
@@ -278,7 +287,7 @@ impl Desk {
 
     /// How many incidents were told as begun and not as over yet.
     pub fn open_incidents(&self) -> usize {
-        self.groups.values().filter(|group| group.incident.is_some()).count()
+        self.open
     }
 
     /// All groups, oldest first.
@@ -382,6 +391,9 @@ impl Desk {
         self.due = self.due.iter().map(|(due, id)| (moved(*due), *id)).collect();
         for group in self.groups.values_mut() {
             group.due = moved(group.due);
+            if let Some(open) = &mut group.incident {
+                open.told = moved(open.told);
+            }
         }
         for known in self.alerts.values_mut() {
             known.expires = moved(known.expires);
@@ -404,7 +416,10 @@ impl Desk {
     fn look_at(&mut self, id: GroupId, now: Timestamp, decided: &mut Decided) {
         let plan = self.plan.clone();
         let Some(group) = self.groups.get(&id) else { return };
+        self.open -= usize::from(group.incident.is_some());
         let route = plan.routes.get(group.route.unwrap_or(plan.routes.root()));
+        let faithful = plan.ends_of(group.route) == Ends::AsAlertmanager;
+        let max_alerts = if faithful { usize::MAX } else { plan.max_alerts };
         let (interval, repeat) = (route.group_interval, route.repeat_interval);
         let seen = self.see(group, now);
         let last = group.incident.as_ref().map(|incident| Last { told: incident.told });
@@ -413,11 +428,12 @@ impl Desk {
             let over: Vec<Alert> = over.collect();
             let firing = seen.firing.iter().filter_map(|labels| self.alerts.get(labels));
             let firing: Vec<Alert> = firing.map(|known| known.as_of(now)).collect();
-            let flapping = firing.iter().any(|alert| self.is_flapping(&alert.labels, false, now));
+            let flapping =
+                !faithful && firing.iter().any(|alert| self.is_flapping(&alert.labels, false, now));
             let others = self.receivers_of(firing.iter().chain(&over), &group.receiver);
             if let Some(group) = self.groups.get_mut(&id) {
                 let (decision, memory) =
-                    group.tell(why, firing, over, others, flapping, plan.max_alerts, now);
+                    group.tell(why, firing, over, others, flapping, max_alerts, now);
                 decided.decisions.push(decision);
                 match memory {
                     Memory::Open(incident) => decided.incidents.push(incident),
@@ -427,6 +443,7 @@ impl Desk {
         }
         if let Some(group) = self.groups.get_mut(&id) {
             decided.ended.extend(group.forget(&seen.unheard));
+            self.open += usize::from(group.incident.is_some());
         }
         self.leave(id, &seen.gone);
         let Some(group) = self.groups.get_mut(&id) else { return };
@@ -444,7 +461,7 @@ impl Desk {
         let route = group.route.map(|id| self.plan.routes.get(id));
         let closed = route.and_then(|route| self.plan.closed(route, now));
         let why_not = |labels: &Labels| self.why_not(labels, closed.as_ref(), now);
-        let faithful = self.plan.ends == Ends::AsAlertmanager;
+        let faithful = self.plan.ends_of(group.route) == Ends::AsAlertmanager;
         let mut seen = Seen::default();
         for labels in &group.members {
             let told = group.was_told(labels);
@@ -466,7 +483,7 @@ impl Desk {
             }
         }
         for labels in group.incident.iter().flat_map(|incident| incident.alerts.keys()) {
-            if fires(labels) || self.may_come_back(labels, now) {
+            if fires(labels) || (!faithful && self.may_come_back(labels, now)) {
                 seen.sight.told_and_firing += 1;
             } else if !faithful || !group.members.contains(labels) {
                 seen.over.push(labels.clone());

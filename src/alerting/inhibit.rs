@@ -35,7 +35,16 @@ impl InhibitRule {
 /// and go, so that a look-up costs the same with ten alerts and ten thousand.
 #[derive(Debug, Default)]
 pub(super) struct Inhibitor {
-    rules: Vec<(InhibitRule, HashMap<Labels, BTreeSet<Labels>>)>,
+    rules: Vec<(InhibitRule, HashMap<Labels, Sources>)>,
+}
+
+/// Those with the same values of the labels that must be equal.
+#[derive(Debug, Default)]
+struct Sources {
+    /// Not targets of the same rule.
+    plain: BTreeSet<Labels>,
+    /// Targets as well: they do not inhibit their likes.
+    two_sided: BTreeSet<Labels>,
 }
 
 impl Inhibitor {
@@ -53,7 +62,8 @@ impl Inhibitor {
 
     pub(super) fn came(&mut self, labels: &Labels) {
         for (rule, sources) in self.rules.iter_mut().filter(|(rule, _)| rule.is_source(labels)) {
-            sources.entry(rule.key(labels)).or_default().insert(labels.clone());
+            let same = sources.entry(rule.key(labels)).or_default();
+            same.of(rule.is_target(labels)).insert(labels.clone());
         }
     }
 
@@ -61,8 +71,8 @@ impl Inhibitor {
         for (rule, sources) in self.rules.iter_mut().filter(|(rule, _)| rule.is_source(labels)) {
             let key = rule.key(labels);
             if let Some(same) = sources.get_mut(&key) {
-                same.remove(labels);
-                if same.is_empty() {
+                same.of(rule.is_target(labels)).remove(labels);
+                if same.plain.is_empty() && same.two_sided.is_empty() {
                     sources.remove(&key);
                 }
             }
@@ -73,13 +83,51 @@ impl Inhibitor {
     /// by its likes.
     pub(super) fn find(&self, target: &Labels, fires: impl Fn(&Labels) -> bool) -> Option<&Labels> {
         for (rule, sources) in self.rules.iter().filter(|(rule, _)| rule.is_target(target)) {
-            let two_sided = rule.is_source(target);
-            let same = sources.get(&rule.key(target)).into_iter().flatten();
-            let mut inhibiting = same.filter(|source| !(two_sided && rule.is_target(source)));
-            if let Some(source) = inhibiting.find(|source| fires(source)) {
+            let Some(same) = sources.get(&rule.key(target)) else { continue };
+            let also = (!rule.is_source(target)).then_some(&same.two_sided).into_iter().flatten();
+            if let Some(source) = same.plain.iter().chain(also).find(|source| fires(source)) {
                 return Some(source);
             }
         }
         None
+    }
+}
+
+impl Sources {
+    fn of(&mut self, two_sided: bool) -> &mut BTreeSet<Labels> {
+        if two_sided { &mut self.two_sided } else { &mut self.plain }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alerting::parse_matchers;
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        Labels::from_pairs(pairs.iter().copied()).unwrap()
+    }
+
+    #[test]
+    fn an_alert_on_both_sides_is_not_inhibited_by_its_likes() {
+        let rule = InhibitRule {
+            name: "".into(),
+            source: parse_matchers("severity=critical").unwrap(),
+            target: parse_matchers("severity=~\"critical|warning\"").unwrap(),
+            equal: vec!["site".into()],
+        };
+        let critical = labels(&[("severity", "critical"), ("site", "a"), ("i", "1")]);
+        let other = labels(&[("severity", "critical"), ("site", "a"), ("i", "2")]);
+        let warning = labels(&[("severity", "warning"), ("site", "a")]);
+        let elsewhere = labels(&[("severity", "warning"), ("site", "b")]);
+        let mut inhibitor = Inhibitor::new(&[rule], [&critical, &other].into_iter());
+        assert_eq!(inhibitor.find(&critical, |_| true), None);
+        assert_eq!(inhibitor.find(&warning, |_| true), Some(&critical));
+        assert_eq!(inhibitor.find(&warning, |source| *source == other), Some(&other));
+        assert_eq!(inhibitor.find(&elsewhere, |_| true), None);
+        inhibitor.left(&critical);
+        inhibitor.left(&other);
+        assert_eq!(inhibitor.find(&warning, |_| true), None);
+        assert!(inhibitor.rules[0].1.is_empty());
     }
 }

@@ -22,10 +22,10 @@ impl Teller {
         plan: Arc<Plan>,
         directory: Arc<Directory>,
         render: Arc<dyn Render>,
-        mut remembered: Remembered,
+        remembered: Remembered,
         now: Timestamp,
     ) -> Self {
-        let incidents = std::mem::take(&mut remembered.incidents);
+        let incidents = remembered.incidents.clone();
         let desk = Desk::restore(plan, incidents, now);
         Self { desk, outbox: Outbox::restore(patience, remembered, now), directory, render }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use crate::model::{Labels, Matcher};
 
 /// While a source alert fires, target alerts with the same values of some labels are not told.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct InhibitRule {
     /// What it is called; may be empty.
     pub name: Arc<str>,
@@ -14,6 +14,8 @@ pub struct InhibitRule {
     pub target: Vec<Matcher>,
     /// Labels that must be equal in both; an absent label equals an empty one.
     pub equal: Vec<Arc<str>>,
+    /// The service that the target's service cannot work without, where that is the reason.
+    pub depends_on: Option<Arc<str>>,
 }
 
 impl InhibitRule {
@@ -81,12 +83,16 @@ impl Inhibitor {
 
     /// An alert that inhibits this one. One that is a source as well as a target is not inhibited
     /// by its likes.
-    pub(super) fn find(&self, target: &Labels, fires: impl Fn(&Labels) -> bool) -> Option<&Labels> {
+    pub(super) fn find(
+        &self,
+        target: &Labels,
+        fires: impl Fn(&Labels) -> bool,
+    ) -> Option<(&Labels, &InhibitRule)> {
         for (rule, sources) in self.rules.iter().filter(|(rule, _)| rule.is_target(target)) {
             let Some(same) = sources.get(&rule.key(target)) else { continue };
             let also = (!rule.is_source(target)).then_some(&same.two_sided).into_iter().flatten();
             if let Some(source) = same.plain.iter().chain(also).find(|source| fires(source)) {
-                return Some(source);
+                return Some((source, rule));
             }
         }
         None
@@ -115,19 +121,22 @@ mod tests {
             source: parse_matchers("severity=critical").unwrap(),
             target: parse_matchers("severity=~\"critical|warning\"").unwrap(),
             equal: vec!["site".into()],
+            ..InhibitRule::default()
         };
         let critical = labels(&[("severity", "critical"), ("site", "a"), ("i", "1")]);
         let other = labels(&[("severity", "critical"), ("site", "a"), ("i", "2")]);
         let warning = labels(&[("severity", "warning"), ("site", "a")]);
         let elsewhere = labels(&[("severity", "warning"), ("site", "b")]);
         let mut inhibitor = Inhibitor::new(&[rule], [&critical, &other].into_iter());
-        assert_eq!(inhibitor.find(&critical, |_| true), None);
-        assert_eq!(inhibitor.find(&warning, |_| true), Some(&critical));
-        assert_eq!(inhibitor.find(&warning, |source| *source == other), Some(&other));
-        assert_eq!(inhibitor.find(&elsewhere, |_| true), None);
+        let find = |labels: &Labels| inhibitor.find(labels, |_| true).map(|(by, _)| by.clone());
+        assert_eq!(find(&critical), None);
+        assert_eq!(find(&warning), Some(critical.clone()));
+        let by_other = inhibitor.find(&warning, |source| *source == other);
+        assert_eq!(by_other.map(|(by, _)| by), Some(&other));
+        assert_eq!(find(&elsewhere), None);
         inhibitor.left(&critical);
         inhibitor.left(&other);
-        assert_eq!(inhibitor.find(&warning, |_| true), None);
+        assert!(inhibitor.find(&warning, |_| true).is_none());
         assert!(inhibitor.rules[0].1.is_empty());
     }
 }

@@ -7,12 +7,14 @@ use tokio::sync::mpsc;
 
 use super::summary::summary;
 use super::{App, BuildError, Options, Reload, load_rules, people, reload};
-use crate::alerting::{Directory, Notice, Owner, Plan};
+use crate::alerting::{Directory, LinkSigner, Notice, Owner, Plan};
 use crate::config::{Config, System};
 use crate::evaluate::{self, Evaluator};
-use crate::model::Labels;
-use crate::notify::{DispatchSettings, Dispatcher, Notifiers, Patience, Render, Wording};
-use crate::ports::{Address, Clock, Message};
+use crate::model::{Labels, Secret};
+use crate::notify::{
+    DispatchError, DispatchSettings, Dispatcher, Notifiers, Patience, Render, Wording,
+};
+use crate::ports::{Address, Clock, Message, State};
 use crate::probe::snmp::UdpSnmp;
 use crate::probe::{Resolver, Schedule, ScheduleDoors};
 use crate::render::{Links, Renderer};
@@ -27,6 +29,9 @@ const CHANGES: usize = 1024;
 /// Reports of rule groups that wait for the dispatcher.
 const REPORTS: usize = 64;
 
+/// People wait no longer for the first message after a start.
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
+
 /// What a configuration means for the rooms that can be changed while they run.
 pub struct Meaning {
     pub config: Config,
@@ -37,6 +42,8 @@ pub struct Meaning {
     pub renderer: Renderer,
     /// Where people reach the pages.
     pub base: Arc<str>,
+    /// Makes and reads the links by which readers act.
+    pub acting: Option<LinkSigner>,
 }
 
 impl Meaning {
@@ -48,6 +55,7 @@ impl Meaning {
         config: Config,
         listen: Option<SocketAddr>,
         clock: &Arc<dyn Clock>,
+        link_key: Option<&Secret>,
     ) -> Result<Self, BuildError> {
         let groups = load_rules(&config.rules, &System)?;
         let (plan, directory) = people::who_is_told(&config)?;
@@ -55,13 +63,16 @@ impl Meaning {
         let notifiers = people::notifiers(&config, clock)?;
         let base = base_url(&config, listen);
         let pages = Some(base.clone());
-        let links = Links { instance: config.instance.clone(), pages, runbooks: None };
+        let signer = link_key.filter(|_| config.web.external_url.is_some());
+        let acting = signer.map(|key| LinkSigner::new(&base, key));
+        let instance = config.instance.clone();
+        let links = Links { instance, pages, runbooks: None, acting: acting.clone() };
         let mut renderer = Renderer::new(directory.clone(), links);
         if let Some(foreign) = &config.alertmanager {
             let voices = foreign.outfit.voices.clone();
             renderer = renderer.with_voices(voices, foreign.file.words.clone());
         }
-        Ok(Self { config, groups, directory, plan, notifiers, renderer, base })
+        Ok(Self { config, groups, directory, plan, notifiers, renderer, base, acting })
     }
 }
 
@@ -69,6 +80,14 @@ impl Meaning {
 pub(super) fn settle(config: &Config) -> Duration {
     let rounds = config.probes.targets.iter().map(|target| target.interval + target.timeout);
     rounds.max().unwrap_or_default()
+}
+
+/// How long after the start nothing is told at most: until every rule was evaluated once, but not
+/// as long as a group that is evaluated once in an hour would need.
+fn hold(meaning: &Meaning) -> Duration {
+    let usual = meaning.config.rules.interval;
+    let longest = meaning.groups.iter().map(|group| group.interval.unwrap_or(usual)).max();
+    longest.unwrap_or_default().min(LONGEST_HOLD) + Duration::from_secs(5)
 }
 
 /// Where people reach the pages, without a slash at the end.
@@ -124,13 +143,14 @@ pub(super) async fn build(
     if let Some(data) = &options.data {
         data_folder(data)?;
     }
-    let meaning = Meaning::of(config, options.listen, &clock)?;
-    let store =
-        Store::open(store_settings(&meaning.config, &options), clock.clone(), telemetry.clone())?;
     // SQLite's name for a file that lives in memory.
     let file = options.data.as_ref().map(|data| data.join("state.sqlite"));
     let state = SqliteState::open(&file.unwrap_or_else(|| PathBuf::from(":memory:")))?;
-
+    let state: Arc<dyn State> = Arc::new(state);
+    let link_key = state.load().await.map_err(DispatchError::from)?.link_key;
+    let meaning = Meaning::of(config, options.listen, &clock, link_key.as_ref())?;
+    let store =
+        Store::open(store_settings(&meaning.config, &options), clock.clone(), telemetry.clone())?;
     let (changed, changes) = mpsc::channel(CHANGES);
     let schedule = Schedule::new(
         &meaning.config.probes,
@@ -152,12 +172,13 @@ pub(super) async fn build(
         report,
         telemetry.clone(),
     );
+    let hold = hold(&meaning);
     let renderer = Arc::new(LiveRenderer(RwLock::new(Arc::new(meaning.renderer))));
     let (dispatcher, people) = Dispatcher::new(
-        DispatchSettings { plan: meaning.plan, patience: Patience::default() },
+        DispatchSettings { plan: meaning.plan, patience: Patience::default(), hold },
         meaning.directory,
         clock.clone(),
-        Arc::new(state),
+        state.clone(),
         renderer.clone(),
         meaning.notifiers,
         telemetry.clone(),
@@ -186,6 +207,7 @@ pub(super) async fn build(
     };
     reload::accepted(&telemetry, &*clock);
     Ok(App {
+        link_key,
         common: common_labels(&meaning.config),
         clock,
         telemetry,

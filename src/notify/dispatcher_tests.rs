@@ -129,7 +129,11 @@ impl World {
         let notifiers: Notifiers =
             HashMap::from([(Channel::Email, mailbox.clone() as Arc<dyn Notifier>)]);
         let (dispatcher, handle) = Dispatcher::new(
-            DispatchSettings { plan: plan(&directory()), patience: Patience::default() },
+            DispatchSettings {
+                plan: plan(&directory()),
+                patience: Patience::default(),
+                hold: Duration::ZERO,
+            },
             Arc::new(directory()),
             clock.clone(),
             disk.clone(),

@@ -24,7 +24,7 @@ pub use receivers::{TemplateFiles, Voice, Way, Wording};
 use story::{Reader, class_of};
 use texts::Language;
 
-use crate::alerting::{Directory, Notice, Owner};
+use crate::alerting::{Directory, LinkSigner, Notice, Owner};
 use crate::ports::{Address, Channel, Message, Urgency};
 
 /// Where a message may point, and who sends it.
@@ -36,6 +36,9 @@ pub struct Links {
     pub pages: Option<Arc<str>>,
     /// Page with an anchor for each runbook; runbooks that are links themselves do not need it.
     pub runbooks: Option<Arc<str>>,
+    /// Makes the links by which a reader says that they know; none where readers cannot reach our
+    /// pages.
+    pub acting: Option<LinkSigner>,
 }
 
 /// Turns decisions into messages.

@@ -296,6 +296,7 @@ mod tests {
             also_told: Vec::new(),
             flapping: false,
             left_out: 0,
+            acknowledged: None,
         }
     }
 

@@ -90,9 +90,11 @@ enum Bug {
     Oversleeps,
     /// An address is given up after its first refusal or silence.
     GivesUpAtOnce,
+    /// After a start it tells before everything that inhibits is known.
+    TellsBeforeItKnows,
 }
 
-const BUGS: [Bug; 25] = [
+const BUGS: [Bug; 26] = [
     Bug::DiskLies,
     Bug::TicketsTorn,
     Bug::IncidentsTorn,
@@ -118,6 +120,7 @@ const BUGS: [Bug; 25] = [
     Bug::NoFallback,
     Bug::Oversleeps,
     Bug::GivesUpAtOnce,
+    Bug::TellsBeforeItKnows,
 ];
 
 /// How many worlds are lived through: `AUGENMASS_SIM_SEEDS`, else as many as fit into the patience

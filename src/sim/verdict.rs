@@ -200,7 +200,7 @@ fn over_between(story: &Story, fault: &Fault, to: &Address, from: i64, until: i6
 
 /// What does not change is told again only after its interval.
 fn repeats_are_rare(story: &Story) -> Result<(), String> {
-    if story.set_in_the_dark || (story.accidents.clock_jumps > 0 && story.accidents.crashes > 0) {
+    if story.set_in_the_dark {
         return Ok(());
     }
     for ((to, incident), thread) in threads(story) {

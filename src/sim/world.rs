@@ -22,6 +22,8 @@ const REPORTED_OVER: i64 = 15 * 60_000;
 /// Process and channel have worked for so long: whoever is to be told has been told. Longer than a
 /// few retries at their slowest.
 const HEALTHY: i64 = 8 * 60_000;
+/// After a start nothing is told for so long, or until all rules have run.
+const HOLD: Duration = Duration::from_secs(20);
 /// What does not change is told again after this time.
 const REPEAT: Duration = Duration::from_secs(1200);
 /// Wall clock at the true time 0.
@@ -134,6 +136,10 @@ struct World {
     /// With the true time from which on the process is to know it.
     silences: Vec<(i64, Silence)>,
     silences_known: usize,
+    /// The rules have not run since the process began.
+    fresh: bool,
+    /// Reports on their way, and when they come.
+    late: Option<(i64, Vec<Alert>)>,
     /// How much faster the wall clock runs, milliseconds for each look of the rules.
     drift: i64,
     set_in_the_dark: bool,
@@ -177,6 +183,8 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
         decided: BTreeMap::new(),
         silences: silences(&mut luck),
         silences_known: 0,
+        fresh: false,
+        late: None,
         drift: i64::try_from(luck.below(17)).unwrap() - 8,
         set_in_the_dark: false,
         leaks: Vec::new(),
@@ -302,8 +310,7 @@ fn silences(luck: &mut Luck) -> Vec<(i64, Silence)> {
             matchers,
             starts: Timestamp::from_millis(BASE + starts),
             ends: Timestamp::from_millis(BASE + starts + length),
-            created_by: "me".into(),
-            comment: "".into(),
+            ..Silence::default()
         };
         silences.push((starts - early, silence));
     }
@@ -390,7 +397,11 @@ impl World {
         if self.bug != Some(Bug::ForgetsSilences) || self.processes == 1 {
             process.silence(self.known_silences().cloned().collect());
         }
+        if self.bug != Some(Bug::TellsBeforeItKnows) {
+            process.hold(self.wall() + HOLD, self.wall());
+        }
         self.silences_known = self.known_silences().count();
+        self.fresh = true;
         self.process = Some(process);
     }
 
@@ -448,6 +459,7 @@ impl World {
                 self.learn_silences();
                 self.evaluate();
             }
+            self.report_late();
             self.turn();
             self.answer();
             self.now = self.next_instant(tick);
@@ -461,7 +473,8 @@ impl World {
         let due = due.map(|due| due.millis() - wall_at_zero);
         let due = due.filter(|_| self.bug != Some(Bug::Oversleeps));
         let restart = self.process.is_none().then_some(self.restart_at);
-        let next = [Some(tick), answer, due, restart].into_iter().flatten().min().unwrap();
+        let late = self.late.as_ref().map(|(at, _)| *at);
+        let next = [Some(tick), answer, due, restart, late].into_iter().flatten().min().unwrap();
         next.max(self.now + 1)
     }
 
@@ -559,10 +572,31 @@ impl World {
                 generator: "".into(),
             });
         }
+        let fresh = std::mem::take(&mut self.fresh);
+        if fresh && self.luck.once_in(2) {
+            // The group of rules that looks at the uplink runs later than the others.
+            let of_uplink = |alert: &Alert| alert.labels.get("service") == Some("uplink");
+            let (late, early) = alerts.into_iter().partition(of_uplink);
+            self.late = Some((now + 5_000, late));
+            alerts = early;
+        }
         if let Some(process) = &mut self.process {
             process.offer(wall, alerts);
+            if fresh && self.late.is_none() {
+                process.ready(wall);
+            }
         }
         self.note_who_must_be_told();
+    }
+
+    /// Every group of rules has run once.
+    fn report_late(&mut self) {
+        let Some((_, alerts)) = self.late.take_if(|(at, _)| *at <= self.now) else { return };
+        let wall = self.wall();
+        if let Some(process) = &mut self.process {
+            process.offer(wall, alerts);
+            process.ready(wall);
+        }
     }
 
     /// For the judge: what is reported, free to be told, and can be told.
@@ -610,6 +644,7 @@ impl World {
         self.crashes_left -= 1;
         self.accidents.crashes += 1;
         self.process = None;
+        self.late = None;
         self.answers.clear();
         self.unsaved = Change::default();
         self.restart_at = self.now + 200 + self.luck_below(60_000);

@@ -5,6 +5,7 @@
 //!     └──VerdictChange──► nudge ──────────┘                         └──► state.sqlite
 //! ```
 
+mod looks;
 mod own_metrics;
 mod reload;
 mod rules;
@@ -151,7 +152,7 @@ impl App {
     pub async fn run(self, stop: CancellationToken) -> Vec<&'static str> {
         let (alerts_done, store_done) = (CancellationToken::new(), CancellationToken::new());
         let mut probes = JoinSet::new();
-        probes.spawn(self.schedule.clone().run(stop.clone()));
+        probes.spawn(looks::run(self.schedule.clone(), stop.clone()));
         probes.spawn(own_metrics::keep(
             self.telemetry.clone(),
             self.store.clone(),

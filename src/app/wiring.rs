@@ -235,6 +235,8 @@ fn store_settings(config: &Config, options: &Options) -> storage::Settings {
         data: options.data.as_ref().map(|data| data.join("samples")),
         retention: config.storage.retention,
         retention_bytes: config.storage.retention_size,
+        out_of_order: config.storage.out_of_order,
+        commit_delay: config.storage.commit_delay,
         ..storage::Settings::default()
     }
 }

@@ -386,6 +386,18 @@ impl Outbox {
         waiting.chain(deadline).min()
     }
 
+    /// The channels were changed, perhaps repaired: what waits is tried at once.
+    pub fn hurry(&mut self, now: Timestamp) {
+        for open in self.open.values_mut() {
+            if let Stage::Waiting(until) = open.stage {
+                open.stage = Stage::Waiting(until.min(now));
+            }
+        }
+        for queue in self.waiting.values_mut() {
+            *queue = queue.iter().map(|(until, serial)| ((*until).min(now), *serial)).collect();
+        }
+    }
+
     /// The wall clock was set by so many milliseconds; what waits goes on waiting as long as it
     /// would have.
     pub fn clock_moved(&mut self, millis: i64) {

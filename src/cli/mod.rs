@@ -1,11 +1,17 @@
 //! The verbs, one file each. Exit codes: 0 all well, 1 the thing asked about is not well, 2 wrong
 //! usage. Data goes to standard output, everything else to standard error.
 
+mod ack;
+mod alert;
 mod check;
 mod demo;
+mod explain;
+mod incidents;
 mod output;
+mod remote;
 mod routes;
 mod run;
+mod silence;
 mod test;
 
 use std::process::ExitCode;
@@ -37,6 +43,16 @@ enum Verb {
     Check(check::Arguments),
     /// Say who is told of what
     Routes(routes::Arguments),
+    /// Say that somebody knows of an incident, or has it
+    Ack(ack::Arguments),
+    /// Make, list and end silences
+    Silence(silence::Arguments),
+    /// List alerts, or report one by hand
+    Alert(alert::Arguments),
+    /// List incidents, or write the incident log
+    Incidents(incidents::Arguments),
+    /// Say why somebody was told of something, or not
+    Explain(explain::Arguments),
     /// Run tests of rules and queries
     Test(test::Arguments),
 }
@@ -54,6 +70,11 @@ pub fn main() -> ExitCode {
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
         Verb::Routes(arguments) => routes::run(arguments),
+        Verb::Ack(arguments) => ack::run(arguments),
+        Verb::Silence(arguments) => silence::run(arguments),
+        Verb::Alert(arguments) => alert::run(arguments),
+        Verb::Incidents(arguments) => incidents::run(arguments),
+        Verb::Explain(arguments) => explain::run(arguments),
         Verb::Test(arguments) => test::run(arguments),
     }
 }

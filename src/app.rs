@@ -7,6 +7,7 @@
 
 mod looks;
 mod own_metrics;
+mod people;
 mod reload;
 mod rules;
 mod summary;
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::alerting::LinkSigner;
 use crate::config::Config;
 use crate::evaluate::Evaluator;
 use crate::model::{Labels, METRIC_NAME, Secret};
@@ -98,6 +100,7 @@ pub struct App {
     changes: mpsc::Receiver<VerdictChange>,
     common: Labels,
     link_key: Option<Secret>,
+    acting: Arc<RwLock<Option<LinkSigner>>>,
 }
 
 /// A view of what runs, for `demo` and for tests.
@@ -179,6 +182,7 @@ impl App {
                 telemetry: self.telemetry.clone(),
                 clock: self.clock.clone(),
                 link_key: self.link_key.clone(),
+                acting: self.acting.clone(),
             },
             stop.clone(),
         ));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::people::People;
 use super::summary::summary;
 use super::{App, BuildError, Options, Reload, load_rules, reload};
 use crate::alerting::{Directory, LinkSigner, Notice, Owner, Timing};
@@ -190,6 +191,7 @@ pub(super) async fn build(
         telemetry.clone(),
     );
     let hold = hold(&meaning);
+    let acting = Arc::new(RwLock::new(meaning.acting.clone()));
     let renderer = Arc::new(LiveRenderer(RwLock::new(Arc::new(meaning.renderer))));
     let (dispatcher, people) = Dispatcher::new(
         DispatchSettings { timing: meaning.timing, patience: Patience::default(), hold },
@@ -205,6 +207,7 @@ pub(super) async fn build(
     let (reload, reload_requests) = Reload::new(options.file.clone(), options.listen);
     let summary = Arc::new(RwLock::new(summary(&meaning.config)));
     let server = {
+        let signer = acting.clone();
         let (views, asked, shown) = (evaluator.clone(), reload.clone(), summary.clone());
         let doors = web::Doors {
             clock: clock.clone(),
@@ -217,6 +220,9 @@ pub(super) async fn build(
                 let asked = asked.clone();
                 Box::pin(async move { asked.ask().await })
             }),
+            people: Arc::new(People { dispatcher: people.clone(), state }),
+            act: Arc::new(people.clone()),
+            acting: Arc::new(move || signer.read().unwrap_or_else(PoisonError::into_inner).clone()),
             ready: Arc::new(|| Ok(())),
         };
         Server::bind(web_settings(&meaning.config, &options), doors).await?
@@ -224,6 +230,7 @@ pub(super) async fn build(
     reload::accepted(&telemetry, &*clock);
     Ok(App {
         link_key,
+        acting,
         common: common_labels(&meaning.config),
         clock,
         telemetry,

@@ -8,6 +8,7 @@
 mod looks;
 mod own_metrics;
 mod people;
+mod recipients;
 mod reload;
 mod rules;
 mod summary;
@@ -33,6 +34,7 @@ use crate::rules::GroupView;
 use crate::storage::Store;
 use crate::telemetry::Telemetry;
 use crate::web::Server;
+pub use recipients::who_is_told;
 pub use reload::Reload;
 pub use rules::{RuleError, load_rules};
 
@@ -46,6 +48,8 @@ const FLOOR: Duration = Duration::from_secs(3);
 pub struct Options {
     /// The file the configuration came from; it is read again on a reload.
     pub file: Option<PathBuf>,
+    /// An `alertmanager.yml` in place of the one that the configuration names.
+    pub alertmanager: Option<PathBuf>,
     /// Folder for samples and state; everything is in memory without one.
     pub data: Option<PathBuf>,
     /// Listen here instead of where the configuration says.
@@ -70,6 +74,9 @@ pub enum BuildError {
     /// A channel.
     #[error("notify: {0}")]
     Channel(String),
+    /// Nobody is told.
+    #[error("nobody would be told of anything: {0}")]
+    Routes(#[from] crate::alerting::RouteError),
     /// Who is told.
     #[error("{0}")]
     Dispatch(#[from] DispatchError),

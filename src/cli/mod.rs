@@ -5,15 +5,15 @@ mod ack;
 mod alert;
 mod check;
 mod demo;
-mod import;
 mod explain;
+mod import;
 mod incidents;
 mod output;
 mod remote;
 mod routes;
 mod run;
-mod storage;
 mod silence;
+mod storage;
 mod test;
 
 use std::process::ExitCode;

@@ -13,6 +13,7 @@ use crate::notify::DispatcherHandle;
 use crate::ports::Clock;
 use crate::probe::Schedule;
 use crate::telemetry::Telemetry;
+use crate::web::Guard;
 
 /// Somebody asks for a reload and waits for the answer.
 pub struct Request {
@@ -64,6 +65,7 @@ pub struct Targets {
     pub renderer: Arc<LiveRenderer>,
     pub summary: Arc<RwLock<String>>,
     pub telemetry: Arc<Telemetry>,
+    pub guard: Arc<Guard>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -115,6 +117,7 @@ async fn load(file: PathBuf, listen: Option<SocketAddr>, targets: &Targets) -> R
     let people = targets.people.replace(timing, directory, notifiers).await;
     people.map_err(|error| error.to_string())?;
     targets.renderer.replace(renderer);
+    targets.guard.replace(config.web.credentials.clone());
     *targets.summary.write().unwrap_or_else(PoisonError::into_inner) = summary(&config);
     let schedule = targets.schedule.clone();
     let probes = config.probes;

@@ -10,7 +10,9 @@ mod problem;
 mod process;
 mod quantity;
 mod reader;
+mod remote;
 mod services;
+mod web;
 mod yaml;
 
 use std::io;
@@ -88,6 +90,8 @@ pub struct Config {
     pub web: WebSection,
     /// The store.
     pub storage: StorageSection,
+    /// Where samples are pushed.
+    pub remote_write: Vec<crate::remote::Destination>,
 }
 
 /// `alerting:` in the file.
@@ -123,6 +127,12 @@ pub struct WebSection {
     pub exposure: crate::web::Exposure,
     /// How people reach it; for links in messages.
     pub external_url: Option<url::Url>,
+    /// Who may do what.
+    pub credentials: crate::web::Credentials,
+    /// Encryption.
+    pub tls: Option<crate::web::TlsSettings>,
+    /// Other sites whose scripts may read the API in a visitor's browser.
+    pub cors_origins: Vec<Arc<str>>,
 }
 
 /// `storage:` in the file.
@@ -204,8 +214,9 @@ fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
     let services = services::read(services, &owners, &calendars, &defaults, &common, reader);
     let (alerting, fallback) = process::alerting(top.get("alerting"), &owners, reader);
     let rules = process::rules(top.get("rules"), reader);
-    let web = process::web(top.get("web"), reader);
+    let web = web::read(top.get("web"), reader);
     let storage = process::storage(top.get("storage"), reader);
+    let remote_write = remote::read(top.get("remote_write"), reader);
     top.finish(reader);
     Some(Config {
         instance: basics.instance,
@@ -226,6 +237,7 @@ fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
         rules,
         web,
         storage,
+        remote_write,
     })
 }
 

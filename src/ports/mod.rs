@@ -4,6 +4,7 @@
 mod board;
 mod clock;
 mod deliver;
+mod push;
 mod samples;
 mod state;
 mod system_clock;
@@ -16,6 +17,7 @@ pub use clock::{Clock, Tick};
 pub use deliver::{
     Address, Attachment, Channel, Delivery, DeliveryError, Message, Notifier, Receipt, Urgency,
 };
+pub use push::{Push, PushAnswer, PushedMeta, Receive};
 pub use samples::{
     Append, AppendError, Appended, Found, Queryable, Select, SelectError, SeriesId, Snapshot,
 };

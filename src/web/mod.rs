@@ -12,9 +12,15 @@ mod connection;
 mod metrics;
 mod pages;
 mod process;
+mod push;
 mod router;
 mod server;
 mod settings;
+mod tls;
 
+pub use access::Guard;
 pub use server::{Doors, Server, StartError};
-pub use settings::{Exposure, Limits, QueryLimits, Settings};
+pub use settings::{
+    Credentials, Exposure, Limits, QueryLimits, Rights, Settings, TlsSettings, Token, User,
+};
+pub use tls::TlsError;

@@ -305,6 +305,7 @@ impl Served {
                 let answer: Result<(), String> = answer.lock().unwrap().clone();
                 Box::pin(async move { answer })
             }),
+            receive: None,
             ready: Arc::new(move || lacks.lock().unwrap().clone().map_or(Ok(()), Err)),
         };
         let stop = CancellationToken::new();

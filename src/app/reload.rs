@@ -15,6 +15,7 @@ use crate::notify::DispatcherHandle;
 use crate::ports::Clock;
 use crate::probe::Schedule;
 use crate::telemetry::Telemetry;
+use crate::web::Guard;
 
 /// Somebody asks for a reload and waits for the answer.
 pub struct Request {
@@ -70,6 +71,7 @@ pub struct Targets {
     pub renderer: Arc<LiveRenderer>,
     pub summary: Arc<RwLock<String>>,
     pub telemetry: Arc<Telemetry>,
+    pub guard: Arc<Guard>,
     pub clock: Arc<dyn Clock>,
     pub link_key: Option<Secret>,
     pub acting: Arc<RwLock<Option<LinkSigner>>>,
@@ -128,6 +130,7 @@ async fn load(
     targets.people.replace(plan, directory, notifiers).await;
     targets.renderer.replace(renderer);
     *targets.acting.write().unwrap_or_else(PoisonError::into_inner) = acting;
+    targets.guard.replace(config.web.credentials.clone());
     *targets.summary.write().unwrap_or_else(PoisonError::into_inner) = summary(&config);
     let schedule = targets.schedule.clone();
     let probes = config.probes;

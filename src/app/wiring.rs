@@ -4,10 +4,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::people::People;
 use super::summary::summary;
-use super::{App, BuildError, Options, Reload, load_rules, recipients, reload};
+use super::{App, BuildError, Options, Reload, load_rules, recipients, reload, remote};
 use crate::alerting::{Directory, LinkSigner, Notice, Owner, Plan};
 use crate::config::{Config, System};
 use crate::evaluate::{self, Evaluator};
@@ -18,6 +19,7 @@ use crate::notify::{
 use crate::ports::{Address, Clock, Message, State};
 use crate::probe::snmp::UdpSnmp;
 use crate::probe::{Resolver, Schedule, ScheduleDoors};
+use crate::remote::{Receiver, ReceiverSettings};
 use crate::render::{Links, Renderer};
 use crate::rules::{GroupRules, World};
 use crate::state::SqliteState;
@@ -152,12 +154,14 @@ pub(super) async fn build(
     let meaning = Meaning::of(config, options.listen, &clock, link_key.as_ref())?;
     let store =
         Store::open(store_settings(&meaning.config, &options), clock.clone(), telemetry.clone())?;
+    let push = remote::Push::open(&meaning.config, &options, &clock, &telemetry)?;
+    let append = push.before(store.clone());
     let (changed, changes) = mpsc::channel(CHANGES);
     let schedule = Schedule::new(
         &meaning.config.probes,
         ScheduleDoors {
             clock: clock.clone(),
-            append: store.clone(),
+            append: append.clone(),
             changes: changed,
             telemetry: telemetry.clone(),
             resolver: Arc::new(Resolver::from_system(clock.clone())),
@@ -169,7 +173,7 @@ pub(super) async fn build(
         evaluation(&meaning),
         clock.clone(),
         store.clone(),
-        store.clone(),
+        append.clone(),
         report,
         telemetry.clone(),
     );
@@ -187,6 +191,17 @@ pub(super) async fn build(
         reports,
     )
     .await?;
+    let receiver = Receiver::new(
+        ReceiverSettings::default(),
+        append.clone(),
+        clock.clone(),
+        telemetry.clone(),
+    );
+    let receiver =
+        Arc::new(receiver.map_err(|error| BuildError::Web(web::StartError::Random(error)))?);
+    push.ask(schedule.clone(), receiver.clone());
+    let ending = CancellationToken::new();
+    let stopping = ending.clone();
     let (reload, reload_requests) =
         Reload::new(options.file.clone(), options.alertmanager.clone(), options.listen);
     let summary = Arc::new(RwLock::new(summary(&meaning.config)));
@@ -207,7 +222,10 @@ pub(super) async fn build(
             people: Arc::new(People { dispatcher: people.clone(), state }),
             act: Arc::new(people.clone()),
             acting: Arc::new(move || signer.read().unwrap_or_else(PoisonError::into_inner).clone()),
-            ready: Arc::new(|| Ok(())),
+            receive: Some(receiver),
+            ready: Arc::new(move || {
+                if stopping.is_cancelled() { Err("it is stopping".to_owned()) } else { Ok(()) }
+            }),
         };
         Server::bind(web_settings(&meaning.config, &options), doors).await?
     };
@@ -219,6 +237,8 @@ pub(super) async fn build(
         clock,
         telemetry,
         store,
+        append,
+        sender: push.into_sender(),
         schedule,
         evaluator,
         dispatcher,
@@ -229,6 +249,7 @@ pub(super) async fn build(
         reload,
         reload_requests,
         changes,
+        ending,
     })
 }
 
@@ -263,6 +284,9 @@ fn web_settings(config: &Config, options: &Options) -> web::Settings {
     web::Settings {
         listen: options.listen.unwrap_or(config.web.listen),
         exposure: config.web.exposure,
+        credentials: config.web.credentials.clone(),
+        tls: config.web.tls.clone(),
+        cors_origins: config.web.cors_origins.clone(),
         instance: config.instance.clone(),
         external_url: external_url.map(|url| url.as_str().trim_end_matches('/').into()),
         // The name was checked when the configuration was read.

@@ -10,8 +10,10 @@ mod problem;
 mod process;
 mod quantity;
 mod reader;
+mod remote;
 mod routes;
 mod services;
+mod web;
 mod yaml;
 
 use std::io;
@@ -92,6 +94,8 @@ pub struct Config {
     pub web: WebSection,
     /// The store.
     pub storage: StorageSection,
+    /// Where samples are pushed.
+    pub remote_write: Vec<crate::remote::Destination>,
 }
 
 /// `alerting:` in the file.
@@ -127,6 +131,12 @@ pub struct WebSection {
     pub exposure: crate::web::Exposure,
     /// How people reach it; for links in messages.
     pub external_url: Option<url::Url>,
+    /// Who may do what.
+    pub credentials: crate::web::Credentials,
+    /// Encryption.
+    pub tls: Option<crate::web::TlsSettings>,
+    /// Other sites whose scripts may read the API in a visitor's browser.
+    pub cors_origins: Vec<Arc<str>>,
 }
 
 /// `storage:` in the file.
@@ -247,8 +257,9 @@ fn sections(
     let (alerting, fallback) = process::alerting(top.get("alerting"), &owners, reader);
     let foreign = routes::alertmanager(foreign, alertmanager, &owners, &basics, &channels, reader);
     let rules = process::rules(top.get("rules"), reader);
-    let web = process::web(top.get("web"), reader);
+    let web = web::read(top.get("web"), reader);
     let storage = process::storage(top.get("storage"), reader);
+    let remote_write = remote::read(top.get("remote_write"), reader);
     top.finish(reader);
     Some(Config {
         instance: basics.instance,
@@ -270,6 +281,7 @@ fn sections(
         rules,
         web,
         storage,
+        remote_write,
     })
 }
 

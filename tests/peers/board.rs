@@ -8,17 +8,17 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use augenmass::model::Alert;
 use augenmass::model::{
     Columns, Labels, METRIC_NAME, Matcher, MetricMeta, Point, Row, Timestamp, Window,
 };
+use augenmass::ports::{Act, ActError, Actor, Doing, Entry, Lookup, SilenceOrder, StateError};
 use augenmass::ports::{
     Board, Clock, Found, Queryable, Select, SelectError, SeriesId, Snapshot, SystemClock,
     TargetStatus, Verdict,
 };
 use augenmass::rules::{AlertState, AlertView, GroupView, Health, RuleView};
 use augenmass::telemetry::Telemetry;
-use augenmass::model::Alert;
-use augenmass::ports::{Act, ActError, Actor, Doing, Entry, Lookup, SilenceOrder, StateError};
 use augenmass::web::{Doors, Server, Settings};
 use tokio_util::sync::CancellationToken;
 
@@ -310,6 +310,7 @@ impl Served {
             people: Arc::new(Nobody),
             act: Arc::new(Nobody),
             acting: Arc::new(|| None),
+            receive: None,
             ready: Arc::new(move || lacks.lock().unwrap().clone().map_or(Ok(()), Err)),
         };
         let stop = CancellationToken::new();

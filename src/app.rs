@@ -96,6 +96,7 @@ pub struct App {
     reload_requests: mpsc::Receiver<reload::Request>,
     changes: mpsc::Receiver<VerdictChange>,
     common: Labels,
+    data: Option<PathBuf>,
 }
 
 /// A view of what runs, for `demo` and for tests.
@@ -157,6 +158,7 @@ impl App {
             self.store.clone(),
             self.clock.clone(),
             self.common.clone(),
+            self.data,
             stop.clone(),
         ));
         probes.spawn(forward(

@@ -140,9 +140,7 @@ pub(super) async fn build(
     clock: Arc<dyn Clock>,
 ) -> Result<App, BuildError> {
     let telemetry = Telemetry::new();
-    if let Some(data) = &options.data {
-        data_folder(data)?;
-    }
+    options.data.as_deref().map_or(Ok(()), data_folder)?;
     let meaning = Meaning::of(config, options.listen, &clock)?;
     let store =
         Store::open(store_settings(&meaning.config, &options), clock.clone(), telemetry.clone())?;
@@ -205,6 +203,7 @@ pub(super) async fn build(
     reload::accepted(&telemetry, &*clock);
     Ok(App {
         common: common_labels(&meaning.config),
+        data: options.data,
         clock,
         telemetry,
         store,

@@ -5,7 +5,9 @@ mod check;
 mod demo;
 mod output;
 mod routes;
+mod rules;
 mod run;
+mod surroundings;
 mod test;
 
 use std::process::ExitCode;
@@ -39,6 +41,8 @@ enum Verb {
     Routes(routes::Arguments),
     /// Run tests of rules and queries
     Test(test::Arguments),
+    /// Try rules on what was
+    Rules(rules::Arguments),
 }
 
 /// Runs the verb named on the command line.
@@ -55,6 +59,7 @@ pub fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(arguments),
         Verb::Routes(arguments) => routes::run(arguments),
         Verb::Test(arguments) => test::run(arguments),
+        Verb::Rules(arguments) => rules::run(arguments),
     }
 }
 

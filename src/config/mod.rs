@@ -2,6 +2,7 @@
 //! are reported at once as `file:line:column: what is wrong, what was expected, did you mean …`.
 
 mod alertmanager;
+mod alerts;
 mod calendars;
 mod channels;
 mod people;
@@ -28,6 +29,7 @@ use crate::calendar::ServiceHours;
 use crate::model::Labels;
 use crate::notify;
 use crate::probe;
+use crate::rules::tune::Tuning;
 use reader::Reader;
 
 /// Where the configuration comes from: the file system and the environment, or a test's.
@@ -102,7 +104,7 @@ pub struct AlertingSection {
 }
 
 /// `rules:` in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RulesSection {
     /// Rule files; a `*` stands for any part of a file name.
     pub files: Vec<PathBuf>,
@@ -110,6 +112,8 @@ pub struct RulesSection {
     pub shipped: bool,
     /// Names of shipped alerts that do not run.
     pub disable: Vec<Arc<str>>,
+    /// What is to be different about shipped alerts, for everything or for one service.
+    pub tunings: Vec<Tuning>,
     /// How often groups without an own interval are evaluated.
     pub interval: Duration,
 }
@@ -203,7 +207,8 @@ fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
     let services = top.need("services", reader);
     let services = services::read(services, &owners, &calendars, &defaults, &common, reader);
     let (alerting, fallback) = process::alerting(top.get("alerting"), &owners, reader);
-    let rules = process::rules(top.get("rules"), reader);
+    let mut rules = process::rules(top.get("rules"), &owners, reader);
+    rules.tunings.extend(services.tunings);
     let web = process::web(top.get("web"), reader);
     let storage = process::storage(top.get("storage"), reader);
     top.finish(reader);

@@ -5,6 +5,7 @@
 //!     └──VerdictChange──► nudge ──────────┘                         └──► state.sqlite
 //! ```
 
+mod looks;
 mod own_metrics;
 mod reload;
 mod rules;
@@ -16,13 +17,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::evaluate::Evaluator;
-use crate::model::{Labels, METRIC_NAME};
+use crate::model::{Labels, METRIC_NAME, Secret};
 use crate::notify::{DispatchError, Dispatcher, DispatcherHandle};
 use crate::ports::{Board, Clock, TargetStatus};
 use crate::probe::{Schedule, VerdictChange};
@@ -97,6 +98,7 @@ pub struct App {
     changes: mpsc::Receiver<VerdictChange>,
     common: Labels,
     data: Option<PathBuf>,
+    link_key: Option<Secret>,
 }
 
 /// A view of what runs, for `demo` and for tests.
@@ -152,7 +154,7 @@ impl App {
     pub async fn run(self, stop: CancellationToken) -> Vec<&'static str> {
         let (alerts_done, store_done) = (CancellationToken::new(), CancellationToken::new());
         let mut probes = JoinSet::new();
-        probes.spawn(self.schedule.clone().run(stop.clone()));
+        probes.spawn(looks::run(self.schedule.clone(), stop.clone()));
         probes.spawn(own_metrics::keep(
             self.telemetry.clone(),
             self.store.clone(),
@@ -167,6 +169,7 @@ impl App {
             self.common.clone(),
             stop.clone(),
         ));
+        probes.spawn(announce(self.evaluator.first_round(), self.people.clone(), stop.clone()));
         probes.spawn(reload::serve(
             self.reload_requests,
             reload::Targets {
@@ -177,6 +180,7 @@ impl App {
                 summary: self.summary.clone(),
                 telemetry: self.telemetry.clone(),
                 clock: self.clock.clone(),
+                link_key: self.link_key.clone(),
             },
             stop.clone(),
         ));
@@ -210,6 +214,22 @@ impl App {
             }
         }
         late
+    }
+}
+
+/// Once every rule was evaluated, people may be told.
+async fn announce(
+    mut first_round: watch::Receiver<bool>,
+    people: DispatcherHandle,
+    stop: CancellationToken,
+) {
+    let done = async { first_round.wait_for(|done| *done).await.is_ok() };
+    let done = tokio::select! {
+        () = stop.cancelled() => false,
+        done = done => done,
+    };
+    if done {
+        people.ready().await;
     }
 }
 

@@ -3,10 +3,12 @@
 
 mod check;
 mod demo;
+mod import;
 mod output;
 mod routes;
 mod rules;
 mod run;
+mod storage;
 mod surroundings;
 mod test;
 
@@ -43,6 +45,10 @@ enum Verb {
     Test(test::Arguments),
     /// Try rules on what was
     Rules(rules::Arguments),
+    /// Look at the samples on disk: what is there, is it whole, copies, text
+    Storage(storage::Arguments),
+    /// Take samples from elsewhere into a data folder
+    Import(import::Arguments),
 }
 
 /// Runs the verb named on the command line.
@@ -60,6 +66,8 @@ pub fn main() -> ExitCode {
         Verb::Routes(arguments) => routes::run(arguments),
         Verb::Test(arguments) => test::run(arguments),
         Verb::Rules(arguments) => rules::run(arguments),
+        Verb::Storage(arguments) => storage::run(arguments),
+        Verb::Import(arguments) => import::run(arguments),
     }
 }
 

@@ -18,37 +18,43 @@ pub fn is_terminal() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
-/// A bar on standard error, where that is a terminal; drawn again when a per cent has been done.
-pub struct Progress {
-    what: &'static str,
-    shown: Option<u64>,
-}
+/// Shows on standard error how far the work is; nothing when that is no terminal.
+pub struct Bar(indicatif::ProgressBar);
 
-impl Progress {
-    /// Nothing is drawn yet.
-    pub fn new(what: &'static str) -> Self {
-        Self { what, shown: None }
+impl Bar {
+    /// A bar that counts `unit`; `bytes` are shown as people read them.
+    pub fn new(unit: &'static str) -> Self {
+        let counted = match unit {
+            "bytes" => "{bytes} of {total_bytes}, {eta} left".to_owned(),
+            unit => format!("{{pos}} of {{len}} {unit}, {{eta}} left"),
+        };
+        let bar = indicatif::ProgressBar::new(0);
+        if std::env::var_os("NO_COLOR").is_some() {
+            bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+        }
+        if let Ok(style) =
+            indicatif::ProgressStyle::with_template(&format!("[{{bar:30}}] {counted}"))
+        {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self(bar)
     }
 
-    /// So much is done of so much.
-    pub fn show(&mut self, done: u64, all: u64) {
-        let percent = done.saturating_mul(100) / all.max(1);
-        if self.shown == Some(percent) || !std::io::stderr().is_terminal() {
-            return;
-        }
-        self.shown = Some(percent);
-        let full = usize::try_from(percent / 4).unwrap_or(25).min(25);
-        let mut out = std::io::stderr();
-        let bar = format!("{}{}", "#".repeat(full), ".".repeat(25 - full));
-        let _ = write!(out, "\r{} [{bar}] {percent:3} %", self.what);
-        let _ = out.flush();
+    /// So much is done, of so much in all.
+    pub fn set(&self, done: u64, of: u64) {
+        self.0.set_length(of);
+        self.0.set_position(done);
     }
 
     /// Takes the bar away.
-    pub fn clear(&mut self) {
-        if self.shown.take().is_some() {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
+    pub fn done(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.done();
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use super::output::{Progress, complain, say};
+use super::output::{Bar, complain, say};
 use crate::alerting::{Plan, Timing};
 use crate::app::load_rules;
 use crate::config::{Config, Sources, System, expand_files, parse_duration, show_duration};
@@ -148,9 +148,9 @@ fn replayed(arguments: &Replay) -> Result<bool, String> {
     };
     let folder = arguments.data.join("samples");
     let store = storage::look(&folder).map_err(|error| error.to_string())?;
-    let mut bar = Progress::new("replaying");
-    let found = replay(&groups, &*store, &settings, &mut |done, all| bar.show(done, all));
-    bar.clear();
+    let bar = Bar::new("pieces");
+    let found = replay(&groups, &*store, &settings, &mut |done, all| bar.set(done, all));
+    bar.done();
     let plan = config.map(|config| Plan::of_owners(&config.directory, Timing::default()));
     let plan = plan.transpose().map_err(|error| error.to_string())?;
     let routing = Routing { plan };

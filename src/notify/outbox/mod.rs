@@ -135,6 +135,11 @@ impl Outbox {
         let notice = &decision.notice;
         let recipients = match notice.why {
             Why::AllResolved => self.who_hears_the_end(&notice.incident),
+            Why::Acknowledged => {
+                let mut others = self.who_hears_the_end(&notice.incident);
+                others.retain(|(_, to)| Some(to) != decision.seen_at.as_ref());
+                others
+            }
             _ => match owner_or_fallback(directory, &notice.receiver) {
                 Some(owner) => {
                     let pair = |to: &Address| (owner.name.clone(), to.clone());
@@ -143,7 +148,7 @@ impl Outbox {
                 None => BTreeSet::new(),
             },
         };
-        if recipients.is_empty() && notice.why != Why::AllResolved {
+        if recipients.is_empty() && !matches!(notice.why, Why::AllResolved | Why::Acknowledged) {
             self.counts.nobody += 1;
         }
         let mut rendered = BTreeMap::new();
@@ -329,6 +334,13 @@ impl Outbox {
             if audience.open == 0 {
                 self.incidents.remove(incident);
             }
+        }
+    }
+
+    /// Somebody knows of an incident: nobody else needs to be told in their place.
+    pub fn somebody_knows(&mut self, incident: &str) {
+        for ((of, _), progress) in &mut self.stories {
+            progress.reached |= of == incident;
         }
     }
 

@@ -143,9 +143,7 @@ pub(super) async fn build(
     clock: Arc<dyn Clock>,
 ) -> Result<App, BuildError> {
     let telemetry = Telemetry::new();
-    if let Some(data) = &options.data {
-        data_folder(data)?;
-    }
+    options.data.as_deref().map_or(Ok(()), data_folder)?;
     // SQLite's name for a file that lives in memory.
     let file = options.data.as_ref().map(|data| data.join("state.sqlite"));
     let state = SqliteState::open(&file.unwrap_or_else(|| PathBuf::from(":memory:")))?;
@@ -234,6 +232,7 @@ pub(super) async fn build(
         link_key,
         acting,
         common: common_labels(&meaning.config),
+        data: options.data,
         clock,
         telemetry,
         store,

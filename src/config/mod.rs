@@ -2,6 +2,7 @@
 //! are reported at once as `file:line:column: what is wrong, what was expected, did you mean …`.
 
 mod alertmanager;
+mod alerts;
 mod calendars;
 mod channels;
 mod people;
@@ -32,6 +33,7 @@ use crate::calendar::ServiceHours;
 use crate::model::Labels;
 use crate::notify;
 use crate::probe;
+use crate::rules::tune::Tuning;
 use reader::Reader;
 
 /// Where the configuration comes from: the file system and the environment, or a test's.
@@ -110,7 +112,7 @@ pub struct AlertingSection {
 }
 
 /// `rules:` in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RulesSection {
     /// Rule files; a `*` stands for any part of a file name.
     pub files: Vec<PathBuf>,
@@ -118,6 +120,8 @@ pub struct RulesSection {
     pub shipped: bool,
     /// Names of shipped alerts that do not run.
     pub disable: Vec<Arc<str>>,
+    /// What is to be different about shipped alerts, for everything or for one service.
+    pub tunings: Vec<Tuning>,
     /// How often groups without an own interval are evaluated.
     pub interval: Duration,
 }
@@ -256,7 +260,8 @@ fn sections(
     let services = services::read(services, &owners, &calendars, &defaults, &common, reader);
     let (alerting, fallback) = process::alerting(top.get("alerting"), &owners, reader);
     let foreign = routes::alertmanager(foreign, alertmanager, &owners, &basics, &channels, reader);
-    let rules = process::rules(top.get("rules"), reader);
+    let mut rules = process::rules(top.get("rules"), &owners, reader);
+    rules.tunings.extend(services.tunings);
     let web = web::read(top.get("web"), reader);
     let storage = process::storage(top.get("storage"), reader);
     let remote_write = remote::read(top.get("remote_write"), reader);

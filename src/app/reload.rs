@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::summary::summary;
 use super::wiring::{LiveRenderer, Meaning};
+use crate::alerting::LinkSigner;
 use crate::config::{Config, System};
 use crate::evaluate::Evaluator;
 use crate::model::Secret;
@@ -14,6 +15,7 @@ use crate::notify::DispatcherHandle;
 use crate::ports::Clock;
 use crate::probe::Schedule;
 use crate::telemetry::Telemetry;
+use crate::web::Guard;
 
 /// Somebody asks for a reload and waits for the answer.
 pub struct Request {
@@ -69,8 +71,10 @@ pub struct Targets {
     pub renderer: Arc<LiveRenderer>,
     pub summary: Arc<RwLock<String>>,
     pub telemetry: Arc<Telemetry>,
+    pub guard: Arc<Guard>,
     pub clock: Arc<dyn Clock>,
     pub link_key: Option<Secret>,
+    pub acting: Arc<RwLock<Option<LinkSigner>>>,
 }
 
 /// Works off requests until told to stop.
@@ -122,9 +126,11 @@ async fn load(
         Meaning::of(config, listen, &clock, key.as_ref()).map_err(|error| error.to_string())
     });
     let meaning = meaning.await.map_err(|error| format!("loading it failed: {error}"))??;
-    let Meaning { config, groups, directory, plan, notifiers, renderer, .. } = meaning;
+    let Meaning { config, groups, directory, plan, notifiers, renderer, acting, .. } = meaning;
     targets.people.replace(plan, directory, notifiers).await;
     targets.renderer.replace(renderer);
+    *targets.acting.write().unwrap_or_else(PoisonError::into_inner) = acting;
+    targets.guard.replace(config.web.credentials.clone());
     *targets.summary.write().unwrap_or_else(PoisonError::into_inner) = summary(&config);
     let schedule = targets.schedule.clone();
     let probes = config.probes;

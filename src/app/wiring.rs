@@ -4,9 +4,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
+use super::people::People;
 use super::summary::summary;
-use super::{App, BuildError, Options, Reload, load_rules, people, reload};
+use super::{App, BuildError, Options, Reload, load_rules, recipients, reload, remote};
 use crate::alerting::{Directory, LinkSigner, Notice, Owner, Plan};
 use crate::config::{Config, System};
 use crate::evaluate::{self, Evaluator};
@@ -17,6 +19,7 @@ use crate::notify::{
 use crate::ports::{Address, Clock, Message, State};
 use crate::probe::snmp::UdpSnmp;
 use crate::probe::{Resolver, Schedule, ScheduleDoors};
+use crate::remote::{Receiver, ReceiverSettings};
 use crate::render::{Links, Renderer};
 use crate::rules::{GroupRules, World};
 use crate::state::SqliteState;
@@ -58,9 +61,9 @@ impl Meaning {
         link_key: Option<&Secret>,
     ) -> Result<Self, BuildError> {
         let groups = load_rules(&config.rules, &System)?;
-        let (plan, directory) = people::who_is_told(&config)?;
+        let (plan, directory) = recipients::who_is_told(&config)?;
         let (plan, directory) = (Arc::new(plan), Arc::new(directory));
-        let notifiers = people::notifiers(&config, clock)?;
+        let notifiers = recipients::notifiers(&config, clock)?;
         let base = base_url(&config, listen);
         let pages = Some(base.clone());
         let signer = link_key.filter(|_| config.web.external_url.is_some());
@@ -140,9 +143,7 @@ pub(super) async fn build(
     clock: Arc<dyn Clock>,
 ) -> Result<App, BuildError> {
     let telemetry = Telemetry::new();
-    if let Some(data) = &options.data {
-        data_folder(data)?;
-    }
+    options.data.as_deref().map_or(Ok(()), data_folder)?;
     // SQLite's name for a file that lives in memory.
     let file = options.data.as_ref().map(|data| data.join("state.sqlite"));
     let state = SqliteState::open(&file.unwrap_or_else(|| PathBuf::from(":memory:")))?;
@@ -151,12 +152,14 @@ pub(super) async fn build(
     let meaning = Meaning::of(config, options.listen, &clock, link_key.as_ref())?;
     let store =
         Store::open(store_settings(&meaning.config, &options), clock.clone(), telemetry.clone())?;
+    let push = remote::Push::open(&meaning.config, &options, &clock, &telemetry)?;
+    let append = push.before(store.clone());
     let (changed, changes) = mpsc::channel(CHANGES);
     let schedule = Schedule::new(
         &meaning.config.probes,
         ScheduleDoors {
             clock: clock.clone(),
-            append: store.clone(),
+            append: append.clone(),
             changes: changed,
             telemetry: telemetry.clone(),
             resolver: Arc::new(Resolver::from_system(clock.clone())),
@@ -168,11 +171,12 @@ pub(super) async fn build(
         evaluation(&meaning),
         clock.clone(),
         store.clone(),
-        store.clone(),
+        append.clone(),
         report,
         telemetry.clone(),
     );
     let hold = hold(&meaning);
+    let acting = Arc::new(RwLock::new(meaning.acting.clone()));
     let renderer = Arc::new(LiveRenderer(RwLock::new(Arc::new(meaning.renderer))));
     let (dispatcher, people) = Dispatcher::new(
         DispatchSettings { plan: meaning.plan, patience: Patience::default(), hold },
@@ -185,10 +189,22 @@ pub(super) async fn build(
         reports,
     )
     .await?;
+    let receiver = Receiver::new(
+        ReceiverSettings::default(),
+        append.clone(),
+        clock.clone(),
+        telemetry.clone(),
+    );
+    let receiver =
+        Arc::new(receiver.map_err(|error| BuildError::Web(web::StartError::Random(error)))?);
+    push.ask(schedule.clone(), receiver.clone());
+    let ending = CancellationToken::new();
+    let stopping = ending.clone();
     let (reload, reload_requests) =
         Reload::new(options.file.clone(), options.alertmanager.clone(), options.listen);
     let summary = Arc::new(RwLock::new(summary(&meaning.config)));
     let server = {
+        let signer = acting.clone();
         let (views, asked, shown) = (evaluator.clone(), reload.clone(), summary.clone());
         let doors = web::Doors {
             clock: clock.clone(),
@@ -201,17 +217,27 @@ pub(super) async fn build(
                 let asked = asked.clone();
                 Box::pin(async move { asked.ask().await })
             }),
-            ready: Arc::new(|| Ok(())),
+            people: Arc::new(People { dispatcher: people.clone(), state }),
+            act: Arc::new(people.clone()),
+            acting: Arc::new(move || signer.read().unwrap_or_else(PoisonError::into_inner).clone()),
+            receive: Some(receiver),
+            ready: Arc::new(move || {
+                if stopping.is_cancelled() { Err("it is stopping".to_owned()) } else { Ok(()) }
+            }),
         };
         Server::bind(web_settings(&meaning.config, &options), doors).await?
     };
     reload::accepted(&telemetry, &*clock);
     Ok(App {
         link_key,
+        acting,
         common: common_labels(&meaning.config),
+        data: options.data,
         clock,
         telemetry,
         store,
+        append,
+        sender: push.into_sender(),
         schedule,
         evaluator,
         dispatcher,
@@ -222,6 +248,7 @@ pub(super) async fn build(
         reload,
         reload_requests,
         changes,
+        ending,
     })
 }
 
@@ -256,6 +283,9 @@ fn web_settings(config: &Config, options: &Options) -> web::Settings {
     web::Settings {
         listen: options.listen.unwrap_or(config.web.listen),
         exposure: config.web.exposure,
+        credentials: config.web.credentials.clone(),
+        tls: config.web.tls.clone(),
+        cors_origins: config.web.cors_origins.clone(),
         instance: config.instance.clone(),
         external_url: external_url.map(|url| url.as_str().trim_end_matches('/').into()),
         // The name was checked when the configuration was read.

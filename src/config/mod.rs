@@ -2,6 +2,7 @@
 //! are reported at once as `file:line:column: what is wrong, what was expected, did you mean …`.
 
 mod alertmanager;
+mod alerts;
 mod calendars;
 mod channels;
 mod people;
@@ -10,8 +11,10 @@ mod problem;
 mod process;
 mod quantity;
 mod reader;
+mod remote;
 mod routes;
 mod services;
+mod web;
 mod yaml;
 
 use std::io;
@@ -30,6 +33,7 @@ use crate::calendar::ServiceHours;
 use crate::model::Labels;
 use crate::notify;
 use crate::probe;
+use crate::rules::tune::Tuning;
 use reader::Reader;
 
 /// Where the configuration comes from: the file system and the environment, or a test's.
@@ -92,6 +96,8 @@ pub struct Config {
     pub web: WebSection,
     /// The store.
     pub storage: StorageSection,
+    /// Where samples are pushed.
+    pub remote_write: Vec<crate::remote::Destination>,
 }
 
 /// `alerting:` in the file.
@@ -106,7 +112,7 @@ pub struct AlertingSection {
 }
 
 /// `rules:` in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RulesSection {
     /// Rule files; a `*` stands for any part of a file name.
     pub files: Vec<PathBuf>,
@@ -114,6 +120,8 @@ pub struct RulesSection {
     pub shipped: bool,
     /// Names of shipped alerts that do not run.
     pub disable: Vec<Arc<str>>,
+    /// What is to be different about shipped alerts, for everything or for one service.
+    pub tunings: Vec<Tuning>,
     /// How often groups without an own interval are evaluated.
     pub interval: Duration,
 }
@@ -127,6 +135,12 @@ pub struct WebSection {
     pub exposure: crate::web::Exposure,
     /// How people reach it; for links in messages.
     pub external_url: Option<url::Url>,
+    /// Who may do what.
+    pub credentials: crate::web::Credentials,
+    /// Encryption.
+    pub tls: Option<crate::web::TlsSettings>,
+    /// Other sites whose scripts may read the API in a visitor's browser.
+    pub cors_origins: Vec<Arc<str>>,
 }
 
 /// `storage:` in the file.
@@ -246,9 +260,11 @@ fn sections(
     let services = services::read(services, &owners, &calendars, &defaults, &common, reader);
     let (alerting, fallback) = process::alerting(top.get("alerting"), &owners, reader);
     let foreign = routes::alertmanager(foreign, alertmanager, &owners, &basics, &channels, reader);
-    let rules = process::rules(top.get("rules"), reader);
-    let web = process::web(top.get("web"), reader);
+    let mut rules = process::rules(top.get("rules"), &owners, reader);
+    rules.tunings.extend(services.tunings);
+    let web = web::read(top.get("web"), reader);
     let storage = process::storage(top.get("storage"), reader);
+    let remote_write = remote::read(top.get("remote_write"), reader);
     top.finish(reader);
     Some(Config {
         instance: basics.instance,
@@ -270,6 +286,7 @@ fn sections(
         rules,
         web,
         storage,
+        remote_write,
     })
 }
 

@@ -31,6 +31,11 @@ impl<'s> Reader<'s> {
         Self { problems, obstacles, remarks, sources, folder: folder.to_owned() }
     }
 
+    /// Where files and variables come from.
+    pub fn sources(&self) -> &'s dyn Sources {
+        self.sources
+    }
+
     /// Adds a problem.
     pub fn problem(&mut self, at: Position, message: impl Into<String>) {
         self.problems.push(Problem { at, message: message.into() });

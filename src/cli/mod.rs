@@ -4,6 +4,7 @@
 mod check;
 mod demo;
 mod output;
+mod query;
 mod routes;
 mod run;
 mod test;
@@ -37,12 +38,27 @@ enum Verb {
     Check(check::Arguments),
     /// Say who is told of what
     Routes(routes::Arguments),
+    /// Ask a server or a data folder: tables, plots, JSON, CSV
+    Query(query::Arguments),
     /// Run tests of rules and queries
     Test(test::Arguments),
 }
 
 /// Runs the verb named on the command line.
 pub fn main() -> ExitCode {
+    let verb = std::thread::Builder::new().stack_size(crate::promql::STACK).spawn(run_verb);
+    match verb.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // It has said why.
+        Ok(Err(_)) => ExitCode::from(101),
+        Err(error) => {
+            output::complain(&format!("cannot start: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_verb() -> ExitCode {
     let arguments = Arguments::parse();
     // The demo tells its own story; its log would stand between the lines.
     let quiet = matches!(arguments.verb, Verb::Demo(_)) && arguments.log == "info";
@@ -54,6 +70,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
         Verb::Routes(arguments) => routes::run(arguments),
+        Verb::Query(arguments) => query::run(arguments),
         Verb::Test(arguments) => test::run(arguments),
     }
 }
@@ -63,6 +80,7 @@ fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(16)
+        .thread_stack_size(crate::promql::STACK)
         .enable_all()
         .build();
     match runtime {

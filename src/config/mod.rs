@@ -9,6 +9,7 @@ mod probes;
 mod problem;
 mod process;
 mod quantity;
+mod query;
 mod reader;
 mod services;
 mod yaml;
@@ -88,6 +89,8 @@ pub struct Config {
     pub web: WebSection,
     /// The store.
     pub storage: StorageSection,
+    /// What a query may cost.
+    pub query: crate::web::QueryLimits,
 }
 
 /// `alerting:` in the file.
@@ -206,6 +209,7 @@ fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
     let rules = process::rules(top.get("rules"), reader);
     let web = process::web(top.get("web"), reader);
     let storage = process::storage(top.get("storage"), reader);
+    let query = query::read(top.get("query"), reader);
     top.finish(reader);
     Some(Config {
         instance: basics.instance,
@@ -226,6 +230,7 @@ fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
         rules,
         web,
         storage,
+        query,
     })
 }
 

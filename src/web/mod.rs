@@ -16,5 +16,6 @@ mod router;
 mod server;
 mod settings;
 
+pub use api::result_json;
 pub use server::{Doors, Server, StartError};
 pub use settings::{Exposure, Limits, QueryLimits, Settings};

@@ -273,7 +273,12 @@ fn evaluation(meaning: &Meaning) -> evaluate::Settings {
     evaluate::Settings {
         groups: meaning.groups.clone(),
         interval: meaning.config.rules.interval,
-        world: World { external_url: meaning.base.clone(), settle, ..World::default() },
+        world: World {
+            external_url: meaning.base.clone(),
+            settle,
+            lookback: meaning.config.query.lookback,
+            ..World::default()
+        },
         ..evaluate::Settings::default()
     }
 }
@@ -291,6 +296,7 @@ fn web_settings(config: &Config, options: &Options) -> web::Settings {
         // The name was checked when the configuration was read.
         timezone: jiff::tz::TimeZone::get(&config.timezone).unwrap_or(jiff::tz::TimeZone::UTC),
         language: config.language.clone(),
+        queries: config.query,
         ..web::Settings::default()
     }
 }

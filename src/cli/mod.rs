@@ -9,6 +9,7 @@ mod explain;
 mod import;
 mod incidents;
 mod output;
+mod query;
 mod remote;
 mod routes;
 mod rules;
@@ -57,6 +58,8 @@ enum Verb {
     Incidents(incidents::Arguments),
     /// Say why somebody was told of something, or not
     Explain(explain::Arguments),
+    /// Ask a server or a data folder: tables, plots, JSON, CSV
+    Query(query::Arguments),
     /// Run tests of rules and queries
     Test(test::Arguments),
     /// Try rules on what was
@@ -69,6 +72,19 @@ enum Verb {
 
 /// Runs the verb named on the command line.
 pub fn main() -> ExitCode {
+    let verb = std::thread::Builder::new().stack_size(crate::promql::STACK).spawn(run_verb);
+    match verb.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // It has said why.
+        Ok(Err(_)) => ExitCode::from(101),
+        Err(error) => {
+            output::complain(&format!("cannot start: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_verb() -> ExitCode {
     let arguments = Arguments::parse();
     // The demo tells its own story; its log would stand between the lines.
     let quiet = matches!(arguments.verb, Verb::Demo(_)) && arguments.log == "info";
@@ -85,6 +101,7 @@ pub fn main() -> ExitCode {
         Verb::Alert(arguments) => alert::run(arguments),
         Verb::Incidents(arguments) => incidents::run(arguments),
         Verb::Explain(arguments) => explain::run(arguments),
+        Verb::Query(arguments) => query::run(arguments),
         Verb::Test(arguments) => test::run(arguments),
         Verb::Rules(arguments) => rules::run(arguments),
         Verb::Storage(arguments) => storage::run(arguments),
@@ -97,6 +114,7 @@ fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(16)
+        .thread_stack_size(crate::promql::STACK)
         .enable_all()
         .build();
     match runtime {

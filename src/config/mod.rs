@@ -10,6 +10,7 @@ mod probes;
 mod problem;
 mod process;
 mod quantity;
+mod query;
 mod reader;
 mod remote;
 mod routes;
@@ -98,6 +99,8 @@ pub struct Config {
     pub storage: StorageSection,
     /// Where samples are pushed.
     pub remote_write: Vec<crate::remote::Destination>,
+    /// What a query may cost.
+    pub query: crate::web::QueryLimits,
 }
 
 /// `alerting:` in the file.
@@ -265,6 +268,7 @@ fn sections(
     let web = web::read(top.get("web"), reader);
     let storage = process::storage(top.get("storage"), reader);
     let remote_write = remote::read(top.get("remote_write"), reader);
+    let query = query::read(top.get("query"), reader);
     top.finish(reader);
     Some(Config {
         instance: basics.instance,
@@ -287,6 +291,7 @@ fn sections(
         web,
         storage,
         remote_write,
+        query,
     })
 }
 

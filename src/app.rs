@@ -7,6 +7,7 @@
 
 mod looks;
 mod own_metrics;
+mod people;
 mod reload;
 mod rules;
 mod summary;
@@ -17,13 +18,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::alerting::LinkSigner;
 use crate::config::Config;
 use crate::evaluate::Evaluator;
-use crate::model::{Labels, METRIC_NAME};
+use crate::model::{Labels, METRIC_NAME, Secret};
 use crate::notify::{DispatchError, Dispatcher, DispatcherHandle};
 use crate::ports::{Board, Clock, TargetStatus};
 use crate::probe::{Schedule, VerdictChange};
@@ -97,6 +99,8 @@ pub struct App {
     reload_requests: mpsc::Receiver<reload::Request>,
     changes: mpsc::Receiver<VerdictChange>,
     common: Labels,
+    link_key: Option<Secret>,
+    acting: Arc<RwLock<Option<LinkSigner>>>,
 }
 
 /// A view of what runs, for `demo` and for tests.
@@ -166,6 +170,7 @@ impl App {
             self.common.clone(),
             stop.clone(),
         ));
+        probes.spawn(announce(self.evaluator.first_round(), self.people.clone(), stop.clone()));
         probes.spawn(reload::serve(
             self.reload_requests,
             reload::Targets {
@@ -176,6 +181,8 @@ impl App {
                 summary: self.summary.clone(),
                 telemetry: self.telemetry.clone(),
                 clock: self.clock.clone(),
+                link_key: self.link_key.clone(),
+                acting: self.acting.clone(),
             },
             stop.clone(),
         ));
@@ -209,6 +216,22 @@ impl App {
             }
         }
         late
+    }
+}
+
+/// Once every rule was evaluated, people may be told.
+async fn announce(
+    mut first_round: watch::Receiver<bool>,
+    people: DispatcherHandle,
+    stop: CancellationToken,
+) {
+    let done = async { first_round.wait_for(|done| *done).await.is_ok() };
+    let done = tokio::select! {
+        () = stop.cancelled() => false,
+        done = done => done,
+    };
+    if done {
+        people.ready().await;
     }
 }
 

@@ -7,8 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::summary::summary;
 use super::wiring::{LiveRenderer, Meaning};
+use crate::alerting::LinkSigner;
 use crate::config::{Config, System};
 use crate::evaluate::Evaluator;
+use crate::model::Secret;
 use crate::notify::DispatcherHandle;
 use crate::ports::Clock;
 use crate::probe::Schedule;
@@ -65,6 +67,8 @@ pub struct Targets {
     pub summary: Arc<RwLock<String>>,
     pub telemetry: Arc<Telemetry>,
     pub clock: Arc<dyn Clock>,
+    pub link_key: Option<Secret>,
+    pub acting: Arc<RwLock<Option<LinkSigner>>>,
 }
 
 /// Works off requests until told to stop.
@@ -104,17 +108,18 @@ pub fn accepted(telemetry: &Telemetry, clock: &dyn Clock) {
 
 /// Everything is made before anything is replaced.
 async fn load(file: PathBuf, listen: Option<SocketAddr>, targets: &Targets) -> Result<(), String> {
-    let clock = targets.clock.clone();
+    let (clock, key) = (targets.clock.clone(), targets.link_key.clone());
     let meaning = tokio::task::spawn_blocking(move || {
         let config = Config::load(&file, &System).map_err(|problems| problems.to_string())?;
-        Meaning::of(config, listen, &clock).map_err(|error| error.to_string())
+        Meaning::of(config, listen, &clock, key.as_ref()).map_err(|error| error.to_string())
     });
     let meaning = meaning.await.map_err(|error| format!("loading it failed: {error}"))??;
-    let Meaning { config, groups, directory, timing, notifiers, renderer, .. } = meaning;
+    let Meaning { config, groups, directory, timing, notifiers, renderer, acting, .. } = meaning;
     // The only part that can still refuse comes first.
     let people = targets.people.replace(timing, directory, notifiers).await;
     people.map_err(|error| error.to_string())?;
     targets.renderer.replace(renderer);
+    *targets.acting.write().unwrap_or_else(PoisonError::into_inner) = acting;
     *targets.summary.write().unwrap_or_else(PoisonError::into_inner) = summary(&config);
     let schedule = targets.schedule.clone();
     let probes = config.probes;

@@ -23,6 +23,7 @@ mod disk;
 mod durable;
 mod exact_text;
 mod floats;
+mod fuzz;
 mod head;
 mod histograms;
 mod index;
@@ -41,6 +42,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
+pub use fuzz::decode_anything;
 pub use offline::{
     OfflineError, Progress, SegmentStatus, Share, Status, Verified, look, snapshot as copy, status,
     verify,

@@ -4,8 +4,9 @@
     cargo build --release && benches/peers/disk.py [KIND…]
 
 Needs promtool and prometheus' block writer (promtool alone), and victoria-metrics; a peer that is not there is left
-out. What is counted: every file a store needs to answer (blocks with their index; parts with their index; segments
-and the catalogue), after each has merged what it merges. The samples are those of 20 probes each 15 s for 8 h: all
+out. What is counted: the files that grow with the samples (blocks with their index; parts with their index; segments
+with their directory), after each has merged what it merges. Our catalogue, some 40 KiB however many samples there are,
+is not. The samples are those of 20 probes each 15 s for 8 h: all
 series of a probe at one instant that trembles by 20 ms, durations in whole microseconds.
 """
 import json, os, random, shutil, subprocess, sys, time
@@ -71,14 +72,13 @@ def size(folder, skip=()):
 def augenmass(d):
     subprocess.run([ours(), '--log', 'warn', 'import', 'openmetrics', d + '/page.om', '--data', d + '/ours'], check=True, stdout=subprocess.DEVNULL)
     told = json.loads(subprocess.run([ours(), 'storage', 'status', '--data', d + '/ours', '-o', 'json'], check=True, capture_output=True).stdout)
-    return told['segment_bytes'] + os.path.getsize(d + '/ours/samples/samples.db')
+    return told['segment_bytes']
 
 
 def prometheus(d):
-    """Blocks of two hours, as a Prometheus has them before its first merge; and merged to 8 h where it is installed."""
-    promtool, server = find('promtool'), find('prometheus')
+    """One block of 8 h, as it is after merging."""
     data = d + '/prometheus'
-    subprocess.run([promtool, 'tsdb', 'create-blocks-from', '--max-block-duration=8h', 'openmetrics', d + '/page.om', data], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run([find('promtool'), 'tsdb', 'create-blocks-from', '--max-block-duration=8h', 'openmetrics', d + '/page.om', data], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return sum(size(f'{data}/{block}') for block in os.listdir(data))
 
 

@@ -32,8 +32,9 @@ const CHANGES: usize = 1024;
 /// Reports of rule groups that wait for the dispatcher.
 const REPORTS: usize = 64;
 
-/// People wait no longer for the first message after a start.
-const LONGEST_HOLD: Duration = Duration::from_secs(60);
+/// After a start nothing is told before every rule was evaluated once, but people wait no longer
+/// than this: twice the interval that groups usually have.
+const LONGEST_HOLD: Duration = Duration::from_secs(35);
 
 /// What a configuration means for the rooms that can be changed while they run.
 pub struct Meaning {
@@ -83,14 +84,6 @@ impl Meaning {
 pub(super) fn settle(config: &Config) -> Duration {
     let rounds = config.probes.targets.iter().map(|target| target.interval + target.timeout);
     rounds.max().unwrap_or_default()
-}
-
-/// How long after the start nothing is told at most: until every rule was evaluated once, but not
-/// as long as a group that is evaluated once in an hour would need.
-fn hold(meaning: &Meaning) -> Duration {
-    let usual = meaning.config.rules.interval;
-    let longest = meaning.groups.iter().map(|group| group.interval.unwrap_or(usual)).max();
-    longest.unwrap_or_default().min(LONGEST_HOLD) + Duration::from_secs(5)
 }
 
 /// Where people reach the pages, without a slash at the end.
@@ -175,11 +168,10 @@ pub(super) async fn build(
         report,
         telemetry.clone(),
     );
-    let hold = hold(&meaning);
     let acting = Arc::new(RwLock::new(meaning.acting.clone()));
     let renderer = Arc::new(LiveRenderer(RwLock::new(Arc::new(meaning.renderer))));
     let (dispatcher, people) = Dispatcher::new(
-        DispatchSettings { plan: meaning.plan, patience: Patience::default(), hold },
+        DispatchSettings { plan: meaning.plan, patience: Patience::default(), hold: LONGEST_HOLD },
         meaning.directory,
         clock.clone(),
         state.clone(),

@@ -5,6 +5,7 @@
 //!     └──VerdictChange──► nudge ──────────┘                         └──► state.sqlite
 //! ```
 
+mod looks;
 mod own_metrics;
 mod reload;
 mod remote;
@@ -17,13 +18,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::evaluate::Evaluator;
-use crate::model::{Labels, METRIC_NAME};
+use crate::model::{Labels, METRIC_NAME, Secret};
 use crate::notify::{DispatchError, Dispatcher, DispatcherHandle};
 use crate::ports::{Append, Board, Clock, TargetStatus};
 use crate::probe::{Schedule, VerdictChange};
@@ -49,6 +50,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Listen here instead of where the configuration says.
     pub listen: Option<SocketAddr>,
+    /// Users and TLS in the ecosystem's own format, beside those of the configuration.
+    pub web_file: Option<PathBuf>,
 }
 
 /// Why the program does not start.
@@ -109,6 +112,7 @@ pub struct App {
     common: Labels,
     /// From its end on we say that we are not ready.
     ending: CancellationToken,
+    link_key: Option<Secret>,
 }
 
 /// A view of what runs, for `demo` and for tests.
@@ -164,7 +168,7 @@ impl App {
     pub async fn run(self, stop: CancellationToken) -> Vec<&'static str> {
         let (alerts_done, store_done) = (CancellationToken::new(), CancellationToken::new());
         let mut probes = JoinSet::new();
-        probes.spawn(self.schedule.clone().run(stop.clone()));
+        probes.spawn(looks::run(self.schedule.clone(), stop.clone()));
         probes.spawn(own_metrics::keep(
             self.telemetry.clone(),
             self.append.clone(),
@@ -178,6 +182,7 @@ impl App {
             self.common.clone(),
             stop.clone(),
         ));
+        probes.spawn(announce(self.evaluator.first_round(), self.people.clone(), stop.clone()));
         probes.spawn(reload::serve(
             self.reload_requests,
             reload::Targets {
@@ -189,6 +194,7 @@ impl App {
                 telemetry: self.telemetry.clone(),
                 guard: self.server.guard(),
                 clock: self.clock.clone(),
+                link_key: self.link_key.clone(),
             },
             stop.clone(),
         ));
@@ -229,6 +235,22 @@ impl App {
             }
         }
         late
+    }
+}
+
+/// Once every rule was evaluated, people may be told.
+async fn announce(
+    mut first_round: watch::Receiver<bool>,
+    people: DispatcherHandle,
+    stop: CancellationToken,
+) {
+    let done = async { first_round.wait_for(|done| *done).await.is_ok() };
+    let done = tokio::select! {
+        () = stop.cancelled() => false,
+        done = done => done,
+    };
+    if done {
+        people.ready().await;
     }
 }
 

@@ -5,10 +5,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::Options;
 use super::summary::summary;
 use super::wiring::{LiveRenderer, Meaning};
-use crate::config::{Config, System};
+use crate::config::{Config, System, WebFile};
 use crate::evaluate::Evaluator;
+use crate::model::Secret;
 use crate::notify::DispatcherHandle;
 use crate::ports::Clock;
 use crate::probe::Schedule;
@@ -19,6 +21,7 @@ use crate::web::Guard;
 pub struct Request {
     file: PathBuf,
     listen: Option<SocketAddr>,
+    web_file: Option<PathBuf>,
     answer: oneshot::Sender<Result<(), String>>,
 }
 
@@ -27,17 +30,16 @@ pub struct Request {
 pub struct Reload {
     file: Option<PathBuf>,
     listen: Option<SocketAddr>,
+    web_file: Option<PathBuf>,
     requests: mpsc::Sender<Request>,
 }
 
 impl Reload {
-    /// `listen` is what the command line said; it outlives reloads.
-    pub(super) fn new(
-        file: Option<PathBuf>,
-        listen: Option<SocketAddr>,
-    ) -> (Self, mpsc::Receiver<Request>) {
+    /// What the command line said outlives reloads.
+    pub(super) fn new(options: &Options) -> (Self, mpsc::Receiver<Request>) {
         let (requests, inbox) = mpsc::channel(4);
-        (Self { file, listen, requests }, inbox)
+        let Options { file, listen, web_file, .. } = options.clone();
+        (Self { file, listen, web_file, requests }, inbox)
     }
 
     /// Loads the configuration file again.
@@ -49,7 +51,8 @@ impl Reload {
             return Err("there is no configuration file to load again".to_owned());
         };
         let (answer, waiting) = oneshot::channel();
-        let request = Request { file, listen: self.listen, answer };
+        let request =
+            Request { file, listen: self.listen, web_file: self.web_file.clone(), answer };
         if self.requests.try_send(request).is_err() {
             return Err("other reloads are still on their way; try again".to_owned());
         }
@@ -67,6 +70,7 @@ pub struct Targets {
     pub telemetry: Arc<Telemetry>,
     pub guard: Arc<Guard>,
     pub clock: Arc<dyn Clock>,
+    pub link_key: Option<Secret>,
 }
 
 /// Works off requests until told to stop.
@@ -80,8 +84,8 @@ pub async fn serve(
             () = stop.cancelled() => return,
             request = requests.recv() => request,
         };
-        let Some(Request { file, listen, answer }) = request else { return };
-        let result = load(file, listen, &targets).await;
+        let Some(Request { file, listen, web_file, answer }) = request else { return };
+        let result = load(file, listen, web_file, &targets).await;
         match &result {
             Ok(()) => {
                 tracing::info!("the configuration was loaded again");
@@ -105,11 +109,20 @@ pub fn accepted(telemetry: &Telemetry, clock: &dyn Clock) {
 }
 
 /// Everything is made before anything is replaced.
-async fn load(file: PathBuf, listen: Option<SocketAddr>, targets: &Targets) -> Result<(), String> {
-    let clock = targets.clock.clone();
+async fn load(
+    file: PathBuf,
+    listen: Option<SocketAddr>,
+    web_file: Option<PathBuf>,
+    targets: &Targets,
+) -> Result<(), String> {
+    let (clock, key) = (targets.clock.clone(), targets.link_key.clone());
     let meaning = tokio::task::spawn_blocking(move || {
-        let config = Config::load(&file, &System).map_err(|problems| problems.to_string())?;
-        Meaning::of(config, listen, &clock).map_err(|error| error.to_string())
+        let mut config = Config::load(&file, &System).map_err(|problems| problems.to_string())?;
+        if let Some(file) = web_file {
+            let web = WebFile::load(&file, &System).map_err(|problems| problems.join("\n"))?;
+            web.add_to(&mut config.web);
+        }
+        Meaning::of(config, listen, &clock, key.as_ref()).map_err(|error| error.to_string())
     });
     let meaning = meaning.await.map_err(|error| format!("loading it failed: {error}"))??;
     let Meaning { config, groups, directory, timing, notifiers, renderer, .. } = meaning;

@@ -8,15 +8,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::summary::summary;
 use super::{App, BuildError, Options, Reload, load_rules, reload, remote};
-use crate::alerting::{Directory, Notice, Owner, Timing};
+use crate::alerting::{Directory, LinkSigner, Notice, Owner, Timing};
 use crate::config::{Config, System};
 use crate::evaluate::{self, Evaluator};
-use crate::model::Labels;
+use crate::model::{Labels, Secret};
 use crate::notify::{
-    DispatchSettings, Dispatcher, EmailNotifier, MatrixNotifier, Notifiers, Patience, Render,
-    WebhookNotifier,
+    DispatchError, DispatchSettings, Dispatcher, EmailNotifier, MatrixNotifier, Notifiers,
+    Patience, Render, WebhookNotifier,
 };
-use crate::ports::{Channel, Clock, Message};
+use crate::ports::{Channel, Clock, Message, State};
 use crate::probe::snmp::UdpSnmp;
 use crate::probe::{Resolver, Schedule, ScheduleDoors};
 use crate::remote::{Receiver, ReceiverSettings};
@@ -32,6 +32,9 @@ const CHANGES: usize = 1024;
 /// Reports of rule groups that wait for the dispatcher.
 const REPORTS: usize = 64;
 
+/// People wait no longer for the first message after a start.
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
+
 /// What a configuration means for the rooms that can be changed while they run.
 pub struct Meaning {
     pub config: Config,
@@ -42,6 +45,8 @@ pub struct Meaning {
     pub renderer: Renderer,
     /// Where people reach the pages.
     pub base: Arc<str>,
+    /// Makes and reads the links by which readers act.
+    pub acting: Option<LinkSigner>,
 }
 
 impl Meaning {
@@ -53,6 +58,7 @@ impl Meaning {
         config: Config,
         listen: Option<SocketAddr>,
         clock: &Arc<dyn Clock>,
+        link_key: Option<&Secret>,
     ) -> Result<Self, BuildError> {
         let groups = load_rules(&config.rules, &System)?;
         let directory = Arc::new(config.directory.clone());
@@ -67,9 +73,12 @@ impl Meaning {
         let notifiers = notifiers(&config, clock)?;
         let base = base_url(&config, listen);
         let pages = Some(base.clone());
-        let links = Links { instance: config.instance.clone(), pages, runbooks: None };
+        let signer = link_key.filter(|_| config.web.external_url.is_some());
+        let acting = signer.map(|key| LinkSigner::new(&base, key));
+        let instance = config.instance.clone();
+        let links = Links { instance, pages, runbooks: None, acting: acting.clone() };
         let renderer = Renderer::new(directory.clone(), links);
-        Ok(Self { config, groups, directory, timing, notifiers, renderer, base })
+        Ok(Self { config, groups, directory, timing, notifiers, renderer, base, acting })
     }
 }
 
@@ -77,6 +86,14 @@ impl Meaning {
 fn settle(config: &Config) -> Duration {
     let rounds = config.probes.targets.iter().map(|target| target.interval + target.timeout);
     rounds.max().unwrap_or_default()
+}
+
+/// How long after the start nothing is told at most: until every rule was evaluated once, but not
+/// as long as a group that is evaluated once in an hour would need.
+fn hold(meaning: &Meaning) -> Duration {
+    let usual = meaning.config.rules.interval;
+    let longest = meaning.groups.iter().map(|group| group.interval.unwrap_or(usual)).max();
+    longest.unwrap_or_default().min(LONGEST_HOLD) + Duration::from_secs(5)
 }
 
 /// Where people reach the pages, without a slash at the end.
@@ -145,13 +162,14 @@ pub(super) async fn build(
     if let Some(data) = &options.data {
         data_folder(data)?;
     }
-    let meaning = Meaning::of(config, options.listen, &clock)?;
-    let store =
-        Store::open(store_settings(&meaning.config, &options), clock.clone(), telemetry.clone())?;
     // SQLite's name for a file that lives in memory.
     let file = options.data.as_ref().map(|data| data.join("state.sqlite"));
     let state = SqliteState::open(&file.unwrap_or_else(|| PathBuf::from(":memory:")))?;
-
+    let state: Arc<dyn State> = Arc::new(state);
+    let link_key = state.load().await.map_err(DispatchError::from)?.link_key;
+    let meaning = Meaning::of(config, options.listen, &clock, link_key.as_ref())?;
+    let store =
+        Store::open(store_settings(&meaning.config, &options), clock.clone(), telemetry.clone())?;
     let push = remote::Push::open(&meaning.config, &options, &clock, &telemetry)?;
     let append = push.before(store.clone());
     let (changed, changes) = mpsc::channel(CHANGES);
@@ -175,12 +193,13 @@ pub(super) async fn build(
         report,
         telemetry.clone(),
     );
+    let hold = hold(&meaning);
     let renderer = Arc::new(LiveRenderer(RwLock::new(Arc::new(meaning.renderer))));
     let (dispatcher, people) = Dispatcher::new(
-        DispatchSettings { timing: meaning.timing, patience: Patience::default() },
+        DispatchSettings { timing: meaning.timing, patience: Patience::default(), hold },
         meaning.directory,
         clock.clone(),
-        Arc::new(state),
+        state.clone(),
         renderer.clone(),
         meaning.notifiers,
         telemetry.clone(),
@@ -198,7 +217,7 @@ pub(super) async fn build(
     push.ask(schedule.clone(), receiver.clone());
     let ending = CancellationToken::new();
     let stopping = ending.clone();
-    let (reload, reload_requests) = Reload::new(options.file.clone(), options.listen);
+    let (reload, reload_requests) = Reload::new(&options);
     let summary = Arc::new(RwLock::new(summary(&meaning.config)));
     let server = {
         let (views, asked, shown) = (evaluator.clone(), reload.clone(), summary.clone());
@@ -222,6 +241,7 @@ pub(super) async fn build(
     };
     reload::accepted(&telemetry, &*clock);
     Ok(App {
+        link_key,
         common: common_labels(&meaning.config),
         clock,
         telemetry,
@@ -252,6 +272,8 @@ fn store_settings(config: &Config, options: &Options) -> storage::Settings {
         data: options.data.as_ref().map(|data| data.join("samples")),
         retention: config.storage.retention,
         retention_bytes: config.storage.retention_size,
+        out_of_order: config.storage.out_of_order,
+        commit_delay: config.storage.commit_delay,
         ..storage::Settings::default()
     }
 }

@@ -3,9 +3,11 @@
 
 mod check;
 mod demo;
+mod import;
 mod output;
 mod routes;
 mod run;
+mod storage;
 mod test;
 
 use std::process::ExitCode;
@@ -39,6 +41,10 @@ enum Verb {
     Routes(routes::Arguments),
     /// Run tests of rules and queries
     Test(test::Arguments),
+    /// Look at the samples on disk: what is there, is it whole, copies, text
+    Storage(storage::Arguments),
+    /// Take samples from elsewhere into a data folder
+    Import(import::Arguments),
 }
 
 /// Runs the verb named on the command line.
@@ -55,6 +61,8 @@ pub fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(arguments),
         Verb::Routes(arguments) => routes::run(arguments),
         Verb::Test(arguments) => test::run(arguments),
+        Verb::Storage(arguments) => storage::run(arguments),
+        Verb::Import(arguments) => import::run(arguments),
     }
 }
 

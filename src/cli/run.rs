@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::complain;
 use crate::app::{App, Options, Reload};
-use crate::config::{Config, System};
+use crate::config::{Config, System, WebFile};
 use crate::ports::SystemClock;
 
 /// `augenmass run`
@@ -28,6 +28,9 @@ pub struct Arguments {
     /// Listen here instead of where the configuration says
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Users and TLS as Prometheus and its exporters take them
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    web_file: Option<PathBuf>,
 }
 
 /// Runs until SIGTERM or SIGINT; SIGHUP loads the configuration again.
@@ -36,15 +39,28 @@ pub fn run(arguments: Arguments) -> ExitCode {
 }
 
 async fn serve(arguments: Arguments) -> ExitCode {
-    let config = match Config::load(&arguments.config, &System) {
+    let mut config = match Config::load(&arguments.config, &System) {
         Ok(config) => config,
         Err(problems) => {
             complain(&problems.to_string());
             return ExitCode::FAILURE;
         }
     };
-    let options =
-        Options { file: Some(arguments.config), data: arguments.data, listen: arguments.listen };
+    if let Some(file) = &arguments.web_file {
+        match WebFile::load(file, &System) {
+            Ok(web) => web.add_to(&mut config.web),
+            Err(problems) => {
+                complain(&problems.join("\n"));
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let options = Options {
+        file: Some(arguments.config),
+        data: arguments.data,
+        listen: arguments.listen,
+        web_file: arguments.web_file,
+    };
     if options.data.is_none() {
         tracing::warn!("without --data everything is in memory and lost at the end");
     }

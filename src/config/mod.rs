@@ -24,6 +24,7 @@ pub use alertmanager::{AlertmanagerFile, Integration, Receiver};
 pub use problem::{Position, Problem, Problems, suggestion};
 pub use process::expand as expand_files;
 pub use quantity::{parse_duration, show_duration};
+pub use web::WebFile;
 
 use crate::alerting::Directory;
 use crate::calendar::ServiceHours;
@@ -142,6 +143,10 @@ pub struct StorageSection {
     pub retention: Duration,
     /// Size after which the oldest samples are dropped, in bytes.
     pub retention_size: Option<u64>,
+    /// How much older than the newest sample a sample may be; at most 24 h.
+    pub out_of_order: Duration,
+    /// The longest a sample waits for its trip to the disk; zero: none waits for another.
+    pub commit_delay: Duration,
 }
 
 /// What all sections need to know.

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use story::{Reader, class_of};
 use texts::Language;
 
-use crate::alerting::{Directory, Notice, Owner};
+use crate::alerting::{Directory, LinkSigner, Notice, Owner};
 use crate::ports::{Channel, Message, Urgency};
 
 /// Where a message may point, and who sends it.
@@ -33,6 +33,9 @@ pub struct Links {
     pub pages: Option<Arc<str>>,
     /// Page with an anchor for each runbook; runbooks that are links themselves do not need it.
     pub runbooks: Option<Arc<str>>,
+    /// Makes the links by which a reader says that they know; none where readers cannot reach our
+    /// pages.
+    pub acting: Option<LinkSigner>,
 }
 
 /// Turns decisions into messages.

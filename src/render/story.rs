@@ -109,6 +109,7 @@ impl Reader<'_> {
         let kind = match (firing, notice.why) {
             (0, _) => "subject-resolved",
             (_, Why::Repeat) => "subject-repeat",
+            (_, Why::Acknowledged) => "subject-acknowledged",
             _ => "subject-firing",
         };
         let name = if more > 0 { format!("{kind}-more") } else { kind.to_owned() };
@@ -122,7 +123,12 @@ impl Reader<'_> {
         match notice.why {
             Why::Repeat => notes.push(say("why-repeat")),
             Why::Fallback => notes.push(say("why-fallback")),
+            Why::Digest => notes.push(say("why-digest")),
             _ => {}
+        }
+        if let Some(known) = &notice.acknowledged {
+            let name = format!("why-{}", known.kind.name());
+            notes.push(self.language.say(&name, &[("name", known.by.to_string().into())]));
         }
         if notice.flapping {
             notes.push(say("comes-and-goes"));

@@ -79,6 +79,7 @@ fn notice(alerts: Vec<Alert>, why: Why) -> Notice {
         also_told: vec!["web-team".into(), "dispatcher".into()],
         flapping: false,
         left_out: 0,
+        acknowledged: None,
     }
 }
 
@@ -96,6 +97,7 @@ fn renderer() -> Renderer {
         instance: "orwell".into(),
         pages: Some("https://mon.example".into()),
         runbooks: Some("https://docs.example/runbooks".into()),
+        acting: None,
     };
     Renderer::new(Arc::new(directory), links)
 }

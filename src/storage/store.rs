@@ -33,8 +33,7 @@ type Waiter = watch::Receiver<Option<Outcome>>;
 ///
 /// A batch is visible as soon as `append` was called (before its future is ready, so that rules
 /// need not wait for the disk), wholly or not at all. The same sample twice is one sample; of
-/// different values that one source gives for the same series and instant the last one written
-/// wins (between several sources of one series: any one of them).
+/// different values for the same series and instant the last one written wins, whoever wrote them.
 ///
 /// Without a folder everything happens in the call. With a folder a thread of the store's own
 /// writes to the disk.

@@ -12,8 +12,8 @@ use augenmass::model::{
     Columns, Labels, METRIC_NAME, Matcher, MetricMeta, Point, Row, Timestamp, Window,
 };
 use augenmass::ports::{
-    Board, Clock, Found, Queryable, Select, SelectError, SeriesId, Snapshot, SystemClock,
-    TargetStatus, Verdict,
+    Board, Clock, Doing, Found, Push, PushAnswer, PushedMeta, Queryable, Receive, Select,
+    SelectError, SeriesId, Snapshot, SystemClock, TargetStatus, Verdict,
 };
 use augenmass::rules::{AlertState, AlertView, GroupView, Health, RuleView};
 use augenmass::telemetry::Telemetry;
@@ -269,6 +269,20 @@ pub struct Served {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Takes every push.
+struct Taker;
+
+impl Receive for Taker {
+    fn receive(&self, _: Push) -> Doing<'_, PushAnswer> {
+        let written = Some([7, 0, 0]);
+        Box::pin(std::future::ready(PushAnswer { status: 204, written, ..PushAnswer::default() }))
+    }
+
+    fn metadata(&self) -> Vec<PushedMeta> {
+        Vec::new()
+    }
+}
+
 impl Served {
     /// Over the samples that the board shows.
     pub fn start(settings: Settings) -> Self {
@@ -305,7 +319,7 @@ impl Served {
                 let answer: Result<(), String> = answer.lock().unwrap().clone();
                 Box::pin(async move { answer })
             }),
-            receive: None,
+            receive: Some(Arc::new(Taker)),
             ready: Arc::new(move || lacks.lock().unwrap().clone().map_or(Ok(()), Err)),
         };
         let stop = CancellationToken::new();

@@ -135,6 +135,11 @@ impl Outbox {
         let notice = &decision.notice;
         let recipients = match notice.why {
             Why::AllResolved => self.who_hears_the_end(&notice.incident),
+            Why::Acknowledged => {
+                let mut others = self.who_hears_the_end(&notice.incident);
+                others.retain(|(_, to)| Some(to) != decision.seen_at.as_ref());
+                others
+            }
             _ => match owner_or_fallback(directory, &notice.receiver) {
                 Some(owner) => {
                     let pair = |to: &Address| (owner.name.clone(), to.clone());
@@ -143,7 +148,7 @@ impl Outbox {
                 None => BTreeSet::new(),
             },
         };
-        if recipients.is_empty() && notice.why != Why::AllResolved {
+        if recipients.is_empty() && !matches!(notice.why, Why::AllResolved | Why::Acknowledged) {
             self.counts.nobody += 1;
         }
         let mut rendered = BTreeMap::new();
@@ -332,6 +337,13 @@ impl Outbox {
         }
     }
 
+    /// Somebody knows of an incident: nobody else needs to be told in their place.
+    pub fn somebody_knows(&mut self, incident: &str) {
+        for ((of, _), progress) in &mut self.stories {
+            progress.reached |= of == incident;
+        }
+    }
+
     /// What has to be saved before [`Outbox::send`] is asked.
     pub fn take_change(&mut self) -> Change {
         std::mem::take(&mut self.change)
@@ -364,6 +376,18 @@ impl Outbox {
         let waiting = waiting.filter_map(|(_, queue)| queue.first()).map(|(until, _)| *until);
         let deadline = Some(self.next_deadline).filter(|at| *at < Timestamp::MAX);
         waiting.chain(deadline).min()
+    }
+
+    /// The channels were changed, perhaps repaired: what waits is tried at once.
+    pub fn hurry(&mut self, now: Timestamp) {
+        for open in self.open.values_mut() {
+            if let Stage::Waiting(until) = open.stage {
+                open.stage = Stage::Waiting(until.min(now));
+            }
+        }
+        for queue in self.waiting.values_mut() {
+            *queue = queue.iter().map(|(until, serial)| ((*until).min(now), *serial)).collect();
+        }
     }
 
     /// The wall clock was set by so many milliseconds; what waits goes on waiting as long as it

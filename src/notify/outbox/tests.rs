@@ -63,8 +63,9 @@ fn decision(to: &str, number: u32, why: Why, alerts: &[(&str, bool)]) -> Decisio
         also_told: Vec::new(),
         flapping: false,
         left_out: 0,
+        acknowledged: None,
     };
-    Decision { notice, number }
+    Decision { notice, number, seen_at: None }
 }
 
 struct Bench {

@@ -19,8 +19,10 @@ use tokio_util::sync::CancellationToken;
 use super::snmp::SnmpTransport;
 use super::{CATALOGUE, Doors, Resolver, Settings, Target, TlsStock, prober};
 use crate::model::{Batch, MetricMeta, Timestamp};
-use crate::ports::{Append, Board, Clock, TargetStatus, Tick, Verdict};
+use crate::ports::{Append, Board, Clock, Doing, TargetStatus, Tick, Verdict};
 use crate::telemetry::Telemetry;
+use guard::{Going, Guard};
+use record::{Keeps, News};
 use slots::Slots;
 use watched::{Facts, Identity, Memory, Watched};
 
@@ -63,7 +65,7 @@ pub struct VerdictChange {
 
 /// Looks at all targets, again and again.
 pub struct Schedule {
-    doors: ScheduleDoors,
+    doors: Arc<ScheduleDoors>,
     plan: RwLock<Plan>,
     /// Values that end series of targets which are gone; the loop hands them on.
     endings: Mutex<Vec<Batch>>,
@@ -84,6 +86,30 @@ struct Ended {
     news: Option<record::News>,
 }
 
+/// The loop's own timer: it stays while the time it is set to stays.
+#[derive(Default)]
+struct Alarm<'a>(Option<(Tick, Doing<'a, ()>)>);
+
+impl<'a> Alarm<'a> {
+    async fn rings(&mut self, clock: &'a dyn Clock, at: Option<Tick>) {
+        let Some(at) = at else { return std::future::pending().await };
+        if self.0.as_ref().is_none_or(|(set, _)| *set != at) {
+            self.0 = Some((at, clock.sleep_until(at)));
+        }
+        if let Some((_, sleep)) = &mut self.0 {
+            sleep.await;
+            self.0 = None;
+        }
+    }
+}
+
+fn earlier(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Values that may wait for the disk at the same time; more, and looks wait with them.
 const KEEPING: usize = 4096;
 
@@ -91,7 +117,7 @@ impl Schedule {
     /// Ready to run. Reads trust anchors from disk.
     pub fn new(settings: &Settings, doors: ScheduleDoors) -> Arc<Self> {
         let schedule = Arc::new(Self {
-            doors,
+            doors: Arc::new(doors),
             plan: RwLock::default(),
             endings: Mutex::default(),
             changed: Notify::new(),
@@ -156,25 +182,34 @@ impl Schedule {
     /// markers then: a restart goes on where this ended.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut looks: JoinSet<Ended> = JoinSet::new();
-        let mut keeps: JoinSet<()> = JoinSet::new();
+        let mut keeps = Keeps::default();
         let mut slots = Slots::default();
+        let mut guard = Guard::default();
+        let mut alarm = Alarm::default();
         loop {
             self.refresh(&mut slots);
-            self.hand_on_endings().await;
+            self.hand_on_endings(&mut keeps);
             let telemetry = &self.doors.telemetry.probe;
             let now = self.doors.clock.mono();
             slots.wake(now);
             while let Some((watched, planned)) = slots.take() {
                 telemetry.began(now.since(planned));
                 let doors = self.doors.clone();
-                looks.spawn(async move {
+                let looked_at = watched.clone();
+                let look = looks.spawn(async move {
                     // A prober's panic is caught further down; this is for the way behind it.
-                    let look = guard::Caught(Box::pin(record::look(&watched, &doors))).await;
+                    let look = Box::pin(record::look(&watched, &doors, now));
+                    let look = guard::Caught(look).await;
                     if look.is_none() {
                         doors.telemetry.probe.panicked();
                     }
                     Ended { watched, news: look.flatten() }
                 });
+                guard.watch(Going::new(looked_at, now, look));
+            }
+            while let Some(Going { watched, began, .. }) = guard.late(now) {
+                let news = record::cut_off(&watched, &self.doors, began);
+                self.again(&mut slots, &mut keeps, Ok(Ended { watched, news }));
             }
             telemetry.running.set(i64::try_from(looks.len()).unwrap_or(0));
             telemetry.waiting.set(i64::try_from(slots.waiting()).unwrap_or(0));
@@ -187,24 +222,14 @@ impl Schedule {
                     while let Some(ended) = looks.try_join_next() {
                         self.again(&mut slots, &mut keeps, ended);
                     }
-                    while keeps.try_join_next().is_some() {}
-                    while keeps.len() >= KEEPING {
-                        keeps.join_next().await;
-                    }
+                    keeps.settle(KEEPING).await;
                 }
                 () = self.changed.notified() => {}
-                () = self.until(slots.next()) => {}
+                () = alarm.rings(&*self.doors.clock, earlier(slots.next(), guard.next())) => {}
             }
         }
         looks.shutdown().await;
-        while keeps.join_next().await.is_some() {}
-    }
-
-    async fn until(&self, tick: Option<Tick>) {
-        match tick {
-            Some(tick) => self.doors.clock.sleep_until(tick).await,
-            None => std::future::pending().await,
-        }
+        keeps.settle(0).await;
     }
 
     fn refresh(&self, slots: &mut Slots) {
@@ -214,26 +239,24 @@ impl Schedule {
         }
     }
 
-    async fn hand_on_endings(&self) {
+    fn hand_on_endings<'a>(&'a self, keeps: &mut Keeps<'a>) {
         let endings =
             std::mem::take(&mut *self.endings.lock().unwrap_or_else(PoisonError::into_inner));
         for batch in endings {
-            if self.doors.append.append(batch).await.is_err() {
-                self.doors.telemetry.probe.append_failed();
-            }
+            keeps.push(record::keep(News { batch, change: None }, &self.doors));
         }
     }
 
-    fn again(
-        &self,
+    fn again<'a>(
+        &'a self,
         slots: &mut Slots,
-        keeps: &mut JoinSet<()>,
+        keeps: &mut Keeps<'a>,
         ended: Result<Ended, tokio::task::JoinError>,
     ) {
         // An error would be a panic, which is caught inside, or a task that we ended ourselves.
         if let Ok(Ended { watched, news }) = ended {
             if let Some(news) = news {
-                keeps.spawn(record::keep(news, self.doors.clone()));
+                keeps.push(record::keep(news, &self.doors));
             }
             let skipped = slots.ended(&watched, self.doors.clock.mono());
             self.doors.telemetry.probe.skipped(skipped);

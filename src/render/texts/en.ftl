@@ -6,6 +6,8 @@ subject-resolved = Resolved: { $what }
 subject-resolved-more = Resolved: { $what } (+{ $more } more)
 subject-repeat = Still: { $what }
 subject-repeat-more = Still: { $what } (+{ $more } more)
+subject-acknowledged = Known: { $what }
+subject-acknowledged-more = Known: { $what } (+{ $more } more)
 
 lead-firing = Since { $since }, for { $duration }.
 lead-firing-value = Since { $since }, for { $duration }. Value: { $value }.
@@ -40,6 +42,9 @@ class-4 = Class 4: not critical.
 what-to-do = What to do: { $link }
 details = Details: { $link }
 why-fallback = You get this here because the way before it could not be reached.
+why-acknowledged = { $name } knows of it.
+why-claimed = { $name } has it.
+why-digest = This was held back until now, because it is outside the times in which you want messages.
 why-repeat = A reminder: nothing has changed.
 footer = { $instance } to { $receiver }
 

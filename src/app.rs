@@ -56,6 +56,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Listen here instead of where the configuration says.
     pub listen: Option<SocketAddr>,
+    /// Users and TLS in the ecosystem's own format, beside those of the configuration.
+    pub web_file: Option<PathBuf>,
 }
 
 /// Why the program does not start.

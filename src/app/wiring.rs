@@ -192,8 +192,7 @@ pub(super) async fn build(
     push.ask(schedule.clone(), receiver.clone());
     let ending = CancellationToken::new();
     let stopping = ending.clone();
-    let (reload, reload_requests) =
-        Reload::new(options.file.clone(), options.alertmanager.clone(), options.listen);
+    let (reload, reload_requests) = Reload::new(&options);
     let summary = Arc::new(RwLock::new(summary(&meaning.config)));
     let server = {
         let signer = acting.clone();

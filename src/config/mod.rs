@@ -28,6 +28,7 @@ pub use problem::{Position, Problem, Problems, suggestion};
 pub use process::expand as expand_files;
 pub use quantity::{parse_duration, show_duration};
 pub use routes::AlertmanagerSection;
+pub use web::WebFile;
 
 use crate::alerting::Directory;
 use crate::calendar::ServiceHours;

@@ -292,7 +292,10 @@ pub(super) async fn guard(
         return answer::plain(StatusCode::FORBIDDEN, "refused: nobody is there\n");
     };
     let known = shared.guard.known();
-    let refused = if known.credentials.is_empty() {
+    // Who took all users out of the file did not mean to let everybody in.
+    let nobody = known.credentials.is_empty()
+        && (shared.settings.exposure != Exposure::Users || peer.certified);
+    let refused = if nobody {
         peer.trusted = peer.certified;
         None
     } else if wish == Wish::Look && shared.settings.exposure == Exposure::ReadableByAll {

@@ -4,20 +4,22 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
+use super::people::People;
 use super::summary::summary;
-use super::{App, BuildError, Options, Reload, load_rules, reload};
-use crate::alerting::{Directory, LinkSigner, Notice, Owner, Timing};
+use super::{App, BuildError, Options, Reload, load_rules, recipients, reload, remote};
+use crate::alerting::{Directory, LinkSigner, Notice, Owner, Plan};
 use crate::config::{Config, System};
 use crate::evaluate::{self, Evaluator};
 use crate::model::{Labels, Secret};
 use crate::notify::{
-    DispatchError, DispatchSettings, Dispatcher, EmailNotifier, MatrixNotifier, Notifiers,
-    Patience, Render, WebhookNotifier,
+    DispatchError, DispatchSettings, Dispatcher, Notifiers, Patience, Render, Wording,
 };
-use crate::ports::{Channel, Clock, Message, State};
+use crate::ports::{Address, Clock, Message, State};
 use crate::probe::snmp::UdpSnmp;
 use crate::probe::{Resolver, Schedule, ScheduleDoors};
+use crate::remote::{Receiver, ReceiverSettings};
 use crate::render::{Links, Renderer};
 use crate::rules::{GroupRules, World};
 use crate::state::SqliteState;
@@ -38,7 +40,7 @@ pub struct Meaning {
     pub config: Config,
     pub groups: Vec<Arc<GroupRules>>,
     pub directory: Arc<Directory>,
-    pub timing: Timing,
+    pub plan: Arc<Plan>,
     pub notifiers: Notifiers,
     pub renderer: Renderer,
     /// Where people reach the pages.
@@ -59,29 +61,26 @@ impl Meaning {
         link_key: Option<&Secret>,
     ) -> Result<Self, BuildError> {
         let groups = load_rules(&config.rules, &System)?;
-        let directory = Arc::new(config.directory.clone());
-        let usual = Timing::default();
-        let timing = Timing {
-            group_wait: config.alerting.group_wait.unwrap_or(usual.group_wait),
-            group_interval: config.alerting.group_interval.unwrap_or(usual.group_interval),
-            repeat_interval: config.alerting.repeat_interval.unwrap_or(usual.repeat_interval),
-            // Twice a round: the rules need one to know that an alert does not come back.
-            restart_grace: settle(&config) * 2 + config.rules.interval * 2,
-        };
-        let notifiers = notifiers(&config, clock)?;
+        let (plan, directory) = recipients::who_is_told(&config)?;
+        let (plan, directory) = (Arc::new(plan), Arc::new(directory));
+        let notifiers = recipients::notifiers(&config, clock)?;
         let base = base_url(&config, listen);
         let pages = Some(base.clone());
         let signer = link_key.filter(|_| config.web.external_url.is_some());
         let acting = signer.map(|key| LinkSigner::new(&base, key));
         let instance = config.instance.clone();
         let links = Links { instance, pages, runbooks: None, acting: acting.clone() };
-        let renderer = Renderer::new(directory.clone(), links);
-        Ok(Self { config, groups, directory, timing, notifiers, renderer, base, acting })
+        let mut renderer = Renderer::new(directory.clone(), links);
+        if let Some(foreign) = &config.alertmanager {
+            let voices = foreign.outfit.voices.clone();
+            renderer = renderer.with_voices(voices, foreign.file.words.clone());
+        }
+        Ok(Self { config, groups, directory, plan, notifiers, renderer, base, acting })
     }
 }
 
 /// The time in which every target has been looked at once.
-fn settle(config: &Config) -> Duration {
+pub(super) fn settle(config: &Config) -> Duration {
     let rounds = config.probes.targets.iter().map(|target| target.interval + target.timeout);
     rounds.max().unwrap_or_default()
 }
@@ -102,24 +101,6 @@ fn base_url(config: &Config, listen: Option<SocketAddr>) -> Arc<str> {
     }
 }
 
-fn notifiers(config: &Config, clock: &Arc<dyn Clock>) -> Result<Notifiers, BuildError> {
-    let broken = |error: &dyn std::fmt::Display| BuildError::Channel(error.to_string());
-    let mut all = Notifiers::new();
-    if let Some(settings) = &config.notify.email {
-        let email = EmailNotifier::new(settings, clock.clone()).map_err(|e| broken(&e))?;
-        all.insert(Channel::Email, Arc::new(email));
-    }
-    if let Some(settings) = &config.notify.matrix {
-        let matrix = MatrixNotifier::new(settings, clock.clone()).map_err(|e| broken(&e))?;
-        all.insert(Channel::Matrix, Arc::new(matrix));
-    }
-    if !config.notify.webhooks.is_empty() {
-        let webhooks = WebhookNotifier::new(&config.notify.webhooks, clock.clone());
-        all.insert(Channel::Webhook, Arc::new(webhooks.map_err(|e| broken(&e))?));
-    }
-    Ok(all)
-}
-
 /// The renderer of the configuration that runs now.
 pub struct LiveRenderer(RwLock<Arc<Renderer>>);
 
@@ -134,6 +115,11 @@ impl Render for LiveRenderer {
     fn notice(&self, notice: &Notice, owner: &Owner) -> Message {
         let renderer = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         renderer.message(notice, owner)
+    }
+
+    fn for_address(&self, notice: &Notice, owner: &Owner, to: &Address) -> Wording {
+        let renderer = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        renderer.for_address(notice, owner, to)
     }
 }
 
@@ -166,12 +152,14 @@ pub(super) async fn build(
     let meaning = Meaning::of(config, options.listen, &clock, link_key.as_ref())?;
     let store =
         Store::open(store_settings(&meaning.config, &options), clock.clone(), telemetry.clone())?;
+    let push = remote::Push::open(&meaning.config, &options, &clock, &telemetry)?;
+    let append = push.before(store.clone());
     let (changed, changes) = mpsc::channel(CHANGES);
     let schedule = Schedule::new(
         &meaning.config.probes,
         ScheduleDoors {
             clock: clock.clone(),
-            append: store.clone(),
+            append: append.clone(),
             changes: changed,
             telemetry: telemetry.clone(),
             resolver: Arc::new(Resolver::from_system(clock.clone())),
@@ -183,14 +171,15 @@ pub(super) async fn build(
         evaluation(&meaning),
         clock.clone(),
         store.clone(),
-        store.clone(),
+        append.clone(),
         report,
         telemetry.clone(),
     );
     let hold = hold(&meaning);
+    let acting = Arc::new(RwLock::new(meaning.acting.clone()));
     let renderer = Arc::new(LiveRenderer(RwLock::new(Arc::new(meaning.renderer))));
     let (dispatcher, people) = Dispatcher::new(
-        DispatchSettings { timing: meaning.timing, patience: Patience::default(), hold },
+        DispatchSettings { plan: meaning.plan, patience: Patience::default(), hold },
         meaning.directory,
         clock.clone(),
         state.clone(),
@@ -200,9 +189,22 @@ pub(super) async fn build(
         reports,
     )
     .await?;
-    let (reload, reload_requests) = Reload::new(options.file.clone(), options.listen);
+    let receiver = Receiver::new(
+        ReceiverSettings::default(),
+        append.clone(),
+        clock.clone(),
+        telemetry.clone(),
+    );
+    let receiver =
+        Arc::new(receiver.map_err(|error| BuildError::Web(web::StartError::Random(error)))?);
+    push.ask(schedule.clone(), receiver.clone());
+    let ending = CancellationToken::new();
+    let stopping = ending.clone();
+    let (reload, reload_requests) =
+        Reload::new(options.file.clone(), options.alertmanager.clone(), options.listen);
     let summary = Arc::new(RwLock::new(summary(&meaning.config)));
     let server = {
+        let signer = acting.clone();
         let (views, asked, shown) = (evaluator.clone(), reload.clone(), summary.clone());
         let doors = web::Doors {
             clock: clock.clone(),
@@ -215,18 +217,27 @@ pub(super) async fn build(
                 let asked = asked.clone();
                 Box::pin(async move { asked.ask().await })
             }),
-            ready: Arc::new(|| Ok(())),
+            people: Arc::new(People { dispatcher: people.clone(), state }),
+            act: Arc::new(people.clone()),
+            acting: Arc::new(move || signer.read().unwrap_or_else(PoisonError::into_inner).clone()),
+            receive: Some(receiver),
+            ready: Arc::new(move || {
+                if stopping.is_cancelled() { Err("it is stopping".to_owned()) } else { Ok(()) }
+            }),
         };
         Server::bind(web_settings(&meaning.config, &options), doors).await?
     };
     reload::accepted(&telemetry, &*clock);
     Ok(App {
         link_key,
+        acting,
         common: common_labels(&meaning.config),
         data: options.data,
         clock,
         telemetry,
         store,
+        append,
+        sender: push.into_sender(),
         schedule,
         evaluator,
         dispatcher,
@@ -237,6 +248,7 @@ pub(super) async fn build(
         reload,
         reload_requests,
         changes,
+        ending,
     })
 }
 
@@ -261,7 +273,12 @@ fn evaluation(meaning: &Meaning) -> evaluate::Settings {
     evaluate::Settings {
         groups: meaning.groups.clone(),
         interval: meaning.config.rules.interval,
-        world: World { external_url: meaning.base.clone(), settle, ..World::default() },
+        world: World {
+            external_url: meaning.base.clone(),
+            settle,
+            lookback: meaning.config.query.lookback,
+            ..World::default()
+        },
         ..evaluate::Settings::default()
     }
 }
@@ -271,11 +288,15 @@ fn web_settings(config: &Config, options: &Options) -> web::Settings {
     web::Settings {
         listen: options.listen.unwrap_or(config.web.listen),
         exposure: config.web.exposure,
+        credentials: config.web.credentials.clone(),
+        tls: config.web.tls.clone(),
+        cors_origins: config.web.cors_origins.clone(),
         instance: config.instance.clone(),
         external_url: external_url.map(|url| url.as_str().trim_end_matches('/').into()),
         // The name was checked when the configuration was read.
         timezone: jiff::tz::TimeZone::get(&config.timezone).unwrap_or(jiff::tz::TimeZone::UTC),
         language: config.language.clone(),
+        queries: config.query,
         ..web::Settings::default()
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::output::{complain, say};
 use super::surroundings::World;
 use crate::app::load_rules;
-use crate::config::{AlertmanagerFile, Config, Sources, System, expand_files};
+use crate::config::{AlertmanagerFile, Config, Problems, Sources, System, expand_files};
 use crate::rules::lint::{Lint, lint};
 use crate::rules::{File, Place, Problem};
 
@@ -191,14 +191,21 @@ fn as_json(read: &Read, lints: &[Lint]) -> Value {
     })
 }
 
-fn check_alertmanager(file: &Path) -> bool {
-    match AlertmanagerFile::load(file, &System) {
+fn check_alertmanager(path: &Path) -> bool {
+    match AlertmanagerFile::load(path, &System) {
         Ok(found) => {
             let (routes, receivers) = (found.plan.routes.iter().count(), found.receivers.len());
-            let (rules, file) = (found.plan.inhibit.len(), file.display());
+            let (rules, file) = (found.plan.inhibit.len(), path.display());
             say(&format!(
                 "{file}: ok, {routes} routes, {receivers} receivers, {rules} inhibition rules"
             ));
+            let notes = [(found.obstacles, "cannot run here"), (found.remarks, "note")];
+            for (problems, what) in notes {
+                for problem in problems {
+                    let one = Problems { file: path.to_owned(), problems: vec![problem] };
+                    complain(&format!("{what}: {one}"));
+                }
+            }
             true
         }
         Err(problems) => {
@@ -218,6 +225,16 @@ fn check_config(file: &Path) -> bool {
             let (owners, services) =
                 (config.directory.owners.len(), config.directory.services.len());
             let targets = config.probes.targets.len();
+            for remark in config.alertmanager.iter().flat_map(|section| {
+                let file = &section.path;
+                section
+                    .file
+                    .remarks
+                    .iter()
+                    .map(|remark| Problems { file: file.clone(), problems: vec![remark.clone()] })
+            }) {
+                complain(&format!("note: {remark}"));
+            }
             let file = file.display();
             say(&format!("{file}: ok, {owners} owners, {services} services, {targets} targets"));
             true

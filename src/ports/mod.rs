@@ -6,6 +6,7 @@ mod board;
 mod clock;
 mod deliver;
 mod journal;
+mod push;
 mod samples;
 mod state;
 mod system_clock;
@@ -20,6 +21,7 @@ pub use deliver::{
     Address, Attachment, Channel, Delivery, DeliveryError, Message, Notifier, Receipt, Urgency,
 };
 pub use journal::{Entry, Event, Lookup};
+pub use push::{Push, PushAnswer, PushedMeta, Receive};
 pub use samples::{
     Append, AppendError, Appended, Found, Queryable, Select, SelectError, SeriesId, Snapshot,
 };

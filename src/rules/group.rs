@@ -158,6 +158,10 @@ impl Group {
     ) -> Outcome {
         let begun = stopwatch();
         let at = now - self.rules.query_offset.unwrap_or(world.query_offset);
+        // What several rules select is read once.
+        let queries = self.states.iter().map(|state| state.rule.expression.expr());
+        let shared = promql::SharedReads::new(store, queries, at, &world.options());
+        let store: &dyn Select = &shared;
         let mut tick = Tick {
             now,
             at,

@@ -54,6 +54,8 @@ fn ticket(key: &str, serial: u64, to: Address) -> Ticket {
         incident: "a1".to_owned(),
         payload: "{}".to_owned(),
         attachments: vec![picture],
+        headers: vec![("X-Team".to_owned(), "web".to_owned())],
+        account: "team/email[0]".to_owned(),
     };
     Ticket {
         key: key.to_owned(),

@@ -40,6 +40,7 @@ mod store;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod warm;
 
 pub use offline::{
     OfflineError, Progress, SegmentStatus, Share, Status, Verified, look, snapshot as copy, status,

@@ -263,12 +263,12 @@ fn a_wrong_password_is_a_fault_of_the_configuration() {
         s.credentials = Some(("orwell".into(), Secret::new("wrong horse")));
     };
     let refused = deliver(&server, &delivery("key-4", "web@example.org"), wrong);
-    let Err(DeliveryError::Rejected { reason }) = &refused else { panic!("{refused:?}") };
+    let Err(DeliveryError::Retry { reason, .. }) = &refused else { panic!("{refused:?}") };
     assert!(reason.contains("user name and password"), "{reason}");
     assert!(!reason.contains("horse") && !reason.contains("orwell"), "{reason}");
     // Without login the server takes nothing.
     let refused = deliver(&server, &delivery("key-4", "web@example.org"), |s| s.credentials = None);
-    assert!(matches!(refused, Err(DeliveryError::Rejected { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(DeliveryError::Retry { .. })), "{refused:?}");
     assert!(server.mailbox("web").is_empty());
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Desk, Group, Known, WhyNot};
+use super::{Desk, Group, Known, Plan, WhyNot};
 use crate::model::{Acknowledgement, Alert, Labels, Silence, Timestamp};
 
 /// An alert that fires, in a group.
@@ -78,7 +78,12 @@ pub struct GroupView {
 impl Desk {
     /// How many incidents were told as begun and not as over yet.
     pub fn open_incidents(&self) -> usize {
-        self.groups.values().filter(|group| group.incident.is_some()).count()
+        self.open
+    }
+
+    /// What it decides by.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// How many alerts are known.

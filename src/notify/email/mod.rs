@@ -5,6 +5,7 @@
 //! not delivered" from "perhaps delivered", bounds what a hostile server can make us read, and throws
 //! away what a server sends in clear before TLS begins.
 
+mod accounts;
 mod compose;
 mod smtp;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use lettre::message::Mailbox;
 
+pub use self::accounts::EmailAccounts;
 use self::compose::compose;
 use self::smtp::{Fault, Reply, Session, Stage};
 use super::wire::{ChannelError, Dialer, scrubbed, within};
@@ -22,6 +24,8 @@ use super::{EmailSettings, SmtpTls};
 use crate::ports::{Address, Clock, Delivery, DeliveryError, Doing, Notifier, Receipt};
 
 /// First wait after a server asks to come back later (greylisting): coming back at once does not
+/// The wait after a fault of the settings, which only a person can repair. A reload tries at once.
+const REPAIR: Duration = Duration::from_secs(60);
 /// help.
 const GREYLISTED: Duration = Duration::from_secs(60);
 
@@ -145,21 +149,22 @@ fn verdict(stage: Stage, fault: &Fault) -> DeliveryError {
             // The server goes down; nothing was accepted.
             (_, 421) => retry(None),
             (Stage::Recipient | Stage::Sender, 450 | 451) => retry(Some(GREYLISTED)),
-            (Stage::Login, code) if code >= 500 => DeliveryError::Rejected {
+            // Nobody's message is at fault, and somebody can repair it: it waits.
+            (Stage::Login, code) if code >= 500 => DeliveryError::Retry {
                 reason: format!(
                     "the mail server does not accept our user name and password: {fault}"
                 ),
+                after: Some(REPAIR),
             },
+            // It wants a login that our settings do not have (RFC 4954 §6).
+            (_, 530) => retry(Some(REPAIR)),
             // Too many recipients, in the words of old servers (RFC 5321 §4.5.3.1.10).
             (Stage::Recipient, 552) => retry(None),
             (_, 400..500) => retry(None),
             _ => DeliveryError::Rejected { reason },
         },
-        Fault::NoStartTls
-        | Fault::PasswordInClear
-        | Fault::NoLogin(_)
-        | Fault::NoUtf8
-        | Fault::TooBig(_) => DeliveryError::Rejected { reason },
+        Fault::NoStartTls | Fault::PasswordInClear | Fault::NoLogin(_) => retry(Some(REPAIR)),
+        Fault::NoUtf8 | Fault::TooBig(_) => DeliveryError::Rejected { reason },
         Fault::Dial(_) => retry(None),
         Fault::Io(_) | Fault::Silent | Fault::Nonsense(_) => match stage {
             Stage::Final => DeliveryError::Unsure { reason },

@@ -296,3 +296,18 @@ fn storage_keys_have_bounds_and_say_them() {
         assert!(found[0].contains(wanted), "{text}: {found:?}");
     }
 }
+
+#[test]
+fn a_backup_is_a_pattern_of_files_or_a_folder() {
+    for (written, folder, pattern) in [
+        ("backup: /srv/backup/db-*.dump", "/srv/backup", "db-*.dump"),
+        ("backup: {path: /srv/backup/, name: nightly}", "/srv/backup/", "*"),
+        ("backup: dumps/*.gz", "etc/dumps", "*.gz"),
+    ] {
+        let config = Config::parse(&with_probe(written), Path::new("etc"), &given()).unwrap();
+        let Kind::Backup(backup) = &config.probes.targets[0].kind else { panic!("{written}") };
+        assert_eq!((backup.folder.as_path(), &*backup.pattern), (Path::new(folder), pattern));
+    }
+    assert!(problems(&with_probe("backup: {path: /srv/*/x.gz}"))[0].contains("file name only"));
+    assert!(problems(&with_probe("backup: {name: x}"))[0].contains("needs `path"));
+}

@@ -5,7 +5,9 @@
 //!     └──VerdictChange──► nudge ──────────┘                         └──► state.sqlite
 //! ```
 
+mod channels;
 mod own_metrics;
+mod plots;
 mod reload;
 mod rules;
 mod summary;
@@ -90,6 +92,7 @@ pub struct App {
     dispatcher: Dispatcher,
     people: DispatcherHandle,
     renderer: Arc<wiring::LiveRenderer>,
+    channels: channels::Doors,
     summary: Arc<RwLock<String>>,
     server: Server,
     reload: Reload,
@@ -172,6 +175,7 @@ impl App {
                 evaluator: self.evaluator.clone(),
                 people: self.people.clone(),
                 renderer: self.renderer.clone(),
+                channels: self.channels.clone(),
                 summary: self.summary.clone(),
                 telemetry: self.telemetry.clone(),
                 clock: self.clock.clone(),

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::channels;
 use super::summary::summary;
 use super::wiring::{LiveRenderer, Meaning};
 use crate::config::{Config, System};
@@ -62,6 +63,7 @@ pub struct Targets {
     pub evaluator: Arc<Evaluator>,
     pub people: DispatcherHandle,
     pub renderer: Arc<LiveRenderer>,
+    pub channels: channels::Doors,
     pub summary: Arc<RwLock<String>>,
     pub telemetry: Arc<Telemetry>,
     pub clock: Arc<dyn Clock>,
@@ -110,7 +112,8 @@ async fn load(file: PathBuf, listen: Option<SocketAddr>, targets: &Targets) -> R
         Meaning::of(config, listen, &clock).map_err(|error| error.to_string())
     });
     let meaning = meaning.await.map_err(|error| format!("loading it failed: {error}"))??;
-    let Meaning { config, groups, directory, timing, notifiers, renderer, .. } = meaning;
+    let Meaning { config, groups, directory, timing, channels, renderer, .. } = meaning;
+    let notifiers = channels.connect(&targets.channels);
     // The only part that can still refuse comes first.
     let people = targets.people.replace(timing, directory, notifiers).await;
     people.map_err(|error| error.to_string())?;

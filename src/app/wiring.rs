@@ -5,21 +5,20 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::channels::{self, Channels};
+use super::plots::Plotter;
 use super::summary::summary;
 use super::{App, BuildError, Options, Reload, load_rules, reload};
 use crate::alerting::{Directory, Notice, Owner, Timing};
-use crate::config::{Config, System};
+use crate::config::{Config, Sources, System};
 use crate::evaluate::{self, Evaluator};
 use crate::model::Labels;
-use crate::notify::{
-    DispatchSettings, Dispatcher, EmailNotifier, MatrixNotifier, Notifiers, Patience, Render,
-    WebhookNotifier,
-};
-use crate::ports::{Channel, Clock, Message};
+use crate::notify::{DispatchSettings, Dispatcher, Patience, Render};
+use crate::ports::{Clock, Message};
 use crate::probe::snmp::UdpSnmp;
 use crate::probe::{Resolver, Schedule, ScheduleDoors};
-use crate::render::{Links, Renderer};
-use crate::rules::{GroupRules, World};
+use crate::render::{Expressions, Links, Renderer, Templates};
+use crate::rules::{GroupRules, RuleKind, World};
 use crate::state::SqliteState;
 use crate::storage::{self, Store};
 use crate::telemetry::Telemetry;
@@ -36,7 +35,7 @@ pub struct Meaning {
     pub groups: Vec<Arc<GroupRules>>,
     pub directory: Arc<Directory>,
     pub timing: Timing,
-    pub notifiers: Notifiers,
+    pub channels: Channels,
     pub renderer: Renderer,
     /// Where people reach the pages.
     pub base: Arc<str>,
@@ -62,12 +61,17 @@ impl Meaning {
             // Twice a round: the rules need one to know that an alert does not come back.
             restart_grace: settle(&config) * 2 + config.rules.interval * 2,
         };
-        let notifiers = notifiers(&config, clock)?;
+        let channels = Channels::of(&config, clock)?;
         let base = base_url(&config, listen);
         let pages = Some(base.clone());
-        let links = Links { instance: config.instance.clone(), pages, runbooks: None };
-        let renderer = Renderer::new(directory.clone(), links);
-        Ok(Self { config, groups, directory, timing, notifiers, renderer, base })
+        let links = Links { instance: config.instance.clone(), pages, ..Links::default() };
+        let renderer = Renderer::new(directory.clone(), links)
+            .with_expressions(Arc::new(expressions(&groups)))
+            .with_templates(&templates(config.templates.as_deref()));
+        for damaged in renderer.damaged_templates() {
+            tracing::error!("messages.templates: cannot use {damaged}; the shipped text is used");
+        }
+        Ok(Self { config, groups, directory, timing, channels, renderer, base })
     }
 }
 
@@ -85,22 +89,32 @@ fn base_url(config: &Config, listen: Option<SocketAddr>) -> Arc<str> {
     }
 }
 
-fn notifiers(config: &Config, clock: &Arc<dyn Clock>) -> Result<Notifiers, BuildError> {
-    let broken = |error: &dyn std::fmt::Display| BuildError::Channel(error.to_string());
-    let mut all = Notifiers::new();
-    if let Some(settings) = &config.notify.email {
-        let email = EmailNotifier::new(settings, clock.clone()).map_err(|e| broken(&e))?;
-        all.insert(Channel::Email, Arc::new(email));
+/// What can be drawn, by the names of alerts.
+fn expressions(groups: &[Arc<GroupRules>]) -> Expressions {
+    let mut known = Expressions::default();
+    for rule in groups.iter().flat_map(|group| &group.rules) {
+        if let RuleKind::Alerting { alert, .. } = &rule.kind {
+            known.add(alert.clone(), rule.written_labels(), rule.expression.as_str().into());
+        }
     }
-    if let Some(settings) = &config.notify.matrix {
-        let matrix = MatrixNotifier::new(settings, clock.clone()).map_err(|e| broken(&e))?;
-        all.insert(Channel::Matrix, Arc::new(matrix));
-    }
-    if !config.notify.webhooks.is_empty() {
-        let webhooks = WebhookNotifier::new(&config.notify.webhooks, clock.clone());
-        all.insert(Channel::Webhook, Arc::new(webhooks.map_err(|e| broken(&e))?));
-    }
-    Ok(all)
+    known
+}
+
+/// Somebody's own sentences: `de.ftl` and `en.ftl` in a folder. A file that cannot be read is
+/// said and left out; people are told all the same.
+fn templates(folder: Option<&Path>) -> Templates {
+    let read = |name: &str| {
+        let path = folder?.join(name);
+        match System.read(&path) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::error!(%error, "messages.templates: cannot read {}", path.display());
+                None
+            }
+        }
+    };
+    Templates { german: read("de.ftl"), english: read("en.ftl") }
 }
 
 /// The renderer of the configuration that runs now.
@@ -148,7 +162,9 @@ pub(super) async fn build(
         Store::open(store_settings(&meaning.config, &options), clock.clone(), telemetry.clone())?;
     // SQLite's name for a file that lives in memory.
     let file = options.data.as_ref().map(|data| data.join("state.sqlite"));
-    let state = SqliteState::open(&file.unwrap_or_else(|| PathBuf::from(":memory:")))?;
+    let state = Arc::new(SqliteState::open(&file.unwrap_or_else(|| PathBuf::from(":memory:")))?);
+    let draw = Arc::new(Plotter::new(store.clone(), clock.clone()));
+    let doors = channels::Doors { draw, notes: state.clone() };
 
     let (changed, changes) = mpsc::channel(CHANGES);
     let schedule = Schedule::new(
@@ -176,9 +192,9 @@ pub(super) async fn build(
         DispatchSettings { timing: meaning.timing, patience: Patience::default() },
         meaning.directory,
         clock.clone(),
-        Arc::new(state),
+        state,
         renderer.clone(),
-        meaning.notifiers,
+        meaning.channels.connect(&doors),
         telemetry.clone(),
         reports,
     )
@@ -213,6 +229,7 @@ pub(super) async fn build(
         dispatcher,
         people,
         renderer,
+        channels: doors,
         summary,
         server,
         reload,

@@ -78,6 +78,8 @@ pub struct Config {
     pub probes: probe::Settings,
     /// Channels.
     pub notify: notify::Settings,
+    /// Folder with sentences (Fluent files) that replace shipped ones.
+    pub templates: Option<PathBuf>,
     /// Service hours by name.
     pub calendars: Vec<ServiceHours>,
     /// When and how often people are told.
@@ -190,8 +192,8 @@ fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
         language: people::language(top.get("language"), reader).unwrap_or_else(|| "en".into()),
         timezone: people::timezone(top.get("timezone"), reader).unwrap_or_else(|| "UTC".into()),
     };
-    let channels = channels::read(top.get("notify"), reader);
-    let owners = people::owners(top.need("owners", reader), &basics, &channels, reader);
+    let mut channels = channels::read(top.get("notify"), reader);
+    let owners = people::owners(top.need("owners", reader), &basics, &mut channels, reader);
     let calendars = calendars::read(top.get("calendars"), &basics, reader);
     let concurrency = top
         .get("concurrency")
@@ -204,6 +206,7 @@ fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
     let services = services::read(services, &owners, &calendars, &defaults, &common, reader);
     let (alerting, fallback) = process::alerting(top.get("alerting"), &owners, reader);
     let rules = process::rules(top.get("rules"), reader);
+    let templates = channels::templates(top.get("messages"), reader);
     let web = process::web(top.get("web"), reader);
     let storage = process::storage(top.get("storage"), reader);
     top.finish(reader);
@@ -221,6 +224,7 @@ fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
             concurrency: usize::try_from(concurrency).unwrap_or(100),
         },
         notify: channels,
+        templates,
         calendars: calendars.into_iter().map(|(hours, _)| hours).collect(),
         alerting,
         rules,

@@ -37,7 +37,7 @@ pub fn timezone(node: Option<&Node>, reader: &mut Reader<'_>) -> Option<Arc<str>
 pub fn owners(
     node: Option<&Node>,
     basics: &Basics,
-    channels: &notify::Settings,
+    channels: &mut notify::Settings,
     reader: &mut Reader<'_>,
 ) -> Vec<(Owner, Position)> {
     let Some(mut fields) = node.and_then(|node| reader.fields(node, "owners")) else {
@@ -52,7 +52,16 @@ pub fn owners(
         let timezone = timezone(one.get("timezone"), reader);
         let notify = one.get("notify");
         let addresses = notify.map(|notify| addresses(notify, channels, reader));
+        let users = one.get("matrix_users").map(|node| matrix_users(node, reader));
         one.finish(reader);
+        if let Some(matrix) = &mut channels.matrix {
+            for address in addresses.iter().flatten() {
+                if let Address::Matrix(room) = address {
+                    let allowed = matrix.rooms.entry(room.clone()).or_default();
+                    allowed.extend(users.iter().flatten().cloned());
+                }
+            }
+        }
         match addresses.map(NonEmpty::from_vec) {
             Some(Some(addresses)) => owners.push((
                 Owner {
@@ -81,6 +90,25 @@ pub fn owners(
         reader.problem(node.at, "`owners` is empty: somebody must be responsible");
     }
     owners
+}
+
+/// Who may acknowledge and silence in an owner's rooms, whatever their power level.
+fn matrix_users(node: &Node, reader: &mut Reader<'_>) -> Vec<Arc<str>> {
+    let mut users = Vec::new();
+    for item in reader.list(node) {
+        let Some(text) = reader.text(item, "matrix_users") else { continue };
+        let fits = text.starts_with('@')
+            && text[1..].split_once(':').is_some_and(|(name, server)| {
+                !name.is_empty() && !server.is_empty() && !text.contains(char::is_whitespace)
+            });
+        if fits {
+            users.push(text);
+        } else {
+            let wanted = "a Matrix user such as `\"@alice:example.org\"`";
+            let _ = reader.expected::<()>(item, "matrix_users", wanted);
+        }
+    }
+    users
 }
 
 fn addresses(node: &Node, channels: &notify::Settings, reader: &mut Reader<'_>) -> Vec<Address> {

@@ -3,6 +3,7 @@
 mod dispatcher;
 mod email;
 mod http;
+mod illustrated;
 mod matrix;
 mod outbox;
 mod render;
@@ -15,7 +16,8 @@ pub use dispatcher::{
     DispatchError, DispatchSettings, Dispatcher, DispatcherHandle, Notifiers, Status,
 };
 pub use email::EmailNotifier;
-pub use matrix::MatrixNotifier;
+pub use illustrated::Illustrated;
+pub use matrix::{Hear, MatrixNotifier, What, Wish};
 pub use outbox::{Counts, DeadLetter, OpenTicket, Outbox, Patience};
 pub use render::{Render, Unreached};
 pub use settings::{EmailSettings, MatrixSettings, Settings, SmtpTls, WebhookSettings};

@@ -4,6 +4,7 @@
 mod board;
 mod clock;
 mod deliver;
+mod notes;
 mod samples;
 mod state;
 mod system_clock;
@@ -14,8 +15,10 @@ use std::pin::Pin;
 pub use board::{Board, TargetStatus, Verdict};
 pub use clock::{Clock, Tick};
 pub use deliver::{
-    Address, Attachment, Channel, Delivery, DeliveryError, Message, Notifier, Receipt, Urgency,
+    Address, Attachment, Channel, Delivery, DeliveryError, Draw, Message, Notifier, Plot, Receipt,
+    Urgency,
 };
+pub use notes::Notes;
 pub use samples::{
     Append, AppendError, Appended, Found, Queryable, Select, SelectError, SeriesId, Snapshot,
 };

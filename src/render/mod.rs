@@ -11,17 +11,22 @@
 mod html;
 mod payload;
 mod plain;
+pub mod plot;
 mod story;
 #[cfg(test)]
 mod tests;
 mod texts;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use story::{Reader, class_of};
 use texts::Language;
 
+pub use html::PLOT;
+
 use crate::alerting::{Directory, Notice, Owner};
+use crate::model::{Alert, Labels};
 use crate::ports::{Channel, Message, Urgency};
 
 /// Where a message may point, and who sends it.
@@ -33,12 +38,56 @@ pub struct Links {
     pub pages: Option<Arc<str>>,
     /// Page with an anchor for each runbook; runbooks that are links themselves do not need it.
     pub runbooks: Option<Arc<str>>,
+    /// Makes the link by which an owner says "I have it".
+    pub acknowledge: Option<SignLink>,
+}
+
+/// Incident and owner to a signed link that leads to a page with a button.
+#[derive(Clone)]
+pub struct SignLink(pub Arc<dyn Fn(&str, &str) -> String + Send + Sync>);
+
+impl std::fmt::Debug for SignLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SignLink")
+    }
+}
+
+/// The expressions of alerts that can be drawn, by the alert's name.
+#[derive(Clone, Debug, Default)]
+pub struct Expressions(HashMap<Arc<str>, Vec<(Labels, Arc<str>)>>);
+
+impl Expressions {
+    /// Adds a rule: its name, the labels it gives to its alerts, its expression.
+    pub fn add(&mut self, alert: Arc<str>, labels: Labels, expression: Arc<str>) {
+        self.0.entry(alert).or_default().push((labels, expression));
+    }
+
+    /// Of the rule that made the alert: same name, and all labels that the rule writes as they are.
+    fn of(&self, alert: &Alert) -> Option<&str> {
+        let rules = self.0.get(alert.name())?;
+        let fits = |labels: &Labels| {
+            labels
+                .iter()
+                .all(|(name, value)| value.contains("{{") || alert.labels.get(name) == Some(value))
+        };
+        rules.iter().find(|(labels, _)| fits(labels)).map(|(_, expression)| &**expression)
+    }
+}
+
+/// Somebody's own sentences, as the text of Fluent files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Templates {
+    /// `de.ftl`
+    pub german: Option<String>,
+    /// `en.ftl`
+    pub english: Option<String>,
 }
 
 /// Turns decisions into messages.
 pub struct Renderer {
     directory: Arc<Directory>,
     links: Links,
+    expressions: Arc<Expressions>,
     english: Language,
     german: Language,
 }
@@ -46,32 +95,64 @@ pub struct Renderer {
 impl Renderer {
     /// For a directory of owners and services; make a new one when that changes.
     pub fn new(directory: Arc<Directory>, links: Links) -> Self {
-        Self { directory, links, english: Language::english(), german: Language::german() }
+        let (english, german) = (Language::english(None), Language::german(None));
+        Self { directory, links, expressions: Arc::default(), english, german }
+    }
+
+    /// Messages about these alerts want a picture.
+    #[must_use]
+    pub fn with_expressions(mut self, expressions: Arc<Expressions>) -> Self {
+        self.expressions = expressions;
+        self
+    }
+
+    /// With own sentences in the place of shipped ones.
+    #[must_use]
+    pub fn with_templates(mut self, templates: &Templates) -> Self {
+        self.english = Language::english(templates.english.as_deref());
+        self.german = Language::german(templates.german.as_deref());
+        self
+    }
+
+    /// What cannot be used of the own sentences: `file:line` or `file: name`.
+    pub fn damaged_templates(&self) -> Vec<String> {
+        [&self.english, &self.german].iter().flat_map(|l| l.damaged().to_vec()).collect()
     }
 
     /// The message for one owner, in their language and time zone.
     pub fn message(&self, notice: &Notice, owner: &Owner) -> Message {
         let language = if owner.language.starts_with("de") { &self.german } else { &self.english };
+        let voice = language.voice();
         let reader = Reader {
-            language,
+            language: &voice,
             zone: texts::zone(&owner.timezone),
             owner,
             directory: &self.directory,
             links: &self.links,
+            expressions: &self.expressions,
         };
-        let story = reader.story(notice);
+        let mut story = reader.story(notice);
+        let mut written = (plain::text(&story, &voice), html::document(&story, &voice));
+        let broken = voice.broken();
+        if !broken.is_empty() {
+            let names = broken.join(", ");
+            story.notes.push(voice.say("templates-broken", &[("names", names.into())]));
+            written = (plain::text(&story, &voice), html::document(&story, &voice));
+        }
+        let (text, html) = written;
         let webhook = owner.addresses.iter().any(|a| a.channel() == Channel::Webhook);
         let pages = self.links.pages.as_deref().unwrap_or("");
         Message {
-            text: plain::text(&story, language),
-            html: html::document(&story, language),
-            language: language.tag.to_owned(),
+            text,
+            html,
+            language: voice.tag().to_owned(),
             urgency: urgency(notice),
             resolved: story.resolved,
             incident: notice.incident.clone(),
             payload: if webhook { payload::payload(notice, pages) } else { String::new() },
             attachments: Vec::new(),
             subject: story.subject,
+            plot: story.picture,
         }
     }
 }

@@ -4,7 +4,8 @@ use rusqlite::{Connection, Transaction};
 pub const SCHEMA: i64 = STEPS.len() as i64;
 
 /// Step n leads from version n to n + 1. A step that was released is never changed again.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
 CREATE TABLE about (installation TEXT NOT NULL) STRICT;
 INSERT INTO about VALUES (lower(hex(randomblob(6))));
 
@@ -37,7 +38,15 @@ CREATE TABLE attachment (
   ticket TEXT NOT NULL, position INTEGER NOT NULL, name TEXT NOT NULL, mime TEXT NOT NULL,
   alt TEXT NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (ticket, position)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+-- What channels remember across restarts; ids ascend with age.
+CREATE TABLE note (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+  UNIQUE (topic, key)
+) STRICT;
+",
+];
 
 /// The version a file has.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {

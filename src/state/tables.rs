@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Alert, Fingerprint, Labels, Phase, Timestamp};
 use crate::ports::{
-    Address, Attachment, Change, Heard, Incident, Message, Remembered, Settled, Settlement, Ticket,
-    Urgency,
+    Address, Attachment, Change, Heard, Incident, Message, Plot, Remembered, Settled, Settlement,
+    Ticket, Urgency,
 };
 
 /// How long settled tickets and ended incidents are kept.
@@ -307,6 +307,43 @@ fn damaged(
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, error.into())
 }
 
+/// The newest notes of a topic that are kept.
+const MOST_NOTES: i64 = 10_000;
+
+pub(super) fn read_notes(
+    connection: &Connection,
+    topic: &str,
+) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut all =
+        connection.prepare_cached("SELECT key, value FROM note WHERE topic = ?1 ORDER BY id")?;
+    let found = all.query_map([topic], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    found.collect()
+}
+
+pub(super) fn write_notes(
+    transaction: &Transaction<'_>,
+    topic: &str,
+    notes: &[(String, Option<String>)],
+) -> rusqlite::Result<()> {
+    for (key, value) in notes {
+        transaction
+            .prepare_cached("DELETE FROM note WHERE topic = ?1 AND key = ?2")?
+            .execute([topic, key])?;
+        if let Some(value) = value {
+            transaction
+                .prepare_cached("INSERT INTO note (topic, key, value) VALUES (?1, ?2, ?3)")?
+                .execute([topic, key, value])?;
+        }
+    }
+    transaction
+        .prepare_cached(
+            "DELETE FROM note WHERE topic = ?1 AND id <= (SELECT id FROM note WHERE topic = ?1
+             ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+        )?
+        .execute(params![topic, MOST_NOTES])?;
+    Ok(())
+}
+
 /// A message without its pictures, as JSON.
 #[derive(Serialize, Deserialize)]
 struct Body {
@@ -318,28 +355,84 @@ struct Body {
     resolved: bool,
     incident: String,
     payload: String,
+    #[serde(default)]
+    plot: Option<PlotBody>,
+}
+
+/// A picture that a message wants.
+#[derive(Serialize, Deserialize)]
+struct PlotBody {
+    expression: String,
+    labels: Vec<(String, String)>,
+    since: i64,
+    until: i64,
+    firing: bool,
+    zone: String,
+    alt: String,
+}
+
+impl PlotBody {
+    fn of(plot: Plot) -> Self {
+        let Plot { expression, labels, since, until, firing, zone, alt } = plot;
+        let labels = labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let (since, until) = (since.millis(), until.millis());
+        Self { expression, labels: labels.collect(), since, until, firing, zone, alt }
+    }
+
+    /// `None` when the labels are none: the message goes without.
+    fn into_plot(self) -> Option<Plot> {
+        let Self { expression, labels, since, until, firing, zone, alt } = self;
+        let labels = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let labels = Labels::from_pairs(labels).ok()?;
+        let (since, until) = (Timestamp::from_millis(since), Timestamp::from_millis(until));
+        Some(Plot { expression, labels, since, until, firing, zone, alt })
+    }
 }
 
 impl Body {
     fn of(message: &Message) -> Self {
-        let Message { subject, text, html, language, urgency, resolved, incident, payload, .. } =
-            message.clone();
+        let Message {
+            subject,
+            text,
+            html,
+            language,
+            urgency,
+            resolved,
+            incident,
+            payload,
+            plot,
+            ..
+        } = message.clone();
+        let plot = plot.map(PlotBody::of);
         let urgency = match urgency {
             Urgency::Low => 0,
             Urgency::Normal => 1,
             Urgency::High => 2,
         };
-        Self { subject, text, html, language, urgency, resolved, incident, payload }
+        Self { subject, text, html, language, urgency, resolved, incident, payload, plot }
     }
 
     fn into_message(self) -> Message {
-        let Self { subject, text, html, language, urgency, resolved, incident, payload } = self;
+        let Self { subject, text, html, language, urgency, resolved, incident, payload, plot } =
+            self;
+        let plot = plot.and_then(PlotBody::into_plot);
         let urgency = match urgency {
             0 => Urgency::Low,
             1 => Urgency::Normal,
             _ => Urgency::High,
         };
         let attachments = Vec::new();
-        Message { subject, text, html, language, urgency, resolved, incident, payload, attachments }
+        Message {
+            subject,
+            text,
+            html,
+            language,
+            urgency,
+            resolved,
+            incident,
+            payload,
+            attachments,
+            plot,
+        }
     }
 }

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use super::*;
 use crate::model::{Alert, Fingerprint, Labels, Phase, Timestamp};
 use crate::ports::{
-    Address, Attachment, Heard, Incident, Message, Settled, Settlement, Ticket, Urgency,
+    Address, Attachment, Heard, Incident, Message, Notes, Plot, Settled, Settlement, Ticket,
+    Urgency,
 };
 
 fn at(millis: i64) -> Timestamp {
@@ -52,6 +53,15 @@ fn ticket(key: &str, serial: u64, to: Address) -> Ticket {
         incident: "a1".to_owned(),
         payload: "{}".to_owned(),
         attachments: vec![picture],
+        plot: Some(Plot {
+            expression: "up == 0".to_owned(),
+            labels: labels(&[("alertname", "Down"), ("service", "ä\"b")]),
+            since: at(1),
+            until: at(2),
+            firing: true,
+            zone: "Europe/Berlin".to_owned(),
+            alt: "a curve".to_owned(),
+        }),
     };
     Ticket {
         key: key.to_owned(),
@@ -168,4 +178,23 @@ fn a_full_disk_is_an_error_and_no_end() {
         Change { settled: vec![settled("x", Settlement::Delivered, true)], ..Change::default() };
     block(state.save(small)).unwrap();
     assert_eq!(block(state.load()).unwrap().tickets, [], "all of a change or nothing");
+}
+
+#[tokio::test]
+async fn notes_outlive_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.sqlite");
+    let note = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
+    {
+        let state = SqliteState::open(&path).unwrap();
+        state.write("matrix", vec![note("a", "1"), note("b", "2")]).await.unwrap();
+        state.write("matrix", vec![note("a", "3"), ("b".to_owned(), None)]).await.unwrap();
+        state.write("other", vec![note("a", "4")]).await.unwrap();
+    }
+    let state = SqliteState::open(&path).unwrap();
+    assert_eq!(state.read("matrix").await.unwrap(), [("a".to_owned(), "3".to_owned())]);
+    let many = (0..10_005).map(|number| note(&number.to_string(), "x")).collect();
+    state.write("matrix", many).await.unwrap();
+    let kept = state.read("matrix").await.unwrap();
+    assert_eq!((kept.len(), kept[0].0.as_str()), (10_000, "5"));
 }

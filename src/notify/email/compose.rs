@@ -6,7 +6,8 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment as Part, Mailbox, Message as Mail, MultiPart, SinglePart};
 
 use crate::model::Timestamp;
-use crate::ports::{Delivery, Urgency};
+use crate::ports::{Attachment, Delivery, Urgency};
+use crate::render::PLOT;
 
 /// Writes the mail.
 ///
@@ -49,19 +50,41 @@ pub(super) fn compose(
         return Ok(builder.singlepart(plain)?.formatted());
     }
     let alternative = MultiPart::alternative().boundary(format!("=_{key}")).singlepart(plain);
-    let html = SinglePart::html(message.html.clone());
+    let name = |number: usize| format!("part{number}.{key}@{domain}");
+    let html = SinglePart::html(illustrated(&message.html, &message.attachments, name));
     let whole = if message.attachments.is_empty() {
         alternative.singlepart(html)
     } else {
         let mut related = MultiPart::related().boundary(format!("=_{key}-r")).singlepart(html);
         for (number, attachment) in message.attachments.iter().enumerate() {
             let mime: ContentType = attachment.mime.parse().unwrap_or(ContentType::TEXT_PLAIN);
-            let part = Part::new_inline(format!("part{number}.{key}@{domain}"));
+            let part = Part::new_inline_with_name(name(number), attachment.name.to_string());
             related = related.singlepart(part.body(attachment.bytes.to_vec(), mime));
         }
         alternative.multipart(related)
     };
     Ok(builder.multipart(whole)?.formatted())
+}
+
+/// The document with its pictures where they belong.
+fn illustrated(html: &str, pictures: &[Attachment], name: impl Fn(usize) -> String) -> String {
+    let escape = |text: &str| {
+        text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
+    };
+    let shown: String = pictures
+        .iter()
+        .enumerate()
+        .filter(|(_, picture)| picture.mime.starts_with("image/"))
+        .map(|(number, picture)| {
+            format!(
+                "<p><img src=\"cid:{}\" alt=\"{}\" width=\"720\" style=\"max-width:100%;\
+                 height:auto\"></p>",
+                name(number),
+                escape(&picture.alt)
+            )
+        })
+        .collect();
+    html.replacen(PLOT, &shown, 1)
 }
 
 fn date(now: Timestamp) -> SystemTime {

@@ -63,7 +63,9 @@ impl Outbox {
                 self.fail(serial, Settlement::Rejected, reason, directory, render, now);
                 return;
             }
-            Err(DeliveryError::Retry { reason, after }) => (reason, after),
+            Err(DeliveryError::Retry { reason, after } | DeliveryError::Down { reason, after }) => {
+                (reason, after)
+            }
             Err(DeliveryError::Unsure { reason }) => {
                 open.perhaps = true;
                 (reason, None)

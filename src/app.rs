@@ -6,6 +6,7 @@
 //! ```
 
 mod channels;
+mod looks;
 mod own_metrics;
 mod plots;
 mod reload;
@@ -18,13 +19,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::evaluate::Evaluator;
-use crate::model::{Labels, METRIC_NAME};
+use crate::model::{Labels, METRIC_NAME, Secret};
 use crate::notify::{DispatchError, Dispatcher, DispatcherHandle};
 use crate::ports::{Board, Clock, TargetStatus};
 use crate::probe::{Schedule, VerdictChange};
@@ -99,6 +100,7 @@ pub struct App {
     reload_requests: mpsc::Receiver<reload::Request>,
     changes: mpsc::Receiver<VerdictChange>,
     common: Labels,
+    link_key: Option<Secret>,
 }
 
 /// A view of what runs, for `demo` and for tests.
@@ -154,7 +156,7 @@ impl App {
     pub async fn run(self, stop: CancellationToken) -> Vec<&'static str> {
         let (alerts_done, store_done) = (CancellationToken::new(), CancellationToken::new());
         let mut probes = JoinSet::new();
-        probes.spawn(self.schedule.clone().run(stop.clone()));
+        probes.spawn(looks::run(self.schedule.clone(), stop.clone()));
         probes.spawn(own_metrics::keep(
             self.telemetry.clone(),
             self.store.clone(),
@@ -168,6 +170,7 @@ impl App {
             self.common.clone(),
             stop.clone(),
         ));
+        probes.spawn(announce(self.evaluator.first_round(), self.people.clone(), stop.clone()));
         probes.spawn(reload::serve(
             self.reload_requests,
             reload::Targets {
@@ -179,6 +182,7 @@ impl App {
                 summary: self.summary.clone(),
                 telemetry: self.telemetry.clone(),
                 clock: self.clock.clone(),
+                link_key: self.link_key.clone(),
             },
             stop.clone(),
         ));
@@ -187,6 +191,11 @@ impl App {
         evaluation.spawn(self.evaluator.clone().run(evaluation_stop.clone()));
         let mut telling = JoinSet::new();
         telling.spawn(self.dispatcher.run(alerts_done.clone()));
+        telling.spawn(channels::listen(
+            self.channels,
+            Arc::new(self.people),
+            alerts_done.clone(),
+        ));
         let mut pages = JoinSet::new();
         let pages_stop = CancellationToken::new();
         pages.spawn(self.server.run(pages_stop.clone()));
@@ -212,6 +221,22 @@ impl App {
             }
         }
         late
+    }
+}
+
+/// Once every rule was evaluated, people may be told.
+async fn announce(
+    mut first_round: watch::Receiver<bool>,
+    people: DispatcherHandle,
+    stop: CancellationToken,
+) {
+    let done = async { first_round.wait_for(|done| *done).await.is_ok() };
+    let done = tokio::select! {
+        () = stop.cancelled() => false,
+        done = done => done,
+    };
+    if done {
+        people.ready().await;
     }
 }
 

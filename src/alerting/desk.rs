@@ -1,6 +1,11 @@
 //! The Desk: alerts come in as levels, decisions to tell come out. Sans-I/O: it is fed, asked
 //! when it wants to be woken, and woken.
 
+mod orders;
+mod reasons;
+mod view;
+mod window;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -9,9 +14,13 @@ use super::flapping::Flapping;
 use super::group::{Group, GroupKey, Memory};
 use super::inhibit::Inhibitor;
 use super::silence::Silences;
-use super::{Ends, Notice, Plan, RouteId, Silence};
-use crate::model::{Alert, Labels, Phase, Timestamp};
-use crate::ports::Incident;
+use super::{Ends, Notice, Plan, RouteId, Why};
+use crate::model::{Alert, Labels, Phase, Silence, Timestamp};
+use crate::ports::{Address, Entry, Event, Incident};
+
+pub use reasons::WhyNot;
+pub use view::{AlertStatus, AlertView, GroupStatus, GroupView};
+use window::Windows;
 
 pub(super) type GroupId = u64;
 
@@ -27,6 +36,13 @@ pub struct Desk {
     by_key: HashMap<GroupKey, GroupId>,
     due: BTreeSet<(Timestamp, GroupId)>,
     next_group: GroupId,
+    /// Nothing is told before: what inhibits and silences may not be known yet.
+    hold: Option<Timestamp>,
+    windows: Windows,
+    /// When silences that end with their alerts are looked at again.
+    resolved_check: Timestamp,
+    /// What was done on somebody's order, until the next look.
+    pending: Decided,
 }
 
 /// An alert, and the groups that look at it.
@@ -37,6 +53,8 @@ pub(super) struct Known {
     expires: Timestamp,
     /// Since when it is over, as far as it was reported.
     over: Option<Timestamp>,
+    /// When it was reported last.
+    updated: Timestamp,
     groups: Vec<GroupId>,
 }
 
@@ -67,6 +85,21 @@ pub struct Decided {
     pub incidents: Vec<Incident>,
     /// Incidents that are over.
     pub ended: Vec<String>,
+    /// Silences that are new or changed.
+    pub silences: Vec<Silence>,
+    /// What was decided and why.
+    pub journal: Vec<Entry>,
+}
+
+impl Decided {
+    /// Whether nothing was decided.
+    pub fn is_empty(&self) -> bool {
+        self.decisions.is_empty()
+            && self.incidents.is_empty()
+            && self.ended.is_empty()
+            && self.silences.is_empty()
+            && self.journal.is_empty()
+    }
 }
 
 /// A decision to tell.
@@ -76,58 +109,8 @@ pub struct Decision {
     pub notice: Notice,
     /// Which message of its incident this is, from 1.
     pub number: u32,
-}
-
-/// Why an alert that fires is not told. Every reason has a name, because people ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WhyNot {
-    /// Another alert explains it.
-    Inhibited {
-        /// That alert's labels.
-        by: Labels,
-    },
-    /// Outside the times in which its route tells.
-    NotActive,
-    /// Within a time in which its route does not tell.
-    Muted {
-        /// The name of the interval.
-        interval: Arc<str>,
-    },
-    /// Somebody does not want to hear of it.
-    Silenced {
-        /// The silence.
-        silence: Arc<str>,
-    },
-}
-
-/// An alert that fires, in a group.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AlertStatus {
-    /// The alert.
-    pub alert: Alert,
-    /// It was told as firing.
-    pub told: bool,
-    /// What forbids to tell it now.
-    pub why_not: Option<WhyNot>,
-}
-
-/// A group of alerts, for those who ask who is told of what.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GroupStatus {
-    /// Who is told.
-    pub receiver: Arc<str>,
-    /// The labels its alerts share by being grouped by them.
-    pub group: Labels,
-    /// Alerts that fire.
-    pub alerts: Vec<AlertStatus>,
-    /// Alerts that were told as firing, are over, and are not told as over yet.
-    pub ending: usize,
-    /// The incident, when it was told.
-    pub incident: Option<String>,
-    /// When it was told last.
-    pub told: Option<Timestamp>,
-    /// The next look at it; news wait for it.
-    pub next_look: Timestamp,
+    /// Where everybody has seen it already.
+    pub seen_at: Option<Address>,
 }
 
 impl Desk {
@@ -144,6 +127,10 @@ impl Desk {
             by_key: HashMap::new(),
             due: BTreeSet::new(),
             next_group: 0,
+            hold: None,
+            windows: Windows::default(),
+            resolved_check: Timestamp::MIN,
+            pending: Decided::default(),
         }
     }
 
@@ -157,18 +144,25 @@ impl Desk {
             let route = desk.plan.routes.by_key(&key.route);
             let same = |id: &RouteId| desk.plan.routes.get(*id).receiver == incident.receiver;
             let route = route.filter(same);
-            let id = desk.open_group(key, route, incident.receiver.clone(), now);
+            let id = match incident.digest {
+                true => desk.open_digest(key, route, incident.receiver.clone(), now),
+                false => desk.open_group(key, route, incident.receiver.clone(), now),
+            };
             for alert in &incident.alerts {
                 let known = desk.alerts.entry(alert.labels.clone()).or_insert_with(|| Known {
                     alert: alert.clone(),
                     expires,
                     over: None,
+                    updated: now,
                     groups: Vec::new(),
                 });
                 known.groups.push(id);
             }
             if let Some(group) = desk.groups.get_mut(&id) {
                 group.remember(incident);
+                if group.digest {
+                    group.members = group.told().cloned().collect();
+                }
             }
         }
         let alerts: Vec<Labels> = desk.alerts.keys().cloned().collect();
@@ -188,6 +182,9 @@ impl Desk {
             let route = self.plan.routes.by_key(&group.key.route);
             let same = route.filter(|&r| self.plan.routes.get(r).receiver == group.receiver);
             group.route = same;
+            if group.digest {
+                continue;
+            }
             group.members.clear();
             if same.is_some() {
                 kept.insert(group.key.clone(), id);
@@ -220,11 +217,6 @@ impl Desk {
         self.inhibitor = Inhibitor::new(&self.plan.inhibit, self.alerts.keys());
     }
 
-    /// Goes on with other silences: all of them, also those that begin later.
-    pub fn silence(&mut self, silences: Vec<Silence>) {
-        self.silences = Silences::new(silences);
-    }
-
     /// Takes in what the rules, or a foreign Prometheus, report.
     pub fn offer(&mut self, now: Timestamp, alerts: Vec<Alert>) {
         for alert in alerts {
@@ -245,7 +237,7 @@ impl Desk {
                 self.inhibitor.came(&labels);
                 self.alerts.insert(
                     labels.clone(),
-                    Known { alert, expires, over: None, groups: Vec::new() },
+                    Known { alert, expires, over: None, updated: now, groups: Vec::new() },
                 );
                 self.place(&labels, now);
             }
@@ -268,41 +260,13 @@ impl Desk {
                 };
                 known.alert = alert;
                 known.expires = expires;
+                known.updated = now;
                 if again {
                     let labels = known.alert.labels.clone();
                     self.place(&labels, now);
                 }
             }
         }
-    }
-
-    /// How many incidents were told as begun and not as over yet.
-    pub fn open_incidents(&self) -> usize {
-        self.groups.values().filter(|group| group.incident.is_some()).count()
-    }
-
-    /// All groups, oldest first.
-    pub fn status(&self, now: Timestamp) -> Vec<GroupStatus> {
-        let status = |group: &Group| {
-            let seen = self.see(group, now);
-            let free = seen.firing.iter().map(|labels| (labels, None));
-            let held = seen.held.iter().map(|(labels, why_not)| (labels, Some(why_not.clone())));
-            let alerts = free.chain(held).filter_map(|(labels, why_not)| {
-                let alert = self.alerts.get(labels)?.as_of(now);
-                Some(AlertStatus { alert, told: group.was_told(labels), why_not })
-            });
-            let alerts = alerts.collect();
-            GroupStatus {
-                receiver: group.receiver.clone(),
-                group: group.key.group.clone(),
-                alerts,
-                ending: seen.over.len(),
-                incident: group.incident.as_ref().map(|open| open.id.clone()),
-                told: group.incident.as_ref().map(|open| open.told),
-                next_look: group.due,
-            }
-        };
-        self.groups.values().map(status).collect()
     }
 
     /// Puts an alert into the groups its routes lead to.
@@ -372,7 +336,17 @@ impl Desk {
 
     /// When it wants to be woken, if at all.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.due.first().map(|(due, _)| *due)
+        if !self.pending.is_empty() {
+            return Some(Timestamp::MIN);
+        }
+        let looks = self.due.first().map(|(due, _)| *due);
+        let others = [self.windows.next_check(), self.next_resolved_check()];
+        let next = looks.into_iter().chain(others.into_iter().flatten()).min();
+        // After the start, everything waits for the end of the hold.
+        match self.hold {
+            Some(until) => Some(until),
+            None => next,
+        }
     }
 
     /// The wall clock was set by so many milliseconds: what waits goes on waiting as long as it
@@ -388,11 +362,19 @@ impl Desk {
             known.over = known.over.map(moved);
         }
         self.flapping.clock_moved(millis);
+        self.hold = self.hold.map(moved);
+        self.windows.check_again();
+        self.resolved_check = Timestamp::MIN;
     }
 
     /// Looks at every group that is due, and decides.
     pub fn flush(&mut self, now: Timestamp) -> Decided {
-        let mut decided = Decided::default();
+        let mut decided = std::mem::take(&mut self.pending);
+        if self.is_holding(now, &mut decided) {
+            return decided;
+        }
+        self.end_resolved_silences(now, &mut decided);
+        self.look_at_windows(now, &mut decided);
         while let Some(&(due, id)) = self.due.first()
             && due <= now
         {
@@ -408,7 +390,16 @@ impl Desk {
         let (interval, repeat) = (route.group_interval, route.repeat_interval);
         let seen = self.see(group, now);
         let last = group.incident.as_ref().map(|incident| Last { told: incident.told });
-        if let Some(why) = decide(last, seen.sight, repeat, now) {
+        let known = group.incident.as_ref().is_some_and(|open| open.acknowledged.is_some());
+        let why = decide(last, seen.sight, repeat, now);
+        // Somebody knows of it.
+        let why = why.filter(|why| !(known && *why == Why::Repeat));
+        self.note_what_is_held(id, &seen, now, decided);
+        if let Some(why) = why {
+            if why == Why::NewAlerts {
+                self.lapse(id, now, decided);
+            }
+            let Some(group) = self.groups.get(&id) else { return };
             let over = seen.over.iter().filter_map(|labels| self.as_over(group, labels, now));
             let over: Vec<Alert> = over.collect();
             let firing = seen.firing.iter().filter_map(|labels| self.alerts.get(labels));
@@ -418,16 +409,25 @@ impl Desk {
             if let Some(group) = self.groups.get_mut(&id) {
                 let (decision, memory) =
                     group.tell(why, firing, over, others, flapping, plan.max_alerts, now);
+                decided.journal.push(reasons::told(&decision.notice));
                 decided.decisions.push(decision);
                 match memory {
                     Memory::Open(incident) => decided.incidents.push(incident),
-                    Memory::Over(incident) => decided.ended.push(incident),
+                    Memory::Over(incident) => {
+                        decided.journal.push(group.entry(Event::Ended, now).of(&incident));
+                        decided.ended.push(incident);
+                    }
                 }
             }
         }
-        if let Some(group) = self.groups.get_mut(&id) {
-            decided.ended.extend(group.forget(&seen.unheard));
+        if let Some(group) = self.groups.get_mut(&id)
+            && let Some(incident) = group.forget(&seen.unheard)
+        {
+            decided.journal.push(group.entry(Event::Ended, now).of(&incident));
+            decided.ended.push(incident);
         }
+        self.end_silences_of(now, decided);
+        self.note_if_shut(id, &seen, now);
         self.leave(id, &seen.gone);
         let Some(group) = self.groups.get_mut(&id) else { return };
         group.flushed = true;
@@ -443,11 +443,18 @@ impl Desk {
         let fires = |labels: &Labels| self.alerts.get(labels).is_some_and(|k| k.is_firing(now));
         let route = group.route.map(|id| self.plan.routes.get(id));
         let closed = route.and_then(|route| self.plan.closed(route, now));
-        let why_not = |labels: &Labels| self.why_not(labels, closed.as_ref(), now);
+        let incident = group.incident.as_ref().map(|open| &*open.id);
+        let why_not = |labels: &Labels| self.why_not(labels, closed.as_ref(), incident, now);
         let faithful = self.plan.ends == Ends::AsAlertmanager;
         let mut seen = Seen::default();
         for labels in &group.members {
             let told = group.was_told(labels);
+            if !told && self.is_told_in_a_digest(labels, group) {
+                if !fires(labels) {
+                    seen.gone.push(labels.clone());
+                }
+                continue;
+            }
             if fires(labels) {
                 match why_not(labels) {
                     Some(why_not) => seen.held.push((labels.clone(), why_not)),
@@ -466,8 +473,11 @@ impl Desk {
             }
         }
         for labels in group.incident.iter().flat_map(|incident| incident.alerts.keys()) {
-            if fires(labels) || self.may_come_back(labels, now) {
+            if fires(labels) {
                 seen.sight.told_and_firing += 1;
+            } else if self.may_come_back(labels, now) {
+                seen.sight.told_and_firing += 1;
+                seen.damped.push(labels.clone());
             } else if !faithful || !group.members.contains(labels) {
                 seen.over.push(labels.clone());
                 seen.gone.push(labels.clone());
@@ -494,15 +504,25 @@ impl Desk {
     }
 
     /// What forbids to tell an alert now, in Alertmanager's order.
-    fn why_not(&self, labels: &Labels, closed: Option<&WhyNot>, now: Timestamp) -> Option<WhyNot> {
+    fn why_not(
+        &self,
+        labels: &Labels,
+        closed: Option<&WhyNot>,
+        incident: Option<&str>,
+        now: Timestamp,
+    ) -> Option<WhyNot> {
         let fires = |labels: &Labels| self.alerts.get(labels).is_some_and(|k| k.is_firing(now));
-        if let Some(by) = self.inhibitor.find(labels, fires) {
-            return Some(WhyNot::Inhibited { by: by.clone() });
+        if let Some((by, rule)) = self.inhibitor.find(labels, fires) {
+            let by = by.clone();
+            return Some(match &rule.depends_on {
+                Some(on) => WhyNot::Dependency { on: on.clone(), by },
+                None => WhyNot::Inhibited { by },
+            });
         }
         if let Some(closed) = closed {
             return Some(closed.clone());
         }
-        let silence = self.silences.find(labels, now)?;
+        let silence = self.silences.find(labels, incident, now)?;
         Some(WhyNot::Silenced { silence: silence.id.clone() })
     }
 
@@ -556,6 +576,8 @@ struct Seen {
     gone: Vec<Labels>,
     /// Of these, told as firing, and their end is told to nobody.
     unheard: Vec<Labels>,
+    /// Told as firing and over, but they come and go, so that nobody hears of it yet.
+    damped: Vec<Labels>,
 }
 
 #[cfg(test)]

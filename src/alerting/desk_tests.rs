@@ -226,6 +226,9 @@ fn silence(id: &str, matcher: &str, from: Timestamp, until: Timestamp) -> Silenc
         ends: until,
         created_by: "me".into(),
         comment: "work".into(),
+        updated: from,
+        until_resolved: false,
+        incident: None,
     }
 }
 
@@ -263,6 +266,7 @@ fn an_alert_that_another_one_explains_is_held_back() {
         source: parse_matchers("alertname=Down").unwrap(),
         target: parse_matchers("alertname=~Slow|Down").unwrap(),
         equal: vec!["service".into()],
+        depends_on: None,
     });
     let mut desk = Desk::new(Arc::new(plan));
     desk.offer(at(0), vec![firing("Down", "home", at(0)), firing("Slow", "home", at(0))]);
@@ -311,7 +315,7 @@ fn what_was_muted_comes_as_one_message_when_the_window_opens() {
     desk.offer(at(10_000), vec![over("Slow", "home", at(9_000), at(10_000))]);
     let said = run(&mut desk, at(4_000_000));
     // at(0) is 1,000 s after midnight.
-    assert_eq!(whys(&said), [(2_610_300, Why::First, 2)]);
+    assert_eq!(whys(&said), [(2_600_000, Why::First, 2)], "at once, to the minute");
 }
 
 #[test]

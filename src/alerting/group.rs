@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Decision, Notice, RouteId, Why};
-use crate::model::{Alert, Labels, Phase, Timestamp};
-use crate::ports::Incident;
+use super::{Decision, Notice, RouteId, Why, WhyNot};
+use crate::model::{Acknowledgement, Alert, Labels, Phase, Timestamp};
+use crate::ports::{Address, Incident};
 
 /// Names a group, also after a restart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +29,10 @@ pub(super) struct Group {
     pub(super) members: BTreeSet<Labels>,
     /// What was told and is not over.
     pub(super) incident: Option<Open>,
+    /// What held its alerts back at the last look.
+    pub(super) held: BTreeMap<Labels, WhyNot>,
+    /// It tells what other groups had to hold back; no alert joins it.
+    pub(super) digest: bool,
     /// Others who were told of the same alerts.
     also_told: BTreeSet<Arc<str>>,
 }
@@ -37,10 +41,11 @@ pub(super) struct Group {
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) id: String,
-    opened: Timestamp,
+    pub(super) opened: Timestamp,
     pub(super) told: Timestamp,
     messages: u32,
     pub(super) alerts: BTreeMap<Labels, Alert>,
+    pub(super) acknowledged: Option<Acknowledgement>,
 }
 
 impl Group {
@@ -58,21 +63,29 @@ impl Group {
             flushed: false,
             members: BTreeSet::new(),
             incident: None,
+            held: BTreeMap::new(),
+            digest: false,
             also_told: BTreeSet::new(),
         }
     }
 
     /// Goes on where an earlier process ended.
     pub(super) fn remember(&mut self, incident: Incident) {
-        let Incident { id, opened, told, messages, alerts, .. } = incident;
+        let Incident { id, opened, told, messages, alerts, acknowledged, digest, .. } = incident;
         let alerts = alerts.into_iter().map(|alert| (alert.labels.clone(), alert)).collect();
         self.flushed = true;
-        self.incident = Some(Open { id, opened, told, messages, alerts });
+        self.digest = digest;
+        self.incident = Some(Open { id, opened, told, messages, alerts, acknowledged });
     }
 
     /// Whether the alert was told as firing, and not as over yet.
     pub(super) fn was_told(&self, labels: &Labels) -> bool {
         self.incident.as_ref().is_some_and(|open| open.alerts.contains_key(labels))
+    }
+
+    /// The alerts that were told as firing, and not as over yet.
+    pub(super) fn told(&self) -> impl Iterator<Item = &Labels> {
+        self.incident.iter().flat_map(|open| open.alerts.keys())
     }
 
     /// Whether nothing is left to do.
@@ -109,6 +122,7 @@ impl Group {
             told: now,
             messages: 0,
             alerts: BTreeMap::new(),
+            acknowledged: None,
         });
         open.told = now;
         open.messages += 1;
@@ -134,22 +148,14 @@ impl Group {
             also_told: self.also_told.iter().cloned().collect(),
             flapping,
             left_out,
+            acknowledged: open.acknowledged.clone(),
         };
-        let decision = Decision { notice, number: open.messages };
+        let decision = Decision { notice, number: open.messages, seen_at: None };
         let over = open.alerts.is_empty();
         let memory = if over {
             Memory::Over(open.id.clone())
         } else {
-            Memory::Open(Incident {
-                id: open.id.clone(),
-                route: key.route.clone(),
-                group: key.group.clone(),
-                receiver: self.receiver.clone(),
-                opened: open.opened,
-                told: open.told,
-                messages: open.messages,
-                alerts: open.alerts.values().cloned().collect(),
-            })
+            Memory::Open(open.memory(key, &self.receiver, self.digest))
         };
         if over {
             self.incident = None;
@@ -159,7 +165,73 @@ impl Group {
     }
 }
 
+impl Open {
+    /// As it has to be remembered.
+    fn memory(&self, key: &GroupKey, receiver: &Arc<str>, digest: bool) -> Incident {
+        Incident {
+            id: self.id.clone(),
+            route: key.route.clone(),
+            group: key.group.clone(),
+            receiver: receiver.clone(),
+            opened: self.opened,
+            told: self.told,
+            messages: self.messages,
+            alerts: self.alerts.values().cloned().collect(),
+            acknowledged: self.acknowledged.clone(),
+            digest,
+        }
+    }
+}
+
 impl Group {
+    /// Notes who knows of the incident, and words it for the others who were told. `None` when
+    /// it has none.
+    pub(super) fn acknowledge(
+        &mut self,
+        acknowledgement: &Acknowledgement,
+        seen_at: Option<Address>,
+        max_alerts: usize,
+    ) -> Option<(Decision, Incident)> {
+        let open = self.incident.as_mut()?;
+        open.acknowledged = Some(acknowledgement.clone());
+        let decision = self.say_acknowledged(acknowledgement, seen_at, max_alerts)?;
+        Some((decision, self.memory()?))
+    }
+
+    /// Words for those who were told of this incident that somebody knows of its alerts.
+    pub(super) fn say_acknowledged(
+        &mut self,
+        acknowledgement: &Acknowledgement,
+        seen_at: Option<Address>,
+        max_alerts: usize,
+    ) -> Option<Decision> {
+        let open = self.incident.as_mut()?;
+        open.messages += 1;
+        let mut alerts: Vec<Alert> = open.alerts.values().cloned().collect();
+        let left_out = alerts.len().saturating_sub(max_alerts);
+        alerts.truncate(max_alerts);
+        let notice = Notice {
+            receiver: self.receiver.clone(),
+            route: self.key.route.clone(),
+            group: self.key.group.clone(),
+            alerts,
+            why: Why::Acknowledged,
+            incident: open.id.clone(),
+            at: acknowledgement.at,
+            also_told: self.also_told.iter().cloned().collect(),
+            flapping: false,
+            left_out,
+            acknowledged: Some(acknowledgement.clone()),
+        };
+        Some(Decision { notice, number: open.messages, seen_at })
+    }
+
+    /// The incident as it has to be remembered.
+    pub(super) fn memory(&self) -> Option<Incident> {
+        let open = self.incident.as_ref()?;
+        Some(open.memory(&self.key, &self.receiver, self.digest))
+    }
+
     /// Forgets told alerts whose end is told to nobody. Gives the incident's name when none is
     /// left.
     pub(super) fn forget(&mut self, alerts: &[Labels]) -> Option<String> {

@@ -14,6 +14,8 @@ pub struct InhibitRule {
     pub target: Vec<Matcher>,
     /// Labels that must be equal in both; an absent label equals an empty one.
     pub equal: Vec<Arc<str>>,
+    /// The service that the target's service cannot work without, where that is the reason.
+    pub depends_on: Option<Arc<str>>,
 }
 
 impl InhibitRule {
@@ -71,13 +73,17 @@ impl Inhibitor {
 
     /// An alert that inhibits this one. One that is a source as well as a target is not inhibited
     /// by its likes.
-    pub(super) fn find(&self, target: &Labels, fires: impl Fn(&Labels) -> bool) -> Option<&Labels> {
+    pub(super) fn find(
+        &self,
+        target: &Labels,
+        fires: impl Fn(&Labels) -> bool,
+    ) -> Option<(&Labels, &InhibitRule)> {
         for (rule, sources) in self.rules.iter().filter(|(rule, _)| rule.is_target(target)) {
             let two_sided = rule.is_source(target);
             let same = sources.get(&rule.key(target)).into_iter().flatten();
             let mut inhibiting = same.filter(|source| !(two_sided && rule.is_target(source)));
             if let Some(source) = inhibiting.find(|source| fires(source)) {
-                return Some(source);
+                return Some((source, rule));
             }
         }
         None

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::model::{Alert, Labels, Timestamp};
+use crate::model::{Acknowledgement, Alert, Labels, Timestamp};
 
 /// A decision to tell: what one group of alerts looks like now, for one receiver.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Notice {
     pub flapping: bool,
     /// Alerts of the group that are left out because the group is too large.
     pub left_out: usize,
+    /// Who knows of the incident.
+    pub acknowledged: Option<Acknowledgement>,
 }
 
 /// Why somebody is told. Every decision names its reason, because people ask.
@@ -43,6 +45,26 @@ pub enum Why {
     Repeat,
     /// The next address is tried, because the one before could not be reached.
     Fallback,
+    /// Somebody knows of it, or has it: the others who were told hear so.
+    Acknowledged,
+    /// What had to be held back while the route was closed, in one message.
+    Digest,
+}
+
+impl Why {
+    /// One word, for the incident log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Why::First => "first",
+            Why::NewAlerts => "new-alerts",
+            Why::NewResolved => "new-resolved",
+            Why::AllResolved => "all-resolved",
+            Why::Repeat => "repeat",
+            Why::Fallback => "fallback",
+            Why::Acknowledged => "acknowledged",
+            Why::Digest => "digest",
+        }
+    }
 }
 
 impl Notice {

@@ -94,6 +94,21 @@ impl Plan {
         muted.map(|interval| WhyNot::Muted { interval: interval.clone() })
     }
 
+    /// The names of the intervals that close a route now, as Alertmanager's API tells them: those
+    /// that mute it, or those in which it would be active.
+    pub fn closed_by(&self, route: &Route, now: Timestamp) -> Vec<Arc<str>> {
+        match self.closed(route, now) {
+            Some(WhyNot::NotActive) => route.active.clone(),
+            Some(_) => {
+                let within = |name: &&Arc<str>| {
+                    self.intervals.get(*name).into_iter().flatten().any(|part| part.contains(now))
+                };
+                route.mute.iter().filter(within).cloned().collect()
+            }
+            None => Vec::new(),
+        }
+    }
+
     /// Owners and services as routes, tried in this order:
     /// 1. the label `owner` names an owner: that owner;
     /// 2. the label `service` names a service (its alert has no owner, or one that left): the
@@ -190,6 +205,7 @@ fn dependencies(directory: &Directory) -> Vec<InhibitRule> {
             ],
             target: vec![Matcher::equal("service", &service.name)],
             equal: Vec::new(),
+            depends_on: Some(name.clone()),
         }));
     }
     rules
@@ -227,6 +243,7 @@ mod tests {
             owners: vec![owner("web"), owner("office"), owner("dispatcher")],
             services: vec![service("homepage", "web"), service("orphan", "gone")],
             fallback: Some("dispatcher".into()),
+            ..Directory::default()
         }
     }
 
@@ -262,7 +279,7 @@ mod tests {
 
     #[test]
     fn what_hangs_on_a_dead_uplink_is_not_told() {
-        use crate::alerting::{Desk, WhyNot};
+        use crate::alerting::Desk;
         use crate::model::{Alert, Phase, Timestamp};
         let mut directory = directory();
         let service = |name: &str, depends_on: &[&str]| Service {
@@ -302,7 +319,9 @@ mod tests {
         assert_eq!(told, [r#"{service="uplink"}"#]);
         let groups = desk.status(later);
         let page = groups.iter().find(|group| group.group.get("service") == Some("page")).unwrap();
-        assert!(matches!(page.alerts[0].why_not, Some(WhyNot::Inhibited { .. })));
+        let why_not = page.alerts[0].why_not.as_ref().unwrap();
+        assert_eq!(why_not.name(), "dependency");
+        assert!(why_not.detail().starts_with("uplink"), "{}", why_not.detail());
     }
 
     #[test]

@@ -1,33 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::{Labels, Matcher, Test, Timestamp};
-
-/// Alerts nobody wants to hear of for a while.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Silence {
-    /// Names it.
-    pub id: Arc<str>,
-    /// All of them must match.
-    pub matchers: Vec<Matcher>,
-    /// From then on.
-    pub starts: Timestamp,
-    /// Until then.
-    pub ends: Timestamp,
-    /// Who wants it.
-    pub created_by: Arc<str>,
-    /// Why.
-    pub comment: Arc<str>,
-}
-
-impl Silence {
-    /// Whether it silences an alert with these labels.
-    pub fn covers(&self, labels: &Labels, now: Timestamp) -> bool {
-        self.starts <= now
-            && now < self.ends
-            && self.matchers.iter().all(|matcher| matcher.matches(labels))
-    }
-}
+use crate::model::{Labels, Silence, Test, Timestamp};
 
 /// All silences, found by the labels they ask for, so that a thousand of them do not cost a
 /// thousand comparisons for each alert.
@@ -54,14 +28,71 @@ impl Silences {
         Self { all, by_label }
     }
 
-    pub(super) fn find(&self, labels: &Labels, now: Timestamp) -> Option<&Silence> {
+    /// One that silences an alert, which may belong to an incident.
+    pub(super) fn find<'a>(
+        &'a self,
+        labels: &'a Labels,
+        incident: Option<&str>,
+        now: Timestamp,
+    ) -> Option<&'a Silence> {
         if self.all.is_empty() {
             return None;
         }
-        let anywhere = std::iter::once(("", ""));
-        let keys = labels.iter().chain(anywhere);
+        self.candidates(labels).find(|silence| {
+            let scope = silence.incident.as_deref();
+            scope.is_none_or(|scope| incident == Some(scope)) && silence.covers(labels, now)
+        })
+    }
+
+    /// All that silence an alert; incidents it belongs to count too.
+    pub(super) fn find_all(
+        &self,
+        labels: &Labels,
+        incidents: &[&str],
+        now: Timestamp,
+    ) -> Vec<Arc<str>> {
+        if self.all.is_empty() {
+            return Vec::new();
+        }
+        let active = self.candidates(labels).filter(|silence| {
+            let scope = silence.incident.as_deref();
+            scope.is_none_or(|scope| incidents.contains(&scope)) && silence.covers(labels, now)
+        });
+        let mut ids: Vec<Arc<str>> = active.map(|silence| silence.id.clone()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn candidates<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a Silence> {
+        let keys = labels.iter().chain(std::iter::once(("", "")));
         let found = keys.filter_map(|(name, value)| self.by_label.get(name)?.get(value));
-        let mut found = found.flatten().filter_map(|at| self.all.get(*at));
-        found.find(|silence| silence.covers(labels, now))
+        found.flatten().filter_map(|at| self.all.get(*at))
+    }
+
+    pub(super) fn all(&self) -> &[Silence] {
+        &self.all
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&Silence> {
+        self.all.iter().find(|silence| *silence.id == *id)
+    }
+
+    /// Enters a silence, or its new form.
+    pub(super) fn put(&mut self, silence: Silence) {
+        let mut all = std::mem::take(&mut self.all);
+        match all.iter_mut().find(|known| known.id == silence.id) {
+            Some(known) => *known = silence,
+            None => all.push(silence),
+        }
+        *self = Self::new(all);
+    }
+
+    /// Forgets those that ended before an instant.
+    pub(super) fn forget_before(&mut self, before: Timestamp) {
+        if self.all.iter().any(|silence| silence.ends < before) {
+            let mut all = std::mem::take(&mut self.all);
+            all.retain(|silence| before <= silence.ends);
+            *self = Self::new(all);
+        }
     }
 }

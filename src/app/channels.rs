@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
 use super::BuildError;
 use crate::config::Config;
 use crate::notify::{EmailNotifier, Illustrated, MatrixNotifier, Notifiers, WebhookNotifier};
-use crate::ports::{Channel, Clock, Draw, Notes, Notifier};
+use crate::ports::{Act, Channel, Clock, Draw, Notes, Notifier};
 
 /// What a configuration says, not connected yet.
 pub struct Channels {
@@ -19,6 +22,32 @@ pub struct Channels {
 pub struct Doors {
     pub draw: Arc<dyn Draw>,
     pub notes: Arc<dyn Notes>,
+    /// The Matrix account of the configuration that runs now, for [`listen`].
+    pub listener: Arc<watch::Sender<Option<Arc<MatrixNotifier>>>>,
+}
+
+impl Doors {
+    pub fn new(draw: Arc<dyn Draw>, notes: Arc<dyn Notes>) -> Self {
+        Self { draw, notes, listener: Arc::new(watch::Sender::new(None)) }
+    }
+}
+
+/// Hears what people answer in Matrix rooms, with the account of the configuration that runs.
+pub async fn listen(doors: Doors, act: Arc<dyn Act>, stop: CancellationToken) {
+    let mut accounts = doors.listener.subscribe();
+    loop {
+        let account = accounts.borrow_and_update().clone();
+        let hear = async {
+            match account {
+                Some(account) => account.listen(act.clone(), stop.clone()).await,
+                None => stop.cancelled().await,
+            }
+        };
+        tokio::select! {
+            () = hear => return,
+            changed = accounts.changed() => if changed.is_err() { return },
+        }
+    }
 }
 
 impl Channels {
@@ -53,6 +82,11 @@ impl Channels {
         if let Some(email) = self.email {
             add(Channel::Email, illustrated(email));
         }
+        if let Some(matrix) = &self.matrix {
+            matrix.remember_in(doors.notes.clone());
+        }
+        // Nobody listens before the program runs.
+        doors.listener.send_replace(self.matrix.clone());
         if let Some(matrix) = self.matrix {
             add(Channel::Matrix, illustrated(matrix));
         }

@@ -10,6 +10,7 @@ use super::summary::summary;
 use super::wiring::{LiveRenderer, Meaning};
 use crate::config::{Config, System};
 use crate::evaluate::Evaluator;
+use crate::model::Secret;
 use crate::notify::DispatcherHandle;
 use crate::ports::Clock;
 use crate::probe::Schedule;
@@ -67,6 +68,7 @@ pub struct Targets {
     pub summary: Arc<RwLock<String>>,
     pub telemetry: Arc<Telemetry>,
     pub clock: Arc<dyn Clock>,
+    pub link_key: Option<Secret>,
 }
 
 /// Works off requests until told to stop.
@@ -106,10 +108,10 @@ pub fn accepted(telemetry: &Telemetry, clock: &dyn Clock) {
 
 /// Everything is made before anything is replaced.
 async fn load(file: PathBuf, listen: Option<SocketAddr>, targets: &Targets) -> Result<(), String> {
-    let clock = targets.clock.clone();
+    let (clock, key) = (targets.clock.clone(), targets.link_key.clone());
     let meaning = tokio::task::spawn_blocking(move || {
         let config = Config::load(&file, &System).map_err(|problems| problems.to_string())?;
-        Meaning::of(config, listen, &clock).map_err(|error| error.to_string())
+        Meaning::of(config, listen, &clock, key.as_ref()).map_err(|error| error.to_string())
     });
     let meaning = meaning.await.map_err(|error| format!("loading it failed: {error}"))??;
     let Meaning { config, groups, directory, timing, channels, renderer, .. } = meaning;

@@ -9,12 +9,12 @@ use super::channels::{self, Channels};
 use super::plots::Plotter;
 use super::summary::summary;
 use super::{App, BuildError, Options, Reload, load_rules, reload};
-use crate::alerting::{Directory, Notice, Owner, Timing};
+use crate::alerting::{Directory, LinkSigner, Notice, Owner, Timing};
 use crate::config::{Config, Sources, System};
 use crate::evaluate::{self, Evaluator};
-use crate::model::Labels;
-use crate::notify::{DispatchSettings, Dispatcher, Patience, Render};
-use crate::ports::{Clock, Message};
+use crate::model::{Labels, Secret};
+use crate::notify::{DispatchError, DispatchSettings, Dispatcher, Patience, Render};
+use crate::ports::{Clock, Message, State};
 use crate::probe::snmp::UdpSnmp;
 use crate::probe::{Resolver, Schedule, ScheduleDoors};
 use crate::render::{Expressions, Links, Renderer, Templates};
@@ -29,6 +29,9 @@ const CHANGES: usize = 1024;
 /// Reports of rule groups that wait for the dispatcher.
 const REPORTS: usize = 64;
 
+/// People wait no longer for the first message after a start.
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
+
 /// What a configuration means for the rooms that can be changed while they run.
 pub struct Meaning {
     pub config: Config,
@@ -39,6 +42,8 @@ pub struct Meaning {
     pub renderer: Renderer,
     /// Where people reach the pages.
     pub base: Arc<str>,
+    /// Makes and reads the links by which readers act.
+    pub acting: Option<LinkSigner>,
 }
 
 impl Meaning {
@@ -50,6 +55,7 @@ impl Meaning {
         config: Config,
         listen: Option<SocketAddr>,
         clock: &Arc<dyn Clock>,
+        link_key: Option<&Secret>,
     ) -> Result<Self, BuildError> {
         let groups = load_rules(&config.rules, &System)?;
         let directory = Arc::new(config.directory.clone());
@@ -64,14 +70,17 @@ impl Meaning {
         let channels = Channels::of(&config, clock)?;
         let base = base_url(&config, listen);
         let pages = Some(base.clone());
-        let links = Links { instance: config.instance.clone(), pages, ..Links::default() };
+        let signer = link_key.filter(|_| config.web.external_url.is_some());
+        let acting = signer.map(|key| LinkSigner::new(&base, key));
+        let instance = config.instance.clone();
+        let links = Links { instance, pages, runbooks: None, acting: acting.clone() };
         let renderer = Renderer::new(directory.clone(), links)
             .with_expressions(Arc::new(expressions(&groups)))
             .with_templates(&templates(config.templates.as_deref()));
         for damaged in renderer.damaged_templates() {
             tracing::error!("messages.templates: cannot use {damaged}; the shipped text is used");
         }
-        Ok(Self { config, groups, directory, timing, channels, renderer, base })
+        Ok(Self { config, groups, directory, timing, channels, renderer, base, acting })
     }
 }
 
@@ -79,6 +88,14 @@ impl Meaning {
 fn settle(config: &Config) -> Duration {
     let rounds = config.probes.targets.iter().map(|target| target.interval + target.timeout);
     rounds.max().unwrap_or_default()
+}
+
+/// How long after the start nothing is told at most: until every rule was evaluated once, but not
+/// as long as a group that is evaluated once in an hour would need.
+fn hold(meaning: &Meaning) -> Duration {
+    let usual = meaning.config.rules.interval;
+    let longest = meaning.groups.iter().map(|group| group.interval.unwrap_or(usual)).max();
+    longest.unwrap_or_default().min(LONGEST_HOLD) + Duration::from_secs(5)
 }
 
 /// Where people reach the pages, without a slash at the end.
@@ -157,15 +174,15 @@ pub(super) async fn build(
     if let Some(data) = &options.data {
         data_folder(data)?;
     }
-    let meaning = Meaning::of(config, options.listen, &clock)?;
-    let store =
-        Store::open(store_settings(&meaning.config, &options), clock.clone(), telemetry.clone())?;
     // SQLite's name for a file that lives in memory.
     let file = options.data.as_ref().map(|data| data.join("state.sqlite"));
     let state = Arc::new(SqliteState::open(&file.unwrap_or_else(|| PathBuf::from(":memory:")))?);
+    let link_key = state.load().await.map_err(DispatchError::from)?.link_key;
+    let meaning = Meaning::of(config, options.listen, &clock, link_key.as_ref())?;
+    let store =
+        Store::open(store_settings(&meaning.config, &options), clock.clone(), telemetry.clone())?;
     let draw = Arc::new(Plotter::new(store.clone(), clock.clone()));
-    let doors = channels::Doors { draw, notes: state.clone() };
-
+    let doors = channels::Doors::new(draw, state.clone());
     let (changed, changes) = mpsc::channel(CHANGES);
     let schedule = Schedule::new(
         &meaning.config.probes,
@@ -187,12 +204,13 @@ pub(super) async fn build(
         report,
         telemetry.clone(),
     );
+    let hold = hold(&meaning);
     let renderer = Arc::new(LiveRenderer(RwLock::new(Arc::new(meaning.renderer))));
     let (dispatcher, people) = Dispatcher::new(
-        DispatchSettings { timing: meaning.timing, patience: Patience::default() },
+        DispatchSettings { timing: meaning.timing, patience: Patience::default(), hold },
         meaning.directory,
         clock.clone(),
-        state,
+        state.clone(),
         renderer.clone(),
         meaning.channels.connect(&doors),
         telemetry.clone(),
@@ -220,6 +238,7 @@ pub(super) async fn build(
     };
     reload::accepted(&telemetry, &*clock);
     Ok(App {
+        link_key,
         common: common_labels(&meaning.config),
         clock,
         telemetry,

@@ -264,8 +264,7 @@ impl Routing {
         Some(match self.plan.closed(route, at)? {
             WhyNot::Muted { interval } => format!("muted in the time interval `{interval}`"),
             WhyNot::NotActive => "outside the time intervals in which it is active".to_owned(),
-            WhyNot::Inhibited { by } => format!("inhibited by {by}"),
-            WhyNot::Silenced { silence } => format!("silenced by {silence}"),
+            other => format!("{} {}", other.name(), other.detail()),
         })
     }
 

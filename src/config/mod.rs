@@ -193,7 +193,8 @@ fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
         timezone: people::timezone(top.get("timezone"), reader).unwrap_or_else(|| "UTC".into()),
     };
     let mut channels = channels::read(top.get("notify"), reader);
-    let owners = people::owners(top.need("owners", reader), &basics, &mut channels, reader);
+    let people = people::owners(top.need("owners", reader), &basics, &mut channels, reader);
+    let owners = people.owners;
     let calendars = calendars::read(top.get("calendars"), &basics, reader);
     let concurrency = top
         .get("concurrency")
@@ -218,6 +219,7 @@ fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
             owners: owners.into_iter().map(|(owner, _)| owner).collect(),
             services: services.services,
             fallback,
+            first_that_works: people.first_that_works,
         },
         probes: probe::Settings {
             targets: services.targets,

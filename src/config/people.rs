@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::Basics;
@@ -12,6 +12,18 @@ use crate::ports::Address;
 
 /// Languages that messages are written in.
 const LANGUAGES: &[(&str, &str)] = &[("de", "de"), ("en", "en")];
+
+/// Whether the first address that works is enough.
+const TELL: &[(&str, bool)] = &[("all", false), ("first", true)];
+
+/// What `owners:` says.
+#[derive(Default)]
+pub struct People {
+    /// With the place of each.
+    pub owners: Vec<(Owner, Position)>,
+    /// Those who are told by the first of their addresses that works.
+    pub first_that_works: BTreeSet<Arc<str>>,
+}
 
 /// `language:`.
 pub fn language(node: Option<&Node>, reader: &mut Reader<'_>) -> Option<Arc<str>> {
@@ -39,11 +51,12 @@ pub fn owners(
     basics: &Basics,
     channels: &mut notify::Settings,
     reader: &mut Reader<'_>,
-) -> Vec<(Owner, Position)> {
+) -> People {
     let Some(mut fields) = node.and_then(|node| reader.fields(node, "owners")) else {
-        return Vec::new();
+        return People::default();
     };
     let mut owners = Vec::new();
+    let mut first_that_works = BTreeSet::new();
     for (key, node) in fields.all() {
         let Some(mut one) = reader.fields(node, &format!("owner `{}`", key.text)) else {
             continue;
@@ -52,6 +65,10 @@ pub fn owners(
         let timezone = timezone(one.get("timezone"), reader);
         let notify = one.get("notify");
         let addresses = notify.map(|notify| addresses(notify, channels, reader));
+        let tell = one.get("tell").and_then(|node| reader.choice(node, "tell", TELL));
+        if tell == Some(true) {
+            first_that_works.insert(key.text.as_str().into());
+        }
         let users = one.get("matrix_users").map(|node| matrix_users(node, reader));
         one.finish(reader);
         if let Some(matrix) = &mut channels.matrix {
@@ -89,7 +106,7 @@ pub fn owners(
     {
         reader.problem(node.at, "`owners` is empty: somebody must be responsible");
     }
-    owners
+    People { owners, first_that_works }
 }
 
 /// Who may acknowledge and silence in an owner's rooms, whatever their power level.

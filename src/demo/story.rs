@@ -105,7 +105,7 @@ pub async fn play(
     }
     let all = expected.iter().all(|one| one.came.is_some());
     let lines: Vec<_> = expected.iter().map(|one| (one.what.to_owned(), one.came)).collect();
-    stage.close(&lines);
+    stage.close(&lines, stopped);
     all || stopped
 }
 

@@ -16,7 +16,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,8 @@ pub struct Evaluator {
     inbox: Mutex<Inbox>,
     news: Notify,
     views: Mutex<Vec<GroupView>>,
+    /// Whether every group was evaluated since the start.
+    first_round: watch::Sender<bool>,
 }
 
 /// What others asked for, until the loop takes it.
@@ -57,6 +59,8 @@ struct Place {
     slots: Slots,
     /// Away while it is being evaluated.
     group: Option<Group>,
+    /// Whether it was evaluated since it was installed.
+    evaluated: bool,
 }
 
 /// What comes back from an evaluation.
@@ -90,6 +94,7 @@ impl Evaluator {
             inbox: Mutex::new(Inbox { rules, ..Inbox::default() }),
             news: Notify::new(),
             views: Mutex::new(Vec::new()),
+            first_round: watch::Sender::new(false),
         })
     }
 
@@ -114,6 +119,11 @@ impl Evaluator {
         }
     }
 
+    /// Becomes true when every group was evaluated once and its alerts were reported.
+    pub fn first_round(&self) -> watch::Receiver<bool> {
+        self.first_round.subscribe()
+    }
+
     /// What `/api/v1/rules` shows: a copy of this moment, in the order of the files.
     pub fn groups(&self) -> Arc<[GroupView]> {
         locked(&self.views).clone().into()
@@ -130,6 +140,9 @@ impl Evaluator {
                 if let Some(rules) = news {
                     self.install(rules, &mut places, &mut work);
                 }
+            }
+            if !*self.first_round.borrow() && places.iter().all(|place| place.evaluated) {
+                self.first_round.send_replace(true);
             }
             self.begin_due(&mut places, &mut work);
             let waiting = places.iter().filter(|place| place.group.is_some());
@@ -186,7 +199,7 @@ impl Evaluator {
             let labels = GroupLabels { rule_group: name.clone() };
             self.telemetry.evaluate.interval.get_or_create(&labels).set(interval.as_secs_f64());
             let slots = Slots::new(&name, interval, now, self.clock.mono());
-            places.push(Place { name, slots, group: Some(group) });
+            places.push(Place { name, slots, group: Some(group), evaluated: false });
         }
         for (name, place) in old {
             self.forget(&name);
@@ -317,6 +330,7 @@ impl Evaluator {
             }
         }
         place.group = group;
+        place.evaluated = true;
         self.count_alerts();
     }
 

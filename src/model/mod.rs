@@ -1,5 +1,6 @@
 //! The words every other room speaks. No I/O, no clock, no serde.
 
+mod acknowledgement;
 mod alert;
 mod histogram;
 mod labels;
@@ -8,8 +9,10 @@ mod metric;
 mod nonempty;
 mod sample;
 mod secret;
+mod silence;
 mod time;
 
+pub use acknowledgement::{AckKind, Acknowledgement, Way};
 pub use alert::{Alert, Phase};
 pub use histogram::{CounterReset, Histogram, Span};
 pub use labels::{
@@ -21,4 +24,5 @@ pub use metric::{MetricMeta, MetricType};
 pub use nonempty::NonEmpty;
 pub use sample::{Batch, Columns, Point, Row, STALE, STALE_BITS, is_stale};
 pub use secret::Secret;
+pub use silence::Silence;
 pub use time::{TimeRange, Timestamp, Window};

@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::outbox::{Counts, DeadLetter, OpenTicket, Patience};
 use super::render::Render;
 use super::teller::Teller;
-use crate::alerting::{Directory, GroupStatus, Plan, RouteError, Timing};
-use crate::model::{Alert, Timestamp};
+use crate::alerting::{Desk, Directory, GroupStatus, Plan, RouteError, Timing};
+use crate::model::{AckKind, Alert, Timestamp};
 use crate::ports::{
-    Change, Channel, Clock, Delivery, DeliveryError, Notifier, Receipt, Settlement, State,
-    StateError, Tick,
+    Act, ActError, Actor, Change, Channel, Clock, Delivery, DeliveryError, Doing, Notifier,
+    Receipt, Settlement, SilenceOrder, State, StateError, Tick,
 };
 use crate::telemetry::Telemetry;
 
@@ -27,6 +27,9 @@ pub struct DispatchSettings {
     pub timing: Timing,
     /// How patiently it is delivered.
     pub patience: Patience,
+    /// At most for so long after the start, or until [`DispatcherHandle::ready`], nothing is told:
+    /// what inhibits must be known first.
+    pub hold: Duration,
 }
 
 /// Turns alerts into messages that arrive: the [`Teller`] with a clock, a disk and channels.
@@ -45,8 +48,15 @@ pub struct Dispatcher {
     /// What the disk has refused so far.
     unsaved: Change,
     retry_save: Option<Tick>,
+    /// Why the disk refused last.
+    refused: Option<StateError>,
+    /// Who ordered something waits until it is on disk.
+    waiting: Vec<Answer>,
     last: (Timestamp, Tick),
 }
+
+/// Told when what was ordered is on disk, or not.
+type Answer = Box<dyn FnOnce(Result<(), StateError>) + Send>;
 
 /// Why telling cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +78,10 @@ pub struct DispatcherHandle {
 enum Order {
     Replace(Arc<Plan>, Arc<Directory>, Notifiers),
     Status(oneshot::Sender<Status>),
+    Ready,
+    Offer(Vec<Alert>, oneshot::Sender<usize>),
+    Look(Box<dyn FnOnce(&Desk, Timestamp) + Send>),
+    Act(Box<dyn FnOnce(&mut Teller, Timestamp) -> Option<Answer> + Send>),
 }
 
 /// What is told, on its way, and lost.
@@ -95,6 +109,8 @@ const SAVE_AGAIN: Duration = Duration::from_secs(10);
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// The longest sleep, so that a wall clock that was set is noticed.
 const NAP: Duration = Duration::from_secs(30);
+/// How long a message that was lost counts as news.
+const DEAD_LETTER_AGE: Duration = Duration::from_secs(24 * 3600);
 /// A deviation between the clocks that counts as setting the wall clock.
 const JUMP_MILLIS: i64 = 1_000;
 
@@ -118,11 +134,14 @@ impl Dispatcher {
         telemetry: Arc<Telemetry>,
         alerts: mpsc::Receiver<Vec<Alert>>,
     ) -> Result<(Self, DispatcherHandle), DispatchError> {
-        let DispatchSettings { timing, patience } = settings;
+        let DispatchSettings { timing, patience, hold } = settings;
         let plan = Arc::new(Plan::of_owners(&directory, timing)?);
         let remembered = state.load().await?;
         let last = (clock.wall(), clock.mono());
-        let teller = Teller::restore(patience, plan, directory, render, remembered, last.0);
+        let mut teller = Teller::restore(patience, plan, directory, render, remembered, last.0);
+        if !hold.is_zero() {
+            teller.hold(last.0 + hold, last.0);
+        }
         let (send_order, orders) = mpsc::channel(16);
         let dispatcher = Self {
             teller,
@@ -135,6 +154,8 @@ impl Dispatcher {
             timing,
             unsaved: Change::default(),
             retry_save: None,
+            refused: None,
+            waiting: Vec::new(),
             last,
         };
         let handle = DispatcherHandle { orders: send_order };
@@ -210,6 +231,17 @@ impl Dispatcher {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.status(now));
             }
+            Order::Ready => {
+                while let Ok(alerts) = self.alerts.try_recv() {
+                    self.teller.offer(now, alerts);
+                }
+                self.teller.ready(now);
+            }
+            Order::Offer(alerts, answer) => {
+                let _ = answer.send(self.teller.offer_foreign(now, alerts));
+            }
+            Order::Look(look) => look(self.teller.desk(), now),
+            Order::Act(act) => self.waiting.extend(act(&mut self.teller, now)),
         }
     }
 
@@ -218,6 +250,13 @@ impl Dispatcher {
         let now = self.now();
         let change = self.teller.decide(now);
         self.save(change).await;
+        let kept = match self.unsaved.is_empty() {
+            true => Ok(()),
+            false => Err(self.refused.clone().unwrap_or(StateError::Closed)),
+        };
+        for answer in self.waiting.drain(..) {
+            answer(kept.clone());
+        }
         let now = self.now();
         self.teller.saved(now);
         for delivery in self.teller.send(now) {
@@ -253,6 +292,7 @@ impl Dispatcher {
             }
             Err(error) => {
                 self.retry_save = Some(self.clock.mono().after(SAVE_AGAIN));
+                self.refused = Some(error.clone());
                 if was_fine {
                     tracing::error!(%error, "telling goes on from memory; a crash now may repeat \
                         or lose messages");
@@ -337,6 +377,7 @@ impl Dispatcher {
         let outbox = self.teller.outbox();
         let age = outbox.oldest().and_then(|oldest| self.last.0.since(oldest)).unwrap_or_default();
         let incidents = self.teller.desk().open_incidents();
+        telemetry.lost(outbox.lost_since(self.last.0 - DEAD_LETTER_AGE));
         telemetry.on_their_way(outbox.open_count(), age.as_secs_f64(), incidents);
         let Counts { settled, retries, escalated, nobody } = outbox.counts();
         for ((channel, how), total) in settled {
@@ -389,12 +430,104 @@ impl DispatcherHandle {
         Ok(())
     }
 
+    /// Everything was looked at once: from here on people are told.
+    pub async fn ready(&self) {
+        // A dispatcher that has ended tells nobody.
+        let _ = self.orders.send(Order::Ready).await;
+    }
+
+    /// Reports what others, such as a foreign Prometheus, report. Gives how many alerts there was
+    /// no room for; `None` when the dispatcher has ended.
+    pub async fn offer(&self, alerts: Vec<Alert>) -> Option<usize> {
+        let (answer, answered) = oneshot::channel();
+        self.orders.send(Order::Offer(alerts, answer)).await.ok()?;
+        answered.await.ok()
+    }
+
+    /// Looks at the desk as it is now; `None` when the dispatcher has ended.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Desk, Timestamp) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let look = Box::new(move |desk: &Desk, now| {
+            let _ = answer.send(look(desk, now));
+        });
+        self.orders.send(Order::Look(look)).await.ok()?;
+        answered.await.ok()
+    }
+
+    /// Changes something, and waits until that is on disk.
+    async fn act<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Teller, Timestamp) -> Result<T, ActError> + Send + 'static,
+    ) -> Result<T, ActError> {
+        let (answer, answered) = oneshot::channel();
+        let act = Box::new(move |teller: &mut Teller, now| -> Option<Answer> {
+            match act(teller, now) {
+                Ok(done) => Some(Box::new(move |kept: Result<(), StateError>| {
+                    let _ = answer.send(kept.map(|()| done).map_err(ActError::from));
+                })),
+                Err(refused) => {
+                    let _ = answer.send(Err(refused));
+                    None
+                }
+            }
+        });
+        self.orders.send(Order::Act(act)).await.map_err(|_| ActError::Stopping)?;
+        answered.await.unwrap_or(Err(ActError::Stopping))
+    }
+
+    fn knows<'a>(
+        &'a self,
+        incident: &'a str,
+        kind: AckKind,
+        by: Actor,
+    ) -> Doing<'a, Result<(), ActError>> {
+        let incident = incident.to_owned();
+        Box::pin(self.act(move |teller, now| teller.acknowledge(&incident, kind, &by, now)))
+    }
+
     /// What is told, on its way, and lost; `None` when the dispatcher has ended.
     pub async fn status(&self) -> Option<Status> {
         let (answer, answered) = oneshot::channel();
         self.orders.send(Order::Status(answer)).await.ok()?;
         answered.await.ok()
     }
+}
+
+impl Act for DispatcherHandle {
+    fn acknowledge<'a>(&'a self, incident: &'a str, by: Actor) -> Doing<'a, Result<(), ActError>> {
+        self.knows(incident, AckKind::Acknowledged, by)
+    }
+
+    fn claim<'a>(&'a self, incident: &'a str, by: Actor) -> Doing<'a, Result<(), ActError>> {
+        self.knows(incident, AckKind::Claimed, by)
+    }
+
+    fn silence(&self, order: SilenceOrder, by: Actor) -> Doing<'_, Result<Arc<str>, ActError>> {
+        Box::pin(async move {
+            let fresh = fresh_id()?;
+            self.act(move |teller, now| teller.order_silence(order, &by, fresh, now)).await
+        })
+    }
+
+    fn expire<'a>(&'a self, silence: &'a str, by: Actor) -> Doing<'a, Result<(), ActError>> {
+        let silence = silence.to_owned();
+        Box::pin(self.act(move |teller, now| teller.expire_silence(&silence, &by, now)))
+    }
+}
+
+/// A random UUID (RFC 9562, version 4), as Alertmanager names silences.
+fn fresh_id() -> Result<Arc<str>, ActError> {
+    let mut bytes = [0_u8; 16];
+    let failed = |_| ActError::Refused("the system gives no random bytes".to_owned());
+    aws_lc_rs::rand::fill(&mut bytes).map_err(failed)?;
+    let number = u128::from_be_bytes(bytes);
+    let number = number & !(0xf << 76) | 4 << 76;
+    let number = number & !(0x3 << 62) | 2 << 62;
+    let hex = format!("{number:032x}");
+    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-").into())
 }
 
 fn name_of(channel: Channel) -> &'static str {
@@ -410,6 +543,10 @@ impl std::fmt::Debug for Order {
         f.write_str(match self {
             Order::Replace(..) => "Replace",
             Order::Status(_) => "Status",
+            Order::Ready => "Ready",
+            Order::Offer(..) => "Offer",
+            Order::Look(_) => "Look",
+            Order::Act(_) => "Act",
         })
     }
 }

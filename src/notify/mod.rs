@@ -17,7 +17,7 @@ pub use dispatcher::{
 };
 pub use email::EmailNotifier;
 pub use illustrated::Illustrated;
-pub use matrix::{Hear, MatrixNotifier, What, Wish};
+pub use matrix::MatrixNotifier;
 pub use outbox::{Counts, DeadLetter, OpenTicket, Outbox, Patience};
 pub use render::{Render, Unreached};
 pub use settings::{EmailSettings, MatrixSettings, Settings, SmtpTls, WebhookSettings};

@@ -3,8 +3,10 @@ use std::sync::Arc;
 use super::outbox::{Outbox, Patience};
 use super::render::Render;
 use crate::alerting::{Desk, Directory, Plan, Silence};
-use crate::model::{Alert, Timestamp};
-use crate::ports::{Change, Delivery, DeliveryError, Receipt, Remembered};
+use crate::model::{AckKind, Alert, Timestamp};
+use crate::ports::{
+    ActError, Actor, Change, Delivery, DeliveryError, Receipt, Remembered, SilenceOrder,
+};
 
 /// The Desk and the outbox as one machine without I/O. One turn is: [`Teller::decide`], save what
 /// it gives, [`Teller::saved`], [`Teller::send`]. The shell and the simulation turn the same one.
@@ -26,7 +28,8 @@ impl Teller {
         now: Timestamp,
     ) -> Self {
         let incidents = std::mem::take(&mut remembered.incidents);
-        let desk = Desk::restore(plan, incidents, now);
+        let mut desk = Desk::restore(plan, incidents, now);
+        desk.silence(std::mem::take(&mut remembered.silences));
         Self { desk, outbox: Outbox::restore(patience, remembered, now), directory, render }
     }
 
@@ -39,6 +42,59 @@ impl Teller {
     /// Goes on with other silences: all of them, also those that begin later.
     pub fn silence(&mut self, silences: Vec<Silence>) {
         self.desk.silence(silences);
+    }
+
+    /// Tells nothing before `until`, or before [`Teller::ready`].
+    pub fn hold(&mut self, until: Timestamp, now: Timestamp) {
+        self.desk.hold(until, now);
+    }
+
+    /// What inhibits and silences is known: from here on people are told.
+    pub fn ready(&mut self, now: Timestamp) {
+        self.desk.ready(now);
+    }
+
+    /// Notes that somebody knows of an incident, or has it.
+    ///
+    /// # Errors
+    /// There is no such incident, or it is over.
+    pub fn acknowledge(
+        &mut self,
+        incident: &str,
+        kind: AckKind,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<(), ActError> {
+        self.desk.acknowledge(incident, kind, by, now)?;
+        self.outbox.somebody_knows(incident);
+        Ok(())
+    }
+
+    /// Silences alerts, or changes a silence; `fresh` names a new one.
+    ///
+    /// # Errors
+    /// It makes no sense, or the silence to change does not exist.
+    pub fn order_silence(
+        &mut self,
+        order: SilenceOrder,
+        by: &Actor,
+        fresh: Arc<str>,
+        now: Timestamp,
+    ) -> Result<Arc<str>, ActError> {
+        self.desk.order_silence(order, by, fresh, now)
+    }
+
+    /// Ends a silence.
+    ///
+    /// # Errors
+    /// There is none with that id, or it is over already.
+    pub fn expire_silence(&mut self, id: &str, by: &Actor, now: Timestamp) -> Result<(), ActError> {
+        self.desk.expire_silence(id, by, now)
+    }
+
+    /// Takes in what others report; gives how many alerts there was no room for.
+    pub fn offer_foreign(&mut self, now: Timestamp, alerts: Vec<Alert>) -> usize {
+        self.desk.offer_foreign(now, alerts)
     }
 
     /// Takes in what the rules report.
@@ -59,6 +115,8 @@ impl Teller {
         let mut change = self.outbox.take_change();
         change.incidents = decided.incidents;
         change.ended = decided.ended.into_iter().map(|incident| (incident, now)).collect();
+        change.silences = decided.silences;
+        change.journal.extend(decided.journal);
         change
     }
 

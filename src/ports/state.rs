@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use super::{Address, Doing, Message};
-use crate::model::{Alert, Fingerprint, Labels, Timestamp};
+use super::{Address, Channel, Doing, Entry, Lookup, Message};
+use crate::model::{Acknowledgement, Alert, Fingerprint, Labels, Secret, Silence, Timestamp};
 
 /// Something that was told as begun and not as over yet: what the Desk must not forget.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,10 @@ pub struct Incident {
     pub messages: u32,
     /// The alerts that were told as firing and not as over yet.
     pub alerts: Vec<Alert>,
+    /// Somebody knows of it; `None` again when it gets worse.
+    pub acknowledged: Option<Acknowledgement>,
+    /// It tells together what several groups had to hold back while their route was closed.
+    pub digest: bool,
 }
 
 /// The intent to bring one message to one address. It exists before anything is sent.
@@ -77,6 +81,21 @@ pub struct Settled {
     pub evidence: String,
 }
 
+/// A message that did not and will not arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Owner it was for.
+    pub owner: Arc<str>,
+    /// By which channel.
+    pub channel: Channel,
+    /// Its subject.
+    pub subject: String,
+    /// Why.
+    pub reason: String,
+    /// When it was given up.
+    pub at: Timestamp,
+}
+
 /// Who has been told that an incident began, and so must hear that it is over.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Heard {
@@ -100,6 +119,10 @@ pub struct Change {
     pub tickets: Vec<Ticket>,
     /// Tickets that ended.
     pub settled: Vec<Settled>,
+    /// Silences that are new or changed.
+    pub silences: Vec<Silence>,
+    /// New lines of the incident log.
+    pub journal: Vec<Entry>,
 }
 
 impl Change {
@@ -109,6 +132,8 @@ impl Change {
             && self.ended.is_empty()
             && self.tickets.is_empty()
             && self.settled.is_empty()
+            && self.silences.is_empty()
+            && self.journal.is_empty()
     }
 
     /// This change, and then `later`, as one.
@@ -120,6 +145,8 @@ impl Change {
         self.ended.extend(later.ended);
         self.tickets.extend(later.tickets);
         self.settled.extend(later.settled);
+        self.silences.extend(later.silences);
+        self.journal.extend(later.journal);
     }
 }
 
@@ -134,8 +161,14 @@ pub struct Remembered {
     pub tickets: Vec<Ticket>,
     /// Who has been told of `incidents`.
     pub heard: Vec<Heard>,
+    /// The last messages that did not arrive and will not, oldest first; at most 100.
+    pub dead: Vec<DeadLetter>,
     /// Messages (incident and number) of `tickets` that reached another address of their owner.
     pub reached: Vec<(String, u32)>,
+    /// All silences that are kept, also those that are over.
+    pub silences: Vec<Silence>,
+    /// Signs the links in messages. It never changes, and never leaves the process.
+    pub link_key: Option<Secret>,
 }
 
 /// Small durable state.
@@ -144,6 +177,10 @@ pub trait State: Send + Sync {
     fn load(&self) -> Doing<'_, Result<Remembered, StateError>>;
     /// Durable, all of it, when it returns `Ok`.
     fn save(&self, change: Change) -> Doing<'_, Result<(), StateError>>;
+    /// Lines of the incident log, oldest first; none where no log is kept.
+    fn journal(&self, _lookup: Lookup) -> Doing<'_, Result<Vec<Entry>, StateError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 }
 
 /// Why state was not kept or not read.

@@ -1,6 +1,6 @@
 //! The certificates of a TLS server: dates of each, and whether they are trusted.
 
-use super::connect::{Connected, Destination, Steps, Watch, connect};
+use super::connect::{Bell, Connected, Destination, Steps, Watch, connect};
 use super::dialog::Dialog;
 use super::failure::Failure;
 use super::prober::{Doors, ProberError};
@@ -29,7 +29,8 @@ impl CertificateProber {
     }
 
     async fn look(&self, deadline: Tick) -> Outcome {
-        let watch = Watch::start(&*self.doors.clock, deadline);
+        let bell = Bell::default();
+        let watch = Watch::start(&*self.doors.clock, deadline, &bell);
         match self.shake(watch).await {
             Ok(shaken) => self.tell(shaken, watch.wall()),
             Err(Failure::Theirs(cause)) => Observation::down(cause, Vec::new()).into(),

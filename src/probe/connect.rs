@@ -1,9 +1,12 @@
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::task::coop::{Unconstrained, unconstrained};
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::failure::{Failure, of_connection};
 use super::{Family, Resolver};
@@ -12,17 +15,33 @@ use crate::ports::{Clock, Tick};
 /// The part of a deadline that one of several addresses may use up at most.
 const SHARE: u32 = 2;
 
+/// Rings at a look's deadline. All steps of the look wait for the same bell: a timer of its own
+/// for each step cost a tenth of a look's processor time.
+#[derive(Default)]
+pub(super) struct Bell(Mutex<Option<Pin<Box<Unconstrained<Sleep>>>>>);
+
+impl Bell {
+    fn poll(&self, watch: &Watch<'_>, context: &mut Context<'_>) -> Poll<()> {
+        let mut bell = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Unconstrained: a peer that floods us uses up the task's share of polls, and the bell
+        // has to ring all the same.
+        let rings = || Box::pin(unconstrained(sleep(watch.left())));
+        bell.get_or_insert_with(rings).as_mut().poll(context)
+    }
+}
+
 /// One look's time: reads the clock, knows the deadline.
 #[derive(Clone, Copy)]
 pub(super) struct Watch<'a> {
     clock: &'a dyn Clock,
     start: Tick,
     deadline: Tick,
+    bell: &'a Bell,
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn start(clock: &'a dyn Clock, deadline: Tick) -> Self {
-        Self { clock, start: clock.mono(), deadline }
+    pub(super) fn start(clock: &'a dyn Clock, deadline: Tick, bell: &'a Bell) -> Self {
+        Self { clock, start: clock.mono(), deadline, bell }
     }
 
     pub(super) fn now(&self) -> Tick {
@@ -61,7 +80,12 @@ impl<'a> Watch<'a> {
         doing: &str,
         work: impl Future<Output = T>,
     ) -> Result<T, Failure> {
-        timeout(self.left(), work).await.map_err(|_| self.late(doing))
+        let mut work = pin!(work);
+        std::future::poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => self.bell.poll(self, context).map(|()| Err(self.late(doing))),
+        })
+        .await
     }
 }
 
@@ -114,13 +138,18 @@ async fn first_of(addresses: &[IpAddr], port: u16, watch: Watch<'_>) -> Result<C
     let mut failure = None;
     for (at, &address) in addresses.iter().enumerate() {
         let last = at + 1 == addresses.len();
-        let left = watch.left();
-        let share = if last { left } else { left / SHARE };
         let peer = SocketAddr::new(address, port);
-        let error = match timeout(share, TcpStream::connect(peer)).await {
+        let connecting = watch.within("connecting", TcpStream::connect(peer));
+        let connected = if last {
+            connecting.await
+        } else {
+            let share = timeout(watch.left() / SHARE, connecting).await;
+            share.unwrap_or_else(|_| Err(watch.late("connecting")))
+        };
+        let error = match connected {
             Ok(Ok(stream)) => return Ok(Connected { stream, peer }),
             Ok(Err(error)) => of_connection(&error),
-            Err(_) => watch.late("connecting"),
+            Err(late) => late,
         };
         // An answer of theirs says more than a lack of ours (a machine without IPv6).
         if !matches!((&failure, &error), (Some(Failure::Theirs(_)), Failure::Ours(_))) {

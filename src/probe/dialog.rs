@@ -184,6 +184,7 @@ mod tests {
 
     use super::*;
     use crate::ports::{Clock, SystemClock};
+    use crate::probe::connect::Bell;
 
     fn run<T>(work: impl Future<Output = T>) -> T {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -192,7 +193,8 @@ mod tests {
 
     async fn reply_to(bytes: &[u8]) -> Result<Reply, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let watch = Watch::start(&*clock, clock.mono().after(Duration::from_secs(5)));
+        let bell = Bell::default();
+        let watch = Watch::start(&*clock, clock.mono().after(Duration::from_secs(5)), &bell);
         let (mut theirs, ours) = duplex(1 << 20);
         theirs.write_all(bytes).await.unwrap();
         drop(theirs);
@@ -219,7 +221,8 @@ mod tests {
     fn words_behind_the_go_ahead_are_an_attack() {
         run(async {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-            let watch = Watch::start(&*clock, clock.mono().after(Duration::from_secs(5)));
+            let bell = Bell::default();
+            let watch = Watch::start(&*clock, clock.mono().after(Duration::from_secs(5)), &bell);
             let (mut theirs, ours) = duplex(4096);
             theirs
                 .write_all(b"220 hi\r\n250 STARTTLS\r\n220 go\r\n250 injected\r\n")

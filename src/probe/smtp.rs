@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::connect::{Connected, Destination, Steps, Watch, connect};
+use super::connect::{Bell, Connected, Destination, Steps, Watch, connect};
 use super::dialog::Dialog;
 use super::failure::{Failure, human};
 use super::prober::{Doors, ProberError};
@@ -57,7 +57,8 @@ impl SmtpProber {
     }
 
     async fn look(&self, deadline: Tick) -> Outcome {
-        let watch = Watch::start(&*self.doors.clock, deadline);
+        let bell = Bell::default();
+        let watch = Watch::start(&*self.doors.clock, deadline, &bell);
         let mut findings = Findings::default();
         let verdict = self.converse(watch, &mut findings).await;
         let readings = readings(&findings);

@@ -1,6 +1,6 @@
 //! A TCP port: somebody listens.
 
-use super::connect::{Destination, Steps, Watch, connect};
+use super::connect::{Bell, Destination, Steps, Watch, connect};
 use super::failure::{Failure, human};
 use super::prober::Doors;
 use super::{Observation, Outcome, Prober, Reading, TcpTarget, seconds};
@@ -28,7 +28,8 @@ impl TcpProber {
     }
 
     async fn look(&self, deadline: Tick) -> Outcome {
-        let watch = Watch::start(&*self.doors.clock, deadline);
+        let bell = Bell::default();
+        let watch = Watch::start(&*self.doors.clock, deadline, &bell);
         let TcpTarget { host, port, family } = &self.target;
         let to = Destination { host, port: *port, family: *family, address: None };
         let mut steps = Steps::default();

@@ -25,7 +25,7 @@ use texts::Language;
 
 pub use html::PLOT;
 
-use crate::alerting::{Directory, Notice, Owner};
+use crate::alerting::{Directory, LinkSigner, Notice, Owner};
 use crate::model::{Alert, Labels};
 use crate::ports::{Channel, Message, Urgency};
 
@@ -38,18 +38,9 @@ pub struct Links {
     pub pages: Option<Arc<str>>,
     /// Page with an anchor for each runbook; runbooks that are links themselves do not need it.
     pub runbooks: Option<Arc<str>>,
-    /// Makes the link by which an owner says "I have it".
-    pub acknowledge: Option<SignLink>,
-}
-
-/// Incident and owner to a signed link that leads to a page with a button.
-#[derive(Clone)]
-pub struct SignLink(pub Arc<dyn Fn(&str, &str) -> String + Send + Sync>);
-
-impl std::fmt::Debug for SignLink {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SignLink")
-    }
+    /// Makes the links by which a reader says that they know; none where readers cannot reach our
+    /// pages.
+    pub acting: Option<LinkSigner>,
 }
 
 /// The expressions of alerts that can be drawn, by the alert's name.

@@ -41,6 +41,8 @@ fn reason(why: Why) -> &'static str {
         Why::AllResolved => "all alerts resolved",
         Why::Repeat => "repeat interval elapsed",
         Why::Fallback => "fallback",
+        Why::Acknowledged => "acknowledged",
+        Why::Digest => "time interval over",
     }
 }
 

@@ -89,8 +89,9 @@ impl Reader<'_> {
             ],
         );
         let subject = self.subject(notice, &service, &told, firing);
-        let link = self.links.acknowledge.as_ref().filter(|_| firing > 0);
-        let link = link.map(|link| (link.0)(&notice.incident, &self.owner.name));
+        let signer = self.links.acting.as_ref().filter(|_| firing > 0);
+        let link =
+            signer.map(|signer| signer.link(&notice.incident, &self.owner.name, notice.at));
         let words = || language.say("take-over", &[("link", "".into())]);
         let actions = link.into_iter().map(|link| (words(), link)).collect();
         let picture = match notice.why {
@@ -142,6 +143,7 @@ impl Reader<'_> {
         let kind = match (firing, notice.why) {
             (0, _) => "subject-resolved",
             (_, Why::Repeat) => "subject-repeat",
+            (_, Why::Acknowledged) => "subject-acknowledged",
             _ => "subject-firing",
         };
         let name = if more > 0 { format!("{kind}-more") } else { kind.to_owned() };
@@ -155,7 +157,12 @@ impl Reader<'_> {
         match notice.why {
             Why::Repeat => notes.push(say("why-repeat")),
             Why::Fallback => notes.push(say("why-fallback")),
+            Why::Digest => notes.push(say("why-digest")),
             _ => {}
+        }
+        if let Some(known) = &notice.acknowledged {
+            let name = format!("why-{}", known.kind.name());
+            notes.push(self.language.say(&name, &[("name", known.by.to_string().into())]));
         }
         if notice.flapping {
             notes.push(say("comes-and-goes"));

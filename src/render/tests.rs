@@ -79,6 +79,7 @@ fn notice(alerts: Vec<Alert>, why: Why) -> Notice {
         also_told: vec!["web-team".into(), "dispatcher".into()],
         flapping: false,
         left_out: 0,
+        acknowledged: None,
     }
 }
 
@@ -96,7 +97,7 @@ fn renderer() -> Renderer {
         instance: "orwell".into(),
         pages: Some("https://mon.example".into()),
         runbooks: Some("https://docs.example/runbooks".into()),
-        acknowledge: None,
+        acting: None,
     };
     Renderer::new(Arc::new(directory), links)
 }
@@ -224,15 +225,14 @@ fn a_picture_is_wanted_where_the_expression_is_known() {
 #[test]
 fn whoever_gets_it_can_say_i_have_it() {
     let mut renderer = renderer();
-    let sign =
-        |incident: &str, owner: &str| format!("https://mon.example/ack?i={incident}&o={owner}");
-    renderer.links.acknowledge = Some(SignLink(Arc::new(sign)));
-    let link = "https://mon.example/ack?i=i-1&o=web-team";
+    let signer = LinkSigner::new("https://mon.example", &crate::model::Secret::new("key"));
+    let link = signer.link("i-1", "web-team", at(5));
+    renderer.links.acting = Some(signer);
     let message = renderer.message(&notice(vec![down(FIRING)], Why::First), &owner("de"));
     assert!(message.text.contains(&format!("Ich kümmere mich darum: {link}")), "{}", message.text);
-    assert!(message.html.contains(&link.replace('&', "&amp;")), "{}", message.html);
+    assert!(message.html.contains(&html::escape(&link)), "{}", message.html);
     let message = renderer.message(&notice(vec![down(OVER)], Why::AllResolved), &owner("de"));
-    assert!(!message.text.contains(link), "{}", message.text);
+    assert!(!message.text.contains(&link), "{}", message.text);
 }
 
 #[test]

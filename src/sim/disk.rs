@@ -9,6 +9,7 @@ pub(super) struct Store {
     incidents: BTreeMap<String, Incident>,
     ended: BTreeSet<String>,
     tickets: BTreeMap<String, (Ticket, Option<Settled>)>,
+    silences: BTreeMap<std::sync::Arc<str>, crate::model::Silence>,
 }
 
 impl Store {
@@ -22,6 +23,9 @@ impl Store {
             if self.incidents.remove(incident).is_some() {
                 self.ended.insert(incident.clone());
             }
+        }
+        for silence in &change.silences {
+            self.silences.insert(silence.id.clone(), silence.clone());
         }
         for ticket in &change.tickets {
             self.tickets.entry(ticket.key.clone()).or_insert_with(|| (ticket.clone(), None));
@@ -61,7 +65,11 @@ impl Store {
             .collect();
         let installation = "sim".to_owned();
         let (heard, reached) = (heard.into_iter().collect(), reached.into_iter().collect());
-        Remembered { installation, incidents, tickets, heard, reached }
+        let mut silences: Vec<_> = self.silences.values().cloned().collect();
+        silences.sort_by(|a, b| (a.starts, &a.id).cmp(&(b.starts, &b.id)));
+        let link_key = None;
+        let dead = Vec::new();
+        Remembered { installation, incidents, tickets, heard, dead, reached, silences, link_key }
     }
 
     pub(super) fn open_keys(&self) -> impl Iterator<Item = &String> {
@@ -176,6 +184,8 @@ mod tests {
             told: Timestamp::default(),
             messages: 1,
             alerts,
+            acknowledged: None,
+            digest: false,
         }
     }
 
@@ -237,6 +247,7 @@ mod tests {
                 }
                 let mut found = runtime.block_on(sqlite.load()).unwrap();
                 found.installation = "sim".to_owned();
+                assert!(found.link_key.take().is_some());
                 assert_eq!(found, store.load(), "seed {seed}, step {step}, {change:?}");
             }
         }

@@ -187,6 +187,7 @@ fn directory(guest: bool) -> Directory {
         ],
         services: Vec::new(),
         fallback: Some("dispatcher".into()),
+        ..Directory::default()
     }
 }
 

@@ -40,6 +40,36 @@ CREATE TABLE attachment (
 ) STRICT, WITHOUT ROWID;
 ",
     "
+-- Signs links; filled in when the file is opened.
+ALTER TABLE about ADD COLUMN link_key TEXT NOT NULL DEFAULT '';
+
+-- Who knows of it: name, acknowledged or claimed, when, how.
+ALTER TABLE incident ADD COLUMN ack_by TEXT;
+ALTER TABLE incident ADD COLUMN ack_kind TEXT;
+ALTER TABLE incident ADD COLUMN ack_at INTEGER;
+ALTER TABLE incident ADD COLUMN ack_way TEXT;
+ALTER TABLE incident ADD COLUMN digest INTEGER NOT NULL DEFAULT 0;
+
+-- matchers: a JSON list of [name, operator, value].
+CREATE TABLE silence (
+  id TEXT PRIMARY KEY, matchers TEXT NOT NULL, starts INTEGER NOT NULL, ends INTEGER NOT NULL,
+  created_by TEXT NOT NULL, comment TEXT NOT NULL, updated INTEGER NOT NULL,
+  until_resolved INTEGER NOT NULL, incident TEXT
+) STRICT, WITHOUT ROWID;
+
+-- The incident log. `mark` makes writing the same line twice the same as once. Alerts: for each its
+-- instant, the length of its labels, its labels.
+CREATE TABLE journal (
+  serial INTEGER PRIMARY KEY, mark INTEGER NOT NULL UNIQUE, at INTEGER NOT NULL,
+  event TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, incident TEXT,
+  receiver TEXT NOT NULL, grouped BLOB NOT NULL, alerts BLOB NOT NULL, who TEXT NOT NULL,
+  channel TEXT
+) STRICT;
+CREATE INDEX journal_at ON journal (at);
+CREATE INDEX journal_incident ON journal (incident) WHERE incident IS NOT NULL;
+CREATE TRIGGER journal_is_append_only BEFORE UPDATE ON journal
+BEGIN SELECT RAISE(ABORT, 'the incident log is append-only'); END;
+", "
 -- What channels remember across restarts; ids ascend with age.
 CREATE TABLE note (
   id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,

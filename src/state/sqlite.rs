@@ -5,8 +5,8 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{schema, tables};
-use crate::ports::{Change, Doing, Notes, Remembered, State, StateError};
+use super::{journal, schema, tables};
+use crate::ports::{Change, Doing, Entry, Lookup, Notes, Remembered, State, StateError};
 
 /// Commands that may wait for the disk.
 const QUEUE: usize = 64;
@@ -64,6 +64,7 @@ enum Command {
     Save(Change, oneshot::Sender<Result<(), StateError>>),
     ReadNotes(String, oneshot::Sender<Result<Vec<(String, String)>, StateError>>),
     WriteNotes(String, Vec<(String, Option<String>)>, oneshot::Sender<Result<(), StateError>>),
+    Journal(Lookup, oneshot::Sender<Result<Vec<Entry>, StateError>>),
 }
 
 impl SqliteState {
@@ -108,6 +109,10 @@ impl State for SqliteState {
     fn save(&self, change: Change) -> Doing<'_, Result<(), StateError>> {
         Box::pin(self.ask(|answer| Command::Save(change, answer)))
     }
+
+    fn journal(&self, lookup: Lookup) -> Doing<'_, Result<Vec<Entry>, StateError>> {
+        Box::pin(self.ask(|answer| Command::Journal(lookup, answer)))
+    }
 }
 
 impl Notes for SqliteState {
@@ -150,6 +155,10 @@ impl Shelf {
                 // Whoever asked may have stopped waiting.
                 Command::Load(answer) => {
                     let _ = answer.send(self.with(|connection| tables::load(connection)));
+                }
+                Command::Journal(lookup, answer) => {
+                    let found = self.with(|connection| journal::find(connection, &lookup));
+                    let _ = answer.send(found);
                 }
                 Command::Save(change, answer) => {
                     let saved = self.with(|connection| {
@@ -242,8 +251,24 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<i64> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)?;
     schema::migrate(&transaction, found)?;
+    make_key(&transaction)?;
     transaction.commit()?;
     Ok(found)
+}
+
+/// A key for signed links, once.
+fn make_key(transaction: &rusqlite::Transaction<'_>) -> rusqlite::Result<()> {
+    let key: String = transaction.query_row("SELECT link_key FROM about", [], |row| row.get(0))?;
+    if !key.is_empty() {
+        return Ok(());
+    }
+    let mut bytes = [0_u8; 32];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| {
+        rusqlite::Error::ToSqlConversionFailure("the system gives no random bytes".into())
+    })?;
+    let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    transaction.execute("UPDATE about SET link_key = ?1", [key])?;
+    Ok(())
 }
 
 fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {

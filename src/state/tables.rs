@@ -3,24 +3,32 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Alert, Fingerprint, Labels, Phase, Timestamp};
+use super::{journal, silences};
+use crate::model::{
+    AckKind, Acknowledgement, Alert, Fingerprint, Labels, Phase, Secret, Timestamp, Way,
+};
 use crate::ports::{
-    Address, Attachment, Change, Heard, Incident, Message, Plot, Remembered, Settled, Settlement,
-    Ticket, Urgency,
+    Address, Attachment, Change, Channel, DeadLetter, Entry, Event, Heard, Incident, Message, Plot, Remembered,
+    Settled, Settlement, Ticket, Urgency,
 };
 
 /// How long settled tickets and ended incidents are kept.
 const KEPT_MILLIS: i64 = 90 * 24 * 3_600_000;
 
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<Remembered> {
-    let installation =
-        connection.query_row("SELECT installation FROM about", [], |row| row.get(0))?;
+    let (installation, key) =
+        connection.query_row("SELECT installation, link_key FROM about", [], |row| {
+            Ok((row.get(0)?, row.get::<_, String>(1)?))
+        })?;
     Ok(Remembered {
         installation,
         incidents: incidents(connection)?,
         tickets: tickets(connection)?,
         heard: heard(connection)?,
+        dead: dead_letters(connection)?,
         reached: reached(connection)?,
+        silences: silences::load(connection)?,
+        link_key: (!key.is_empty()).then(|| Secret::new(&key)),
     })
 }
 
@@ -42,6 +50,12 @@ pub(super) fn save(transaction: &Transaction<'_>, change: &Change) -> rusqlite::
     for settled in &change.settled {
         settle(transaction, settled)?;
     }
+    for silence in &change.silences {
+        silences::put(transaction, silence)?;
+    }
+    for entry in &change.journal {
+        journal::put(transaction, entry)?;
+    }
     if let Some((_, at)) = change.ended.first() {
         prune(transaction, at.millis().saturating_sub(KEPT_MILLIS))?;
     }
@@ -56,7 +70,8 @@ fn prune(transaction: &Transaction<'_>, before: i64) -> rusqlite::Result<()> {
         )?
         .execute([before])?;
     transaction.prepare_cached("DELETE FROM incident WHERE ended < ?1")?.execute([before])?;
-    Ok(())
+    transaction.prepare_cached("DELETE FROM silence WHERE ends < ?1")?.execute([before])?;
+    journal::prune(transaction, before)
 }
 
 fn put_incident(transaction: &Transaction<'_>, incident: &Incident) -> rusqlite::Result<()> {
@@ -67,8 +82,13 @@ fn put_incident(transaction: &Transaction<'_>, incident: &Incident) -> rusqlite:
     if let Some(Some(_)) = ended {
         return Ok(()); // The same change again, after its end.
     }
+    let known = incident.acknowledged.as_ref();
     transaction
-        .prepare_cached("INSERT OR REPLACE INTO incident VALUES (?1,?2,?3,?4,?5,?6,?7,NULL)")?
+        .prepare_cached(
+            "INSERT OR REPLACE INTO incident (id, route, grouped, receiver, opened, told, messages,
+             ended, ack_by, ack_kind, ack_at, ack_way, digest)
+             VALUES (?1,?2,?3,?4,?5,?6,?7,NULL,?8,?9,?10,?11,?12)",
+        )?
         .execute(params![
             incident.id,
             &*incident.route,
@@ -77,6 +97,11 @@ fn put_incident(transaction: &Transaction<'_>, incident: &Incident) -> rusqlite:
             incident.opened.millis(),
             incident.told.millis(),
             incident.messages,
+            known.map(|known| &*known.by),
+            known.map(|known| known.kind.name()),
+            known.map(|known| known.at.millis()),
+            known.map(|known| known.way.name()),
+            incident.digest,
         ])?;
     transaction
         .prepare_cached("DELETE FROM incident_alert WHERE incident = ?1")?
@@ -104,7 +129,8 @@ fn put_incident(transaction: &Transaction<'_>, incident: &Incident) -> rusqlite:
 
 fn incidents(connection: &Connection) -> rusqlite::Result<Vec<Incident>> {
     let mut all = connection.prepare(
-        "SELECT id, route, grouped, receiver, opened, told, messages FROM incident
+        "SELECT id, route, grouped, receiver, opened, told, messages, ack_by, ack_kind, ack_at,
+         ack_way, digest FROM incident
          WHERE ended IS NULL ORDER BY opened, id",
     )?;
     let mut alerts = connection.prepare(
@@ -121,6 +147,8 @@ fn incidents(connection: &Connection) -> rusqlite::Result<Vec<Incident>> {
             told: instant(row, 5)?,
             messages: row.get(6)?,
             alerts: Vec::new(),
+            acknowledged: acknowledgement(row)?,
+            digest: row.get(11)?,
         })
     })?;
     let mut incidents = Vec::new();
@@ -133,6 +161,21 @@ fn incidents(connection: &Connection) -> rusqlite::Result<Vec<Incident>> {
         incidents.push(incident);
     }
     Ok(incidents)
+}
+
+/// Who knows of an incident, from the columns 7 to 10.
+fn acknowledgement(row: &Row<'_>) -> rusqlite::Result<Option<Acknowledgement>> {
+    let Some(by) = row.get::<_, Option<std::sync::Arc<str>>>(7)? else { return Ok(None) };
+    let (kind, way): (String, String) = (row.get(8)?, row.get(10)?);
+    let kinds = [AckKind::Acknowledged, AckKind::Claimed];
+    let kind = kinds.into_iter().find(|known| known.name() == kind);
+    let way = Way::ALL.into_iter().find(|known| known.name() == way);
+    Ok(Some(Acknowledgement {
+        by,
+        kind: kind.ok_or_else(|| damaged(8, "no such kind"))?,
+        at: instant(row, 9)?,
+        way: way.ok_or_else(|| damaged(10, "no such way"))?,
+    }))
 }
 
 fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
@@ -208,7 +251,59 @@ fn settle(transaction: &Transaction<'_>, settled: &Settled) -> rusqlite::Result<
     transaction
         .prepare_cached("DELETE FROM attachment WHERE ticket = ?1")?
         .execute([&settled.key])?;
-    Ok(())
+    log_settled(transaction, settled, how)
+}
+
+/// A line of the incident log: by which channel somebody was told, or not; no address.
+fn log_settled(
+    transaction: &Transaction<'_>,
+    settled: &Settled,
+    how: &str,
+) -> rusqlite::Result<()> {
+    let event = match settled.how {
+        Settlement::Delivered => Event::Delivered,
+        Settlement::Rejected | Settlement::GivenUp => Event::NotDelivered,
+        Settlement::Superseded => return Ok(()),
+    };
+    let ticket = transaction
+        .prepare_cached(
+            "SELECT t.channel, t.address, t.incident, t.owner, t.number, t.escalated, i.grouped
+             FROM ticket t LEFT JOIN incident i ON i.id = t.incident WHERE t.key = ?1",
+        )?
+        .query_row([&settled.key], |row| {
+            let group: Option<Vec<u8>> = row.get(6)?;
+            Ok((
+                address(row, 0)?.channel(),
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+                row.get(5)?,
+                group,
+            ))
+        })
+        .optional()?;
+    let Some((channel, incident, receiver, number, escalated, group)) = ticket else {
+        return Ok(());
+    };
+    let (number, escalated): (i64, bool) = (number, escalated);
+    let instead = if escalated { ", because its owner could not be reached" } else { "" };
+    let why = match event {
+        Event::NotDelivered => format!(": {}", settled.evidence),
+        _ => String::new(),
+    };
+    let entry = Entry {
+        at: settled.at,
+        event,
+        reason: how.into(),
+        detail: format!("message {number}{instead}{why}"),
+        incident: Some(incident),
+        receiver,
+        group: group.and_then(|bytes| Labels::from_bytes(&bytes)).unwrap_or_default(),
+        alerts: Vec::new(),
+        who: "".into(),
+        channel: Some(channel),
+    };
+    journal::put(transaction, &entry)
 }
 
 fn tickets(connection: &Connection) -> rusqlite::Result<Vec<Ticket>> {
@@ -262,6 +357,25 @@ fn heard(connection: &Connection) -> rusqlite::Result<Vec<Heard>> {
     found.collect()
 }
 
+fn dead_letters(connection: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
+    let mut all = connection.prepare(
+        "SELECT owner, channel, address, subject, evidence, settled FROM ticket
+         WHERE how IN ('rejected', 'given up') ORDER BY settled DESC LIMIT 100",
+    )?;
+    let found = all.query_map([], |row| {
+        Ok(DeadLetter {
+            owner: row.get(0)?,
+            channel: address(row, 1)?.channel(),
+            subject: row.get(3)?,
+            reason: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+            at: instant(row, 5)?,
+        })
+    })?;
+    let mut letters: Vec<DeadLetter> = found.collect::<rusqlite::Result<_>>()?;
+    letters.reverse();
+    Ok(letters)
+}
+
 fn reached(connection: &Connection) -> rusqlite::Result<Vec<(String, u32)>> {
     let mut all = connection.prepare(
         "SELECT DISTINCT t.incident, t.number FROM ticket t JOIN ticket o
@@ -282,6 +396,14 @@ fn address(row: &Row<'_>, at: usize) -> rusqlite::Result<Address> {
     }
 }
 
+pub(super) fn channel_name(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Email => "email",
+        Channel::Matrix => "matrix",
+        Channel::Webhook => "webhook",
+    }
+}
+
 fn covers(bytes: &[u8]) -> Vec<(Fingerprint, bool)> {
     let (entries, _) = bytes.as_chunks::<9>();
     let read = |entry: &[u8; 9]| {
@@ -291,16 +413,16 @@ fn covers(bytes: &[u8]) -> Vec<(Fingerprint, bool)> {
     entries.iter().map(read).collect()
 }
 
-fn instant(row: &Row<'_>, at: usize) -> rusqlite::Result<Timestamp> {
+pub(super) fn instant(row: &Row<'_>, at: usize) -> rusqlite::Result<Timestamp> {
     row.get(at).map(Timestamp::from_millis)
 }
 
-fn labels(row: &Row<'_>, at: usize) -> rusqlite::Result<Labels> {
+pub(super) fn labels(row: &Row<'_>, at: usize) -> rusqlite::Result<Labels> {
     let bytes: Vec<u8> = row.get(at)?;
     Labels::from_bytes(&bytes).ok_or_else(|| damaged(at, "not a set of labels"))
 }
 
-fn damaged(
+pub(super) fn damaged(
     column: usize,
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> rusqlite::Error {

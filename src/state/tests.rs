@@ -33,6 +33,8 @@ fn incident(id: &str) -> Incident {
         told: at(20),
         messages: 2,
         alerts: vec![alert("Down", Some(0.1)), alert("Slow", None)],
+        acknowledged: None,
+        digest: false,
     }
 }
 

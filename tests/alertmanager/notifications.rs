@@ -66,6 +66,9 @@ fn silence(matchers: &Value) -> Silence {
         ends: Timestamp::MAX,
         created_by: "me".into(),
         comment: "".into(),
+        updated: Timestamp::MIN,
+        until_resolved: false,
+        incident: None,
     }
 }
 

@@ -87,6 +87,9 @@ fn silences(state: &Value) -> Vec<Silence> {
         ends: Timestamp::MAX,
         created_by: "me".into(),
         comment: "".into(),
+        updated: Timestamp::MIN,
+        until_resolved: false,
+        incident: None,
     };
     list(&state["silences"]).iter().enumerate().map(silence).collect()
 }

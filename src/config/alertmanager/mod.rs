@@ -227,7 +227,13 @@ fn inhibit(node: &Node, reader: &mut Reader<'_>) -> Option<InhibitRule> {
     let equal = fields.get("equal").map(|node| label_names(node, "equal", reader));
     fields.finish(reader);
     let equal = equal.unwrap_or_default();
-    Some(InhibitRule { name: name.unwrap_or_else(|| "".into()), source, target, equal })
+    Some(InhibitRule {
+        name: name.unwrap_or_else(|| "".into()),
+        source,
+        target,
+        equal,
+        depends_on: None,
+    })
 }
 
 /// "`x` is not …, did you mean …?"

@@ -1,5 +1,6 @@
 //! A delivery as a mail (RFC 5322): the same bytes for the same delivery, but for the date.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
@@ -18,6 +19,7 @@ pub(super) fn compose(
     from: &Mailbox,
     reply_to: Option<Mailbox>,
     to: &Mailbox,
+    own: &[(Arc<str>, Arc<str>)],
     now: Timestamp,
 ) -> Result<Vec<u8>, lettre::error::Error> {
     let message = &delivery.message;
@@ -40,6 +42,12 @@ pub(super) fn compose(
     }
     for (name, value) in headers(message.urgency, message.resolved, domain) {
         builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
+    }
+    for (name, value) in own {
+        // Names were checked when the configuration was read.
+        if let Ok(name) = HeaderName::new_from_ascii(name.to_string()) {
+            builder = builder.raw_header(HeaderValue::new(name, one_line(value)));
+        }
     }
     if !message.language.is_empty() {
         let name = HeaderName::new_from_ascii_str("Content-Language");

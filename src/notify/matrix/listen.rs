@@ -10,9 +10,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::client::{Question, Refused, segment};
 use super::content::threaded;
-use super::wish::{self, Hear, What, Wish};
+use super::wish::{self, What};
 use super::{MatrixNotifier, Root};
+use crate::model::Way;
 use crate::notify::http::Content;
+use crate::ports::{Act, ActError, Actor, Address, Scope, SilenceOrder, Until};
 
 /// Topic of the note about what has been read.
 const READ: &str = "matrix-sync";
@@ -26,14 +28,14 @@ const MOST_WISHES: usize = 100;
 
 impl MatrixNotifier {
     /// Hears until told to stop. What cannot be heard now is heard later: the server keeps it.
-    pub async fn listen(&self, hear: Arc<dyn Hear>, stop: CancellationToken) {
+    pub async fn listen(&self, act: Arc<dyn Act>, stop: CancellationToken) {
         self.recall().await;
         let mut since =
             self.client.recall(READ).await.into_iter().find(|(key, _)| key == "since").map(|n| n.1);
         let mut me: Option<String> = None;
         let mut wait = FIRST_WAIT;
         loop {
-            let turn = self.turn(&*hear, &mut me, &mut since);
+            let turn = self.turn(&*act, &mut me, &mut since);
             let turned = tokio::select! {
                 () = stop.cancelled() => return,
                 turned = turn => turned,
@@ -64,7 +66,7 @@ impl MatrixNotifier {
     /// Asks for news once, and does what is wished.
     async fn turn(
         &self,
-        hear: &dyn Hear,
+        act: &dyn Act,
         me: &mut Option<String>,
         since: &mut Option<String>,
     ) -> Result<(), Refused> {
@@ -89,7 +91,7 @@ impl MatrixNotifier {
             for (room, joined) in news["rooms"]["join"].as_object().into_iter().flatten() {
                 for event in joined["timeline"]["events"].as_array().into_iter().flatten() {
                     if event["sender"] != me.as_str() && left > 0 {
-                        left -= usize::from(self.event(hear, room, event).await?);
+                        left -= usize::from(self.event(act, room, event).await?);
                     }
                 }
             }
@@ -134,7 +136,7 @@ impl MatrixNotifier {
     }
 
     /// Whether it was a wish.
-    async fn event(&self, hear: &dyn Hear, room: &str, event: &Value) -> Result<bool, Refused> {
+    async fn event(&self, act: &dyn Act, room: &str, event: &Value) -> Result<bool, Refused> {
         let Some((about, what)) = wish::read(event) else { return Ok(false) };
         let (Some(sender), Some(id)) = (event["sender"].as_str(), event["event_id"].as_str())
         else {
@@ -145,16 +147,10 @@ impl MatrixNotifier {
         let name = sender.trim_start_matches('@').split(':').next().unwrap_or_default();
         let key = format!("matrix-{:016x}", xxh3_64(id.as_bytes()));
         let said = if self.may(room, sender).await? {
-            let who = name.chars().filter(|c| !c.is_control()).take(60).collect::<String>();
-            let wish = Wish { incident: incident.into(), who: who.into(), what, key: key.clone() };
-            let done = hear.hear(wish.clone()).await;
-            let words = match what {
-                What::Acknowledge => "acknowledged",
-                What::Claim => "claimed",
-                What::Mute(_) => "silenced",
-            };
-            tracing::info!(done = done.is_ok(), "an incident was {words} in a Matrix room");
-            wish::confirmation(&wish, &done, german)
+            let who: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
+            let done = self.fulfil(act, room, &incident, &who, what).await;
+            let reason = done.err().map(|error| error.to_string());
+            wish::confirmation(&who, what, reason.as_deref(), german)
         } else {
             tracing::warn!("somebody without the right to do so answered in a Matrix room");
             wish::refusal(german).to_owned()
@@ -165,6 +161,47 @@ impl MatrixNotifier {
         // all the same.
         let _ = self.patiently(|| self.put(room, &key, content.clone())).await;
         Ok(true)
+    }
+
+    async fn fulfil(
+        &self,
+        act: &dyn Act,
+        room: &str,
+        incident: &str,
+        who: &str,
+        what: What,
+    ) -> Result<(), ActError> {
+        // As owners name the room: there, everybody sees it.
+        let name = self.remembered(|memory| {
+            let mut rooms = memory.rooms.iter();
+            rooms.find(|(_, known)| known.id == room).map(|(name, _)| name.clone())
+        });
+        let seen_at = Some(Address::Matrix(name.unwrap_or_else(|| room.into())));
+        let by = Actor { name: who.into(), way: Way::Matrix, seen_at };
+        let done = match what {
+            What::Acknowledge => act.acknowledge(incident, by).await,
+            What::Claim => act.claim(incident, by).await,
+            What::Mute(length) => {
+                let order = SilenceOrder {
+                    id: None,
+                    scope: Scope::Incident(incident.into()),
+                    starts: None,
+                    until: Until::For(length),
+                    comment: "Matrix".into(),
+                };
+                act.silence(order, by).await.map(|_| ())
+            }
+        };
+        let words = match what {
+            What::Acknowledge => "acknowledged",
+            What::Claim => "claimed",
+            What::Mute(_) => "silenced",
+        };
+        match &done {
+            Ok(()) => tracing::info!(incident, "{words} in a Matrix room"),
+            Err(error) => tracing::warn!(incident, %error, "could not be {words} in a Matrix room"),
+        }
+        done
     }
 
     /// The incident whose thread an event belongs to.

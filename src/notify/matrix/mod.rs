@@ -27,8 +27,6 @@ use crate::ports::{
     Address, Attachment, Clock, Delivery, DeliveryError, Doing, Notes, Notifier, Receipt, Tick,
 };
 
-pub use wish::{Hear, What, Wish};
-
 /// A room that was not encrypted is looked at again after this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(600);
 /// So many threads are remembered.

@@ -1,40 +1,18 @@
 //! What people want when they react to a message of ours, or answer it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::ports::Doing;
-
-/// Somebody who may do so wants something done about an incident.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wish {
-    /// Which incident.
-    pub incident: Arc<str>,
-    /// Who: the part of the Matrix user's name that people know (`alice` of `@alice:example.org`).
-    pub who: Arc<str>,
-    /// What.
-    pub what: What,
-    /// The same for the same wish, also when it is read again after a crash; `[a-z0-9-]` only.
-    pub key: String,
-}
-
 /// What somebody wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub(super) enum What {
     /// "I have seen it": no reminders any more.
     Acknowledge,
     /// "I take care of it."
     Claim,
     /// Nothing about this incident for so long.
     Mute(Duration),
-}
-
-/// Fulfils wishes.
-pub trait Hear: Send + Sync {
-    /// Does it durably, once for a key. `Err` holds a reason for whoever asked.
-    fn hear(&self, wish: Wish) -> Doing<'_, Result<(), String>>;
 }
 
 /// The least and the longest time that an answer may silence something.
@@ -98,23 +76,29 @@ fn length(text: &str) -> Option<Duration> {
     (SHORTEST..=LONGEST).contains(&length).then_some(length)
 }
 
-/// What is said to a wish, in the language of the thread.
-pub(super) fn confirmation(wish: &Wish, done: &Result<(), String>, german: bool) -> String {
-    let who = &wish.who;
-    match (done, wish.what, german) {
-        (Err(reason), _, false) => format!("That did not work: {reason}"),
-        (Err(reason), _, true) => format!("Das hat nicht geklappt: {reason}"),
-        (Ok(()), What::Acknowledge, false) => format!("✅ {who} has acknowledged this."),
-        (Ok(()), What::Acknowledge, true) => format!("✅ {who} weiß Bescheid."),
-        (Ok(()), What::Claim, false) => format!("👀 {who} takes care of this."),
-        (Ok(()), What::Claim, true) => format!("👀 {who} kümmert sich darum."),
-        (Ok(()), What::Mute(length), _) => {
+/// What is said to a wish that was fulfilled or not, in the language of the thread.
+pub(super) fn confirmation(who: &str, what: What, refused: Option<&str>, german: bool) -> String {
+    match (refused, what, german) {
+        (Some(reason), _, false) => format!("That did not work: {reason}"),
+        (Some(reason), _, true) => format!("Das hat nicht geklappt: {reason}"),
+        (None, What::Acknowledge, false) => format!("✅ {who} knows of this."),
+        (None, What::Acknowledge, true) => format!("✅ {who} weiß Bescheid."),
+        (None, What::Claim, false) => format!("👀 {who} takes care of this."),
+        (None, What::Claim, true) => format!("👀 {who} kümmert sich darum."),
+        (None, What::Mute(length), german) => {
             let minutes = length.as_secs() / 60;
             let (hours, minutes) = (minutes / 60, minutes % 60);
-            if german {
-                format!("🔕 {who} hat das für {hours} h {minutes} min stummgeschaltet.")
-            } else {
-                format!("🔕 {who} has silenced this for {hours} h {minutes} min.")
+            match (hours, minutes, german) {
+                (0, _, false) => format!("🔕 {who} has silenced this for {minutes} min."),
+                (_, 0, false) => format!("🔕 {who} has silenced this for {hours} h."),
+                (_, _, false) => {
+                    format!("🔕 {who} has silenced this for {hours} h {minutes} min.")
+                }
+                (0, _, true) => format!("🔕 {who} hat das für {minutes} min stummgeschaltet."),
+                (_, 0, true) => format!("🔕 {who} hat das für {hours} h stummgeschaltet."),
+                (_, _, true) => {
+                    format!("🔕 {who} hat das für {hours} h {minutes} min stummgeschaltet.")
+                }
             }
         }
     }
@@ -151,7 +135,7 @@ mod tests {
         assert_eq!(read(&reaction("✔\u{fe0f}")), Some(("$e", What::Acknowledge)));
         assert_eq!(read(&reaction("👀")), Some(("$e", What::Claim)));
         assert_eq!(read(&reaction("🎉")), None);
-        let hours = |hours| What::Mute(Duration::from_secs(hours * 3_600));
+        let hours = |hours: u64| What::Mute(Duration::from_secs(hours * 3_600));
         for (body, what) in [
             ("ack", Some(What::Acknowledge)),
             (" ACK \n", Some(What::Acknowledge)),

@@ -16,7 +16,7 @@ use http::{HeaderMap, Method, Request, Uri, Version};
 use http_body_util::Full;
 use url::Url;
 
-use super::connect::{Connected, Destination, Steps, Watch, connect};
+use super::connect::{Bell, Connected, Destination, Steps, Watch, connect};
 use super::failure::Failure;
 use super::prober::{Doors, ProberError};
 use super::tls::{Handshake, Purpose, TlsClient, TlsStock, shake_hands};
@@ -83,7 +83,8 @@ impl HttpProber {
     }
 
     async fn look(&self, deadline: Tick) -> Outcome {
-        let watch = Watch::start(&*self.doors.clock, deadline);
+        let bell = Bell::default();
+        let watch = Watch::start(&*self.doors.clock, deadline, &bell);
         let mut findings = Findings::default();
         let verdict = self.follow(watch, &mut findings).await;
         report::outcome(&findings, verdict, watch.elapsed())

@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 use super::snmp::SnmpTransport;
 use super::{CATALOGUE, Doors, Resolver, Settings, Target, TlsStock, prober};
 use crate::model::{Batch, MetricMeta, Timestamp};
-use crate::ports::{Append, Board, Clock, TargetStatus, Tick, Verdict};
+use crate::ports::{Append, Board, Clock, Doing, TargetStatus, Tick, Verdict};
 use crate::telemetry::Telemetry;
+use guard::{Going, Guard};
 use slots::Slots;
 use watched::{Facts, Identity, Memory, Watched};
 
@@ -63,7 +64,7 @@ pub struct VerdictChange {
 
 /// Looks at all targets, again and again.
 pub struct Schedule {
-    doors: ScheduleDoors,
+    doors: Arc<ScheduleDoors>,
     plan: RwLock<Plan>,
     /// Values that end series of targets which are gone; the loop hands them on.
     endings: Mutex<Vec<Batch>>,
@@ -84,6 +85,30 @@ struct Ended {
     news: Option<record::News>,
 }
 
+/// The loop's own timer: it stays while the time it is set to stays.
+#[derive(Default)]
+struct Alarm<'a>(Option<(Tick, Doing<'a, ()>)>);
+
+impl<'a> Alarm<'a> {
+    async fn rings(&mut self, clock: &'a dyn Clock, at: Option<Tick>) {
+        let Some(at) = at else { return std::future::pending().await };
+        if self.0.as_ref().is_none_or(|(set, _)| *set != at) {
+            self.0 = Some((at, clock.sleep_until(at)));
+        }
+        if let Some((_, sleep)) = &mut self.0 {
+            sleep.await;
+            self.0 = None;
+        }
+    }
+}
+
+fn earlier(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Values that may wait for the disk at the same time; more, and looks wait with them.
 const KEEPING: usize = 4096;
 
@@ -91,7 +116,7 @@ impl Schedule {
     /// Ready to run. Reads trust anchors from disk.
     pub fn new(settings: &Settings, doors: ScheduleDoors) -> Arc<Self> {
         let schedule = Arc::new(Self {
-            doors,
+            doors: Arc::new(doors),
             plan: RwLock::default(),
             endings: Mutex::default(),
             changed: Notify::new(),
@@ -158,6 +183,8 @@ impl Schedule {
         let mut looks: JoinSet<Ended> = JoinSet::new();
         let mut keeps: JoinSet<()> = JoinSet::new();
         let mut slots = Slots::default();
+        let mut guard = Guard::default();
+        let mut alarm = Alarm::default();
         loop {
             self.refresh(&mut slots);
             self.hand_on_endings().await;
@@ -167,14 +194,21 @@ impl Schedule {
             while let Some((watched, planned)) = slots.take() {
                 telemetry.began(now.since(planned));
                 let doors = self.doors.clone();
-                looks.spawn(async move {
+                let looked_at = watched.clone();
+                let look = looks.spawn(async move {
                     // A prober's panic is caught further down; this is for the way behind it.
-                    let look = guard::Caught(Box::pin(record::look(&watched, &doors))).await;
+                    let look = Box::pin(record::look(&watched, &doors, now));
+                    let look = guard::Caught(look).await;
                     if look.is_none() {
                         doors.telemetry.probe.panicked();
                     }
                     Ended { watched, news: look.flatten() }
                 });
+                guard.watch(Going::new(looked_at, now, look));
+            }
+            while let Some(Going { watched, began, .. }) = guard.late(now) {
+                let news = record::cut_off(&watched, &self.doors, began);
+                self.again(&mut slots, &mut keeps, Ok(Ended { watched, news }));
             }
             telemetry.running.set(i64::try_from(looks.len()).unwrap_or(0));
             telemetry.waiting.set(i64::try_from(slots.waiting()).unwrap_or(0));
@@ -193,18 +227,11 @@ impl Schedule {
                     }
                 }
                 () = self.changed.notified() => {}
-                () = self.until(slots.next()) => {}
+                () = alarm.rings(&*self.doors.clock, earlier(slots.next(), guard.next())) => {}
             }
         }
         looks.shutdown().await;
         while keeps.join_next().await.is_some() {}
-    }
-
-    async fn until(&self, tick: Option<Tick>) {
-        match tick {
-            Some(tick) => self.doors.clock.sleep_until(tick).await,
-            None => std::future::pending().await,
-        }
     }
 
     fn refresh(&self, slots: &mut Slots) {

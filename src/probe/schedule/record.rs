@@ -1,6 +1,9 @@
+use std::sync::Arc;
+
 use super::watched::{End, Recorded, Watched};
 use super::{ScheduleDoors, VerdictChange, guard};
 use crate::model::Batch;
+use crate::ports::Tick;
 use crate::probe::{Obstacle, Outcome};
 use crate::telemetry::LookOutcome;
 
@@ -11,27 +14,47 @@ pub(super) struct News {
 }
 
 /// One look from begin to end: looks and remembers. `None` when there is nothing to keep.
-pub(super) async fn look(watched: &Watched, doors: &ScheduleDoors) -> Option<News> {
-    let clock = &*doors.clock;
-    let telemetry = &doors.telemetry.probe;
-    let facts = &watched.facts;
-    let begin = clock.mono();
+pub(super) async fn look(watched: &Watched, doors: &ScheduleDoors, begin: Tick) -> Option<News> {
     let outcome = match &watched.prober {
         Ok(prober) => {
-            let deadline = begin.after(facts.timeout);
-            guard::look(&**prober, deadline, clock, telemetry).await
+            let look = guard::Caught(prober.probe(begin.after(watched.facts.timeout)));
+            look.await.unwrap_or_else(|| {
+                doors.telemetry.probe.panicked();
+                Obstacle::new("a bug in this program ended the look")
+                    .with_remedy("report it with the log of this moment")
+                    .into()
+            })
         }
         Err(error) => Obstacle::new(error.to_string()).into(),
     };
+    remember(watched, doors, begin, &outcome)
+}
+
+/// A look that did not end by itself.
+pub(super) fn cut_off(watched: &Watched, doors: &ScheduleDoors, begin: Tick) -> Option<News> {
+    doors.telemetry.probe.overran();
+    let late = Obstacle::new("the look did not end by its deadline and was cut off");
+    remember(watched, doors, begin, &late.into())
+}
+
+fn remember(
+    watched: &Watched,
+    doors: &ScheduleDoors,
+    begin: Tick,
+    outcome: &Outcome,
+) -> Option<News> {
+    let clock = &*doors.clock;
+    let telemetry = &doors.telemetry.probe;
+    let facts = &watched.facts;
     let mono = clock.mono();
     let end = End { wall: clock.wall(), mono, took: mono.since(begin) };
-    let kind = match &outcome {
+    let kind = match outcome {
         Outcome::Measured(observation) if observation.up => LookOutcome::Up,
         Outcome::Measured(_) => LookOutcome::Down,
         Outcome::NotMeasured(_) => LookOutcome::NotMeasured,
     };
     telemetry.ended(facts.identity.probe, kind, end.took);
-    let Recorded { batch, change } = watched.memory.record(facts, &outcome, end)?;
+    let Recorded { batch, change } = watched.memory.record(facts, outcome, end)?;
     let change = change.map(|(before, now)| VerdictChange {
         at: batch.at,
         service: facts.identity.service.clone(),
@@ -46,7 +69,7 @@ pub(super) async fn look(watched: &Watched, doors: &ScheduleDoors) -> Option<New
 
 /// Hands the values on, tells a changed verdict, and waits for the disk. Values are visible as
 /// soon as they are handed over: neither the rules nor the next look wait for the disk.
-pub(super) async fn keep(news: News, doors: ScheduleDoors) {
+pub(super) async fn keep(news: News, doors: Arc<ScheduleDoors>) {
     let telemetry = &doors.telemetry.probe;
     let kept = doors.append.append(news.batch);
     if let Some(change) = news.change

@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::slots::{Ramp, next_slot};
-use super::watched::{End, Facts, Memory};
-use super::{Schedule, ScheduleDoors, VerdictChange, guard};
+use super::watched::{End, Facts, Memory, Watched};
+use super::{Schedule, ScheduleDoors, VerdictChange};
 use crate::model::{Batch, Labels, METRIC_NAME, Point, Timestamp};
 use crate::ports::{
     Append, AppendError, Appended, Board, Clock, Doing, SystemClock, Tick, Verdict,
@@ -225,14 +225,35 @@ impl Prober for Hangs {
 
 #[tokio::test]
 async fn a_bug_in_a_prober_is_not_their_fault() {
-    let (clock, telemetry) = (SystemClock::start(), Telemetry::new());
-    for prober in [&Panics as &dyn Prober, &Hangs] {
-        let outcome = guard::look(prober, clock.mono(), &clock, &telemetry.probe).await;
-        assert!(matches!(outcome, Outcome::NotMeasured(_)), "{outcome:?}");
+    let server = switched(Arc::new(AtomicBool::new(true))).await;
+    let mut running = start(&settings(vec![]));
+    {
+        let mut plan = running.schedule.plan.write().unwrap();
+        for (name, prober) in
+            [("panics", Box::new(Panics) as Box<dyn Prober>), ("hangs", Box::new(Hangs))]
+        {
+            let target = Target { timeout: Duration::from_millis(20), ..fast(name, http(&server)) };
+            plan.targets.push(Arc::new(Watched {
+                facts: Facts::of(&target),
+                prober: Ok(prober),
+                phase: Tick::default(),
+                memory: Arc::new(Memory::new(&target, Tick::default())),
+            }));
+        }
+        plan.edition += 1;
     }
-    let told = telemetry.encode();
-    assert!(told.contains("augenmass_probe_panicked_looks_total 1"), "{told}");
-    assert!(told.contains("augenmass_probe_overrun_looks_total 1"), "{told}");
+    running.schedule.changed.notify_one();
+    for _ in 0..2 {
+        let change = running.changes.recv().await.unwrap();
+        assert!(matches!(change.now, Verdict::NotMeasured { .. }), "{change:?}");
+    }
+    let told = running.telemetry.encode();
+    for name in ["panicked", "overrun"] {
+        let counted = told
+            .lines()
+            .find(|line| line.starts_with(&format!("augenmass_probe_{name}_looks_total ")));
+        assert!(counted.is_some_and(|line| !line.ends_with(" 0")), "{told}");
+    }
 }
 
 fn end(millis: i64) -> End {

@@ -33,7 +33,7 @@ impl Span {
             0.0 => low.abs() * 0.2,
             length => length * 0.1,
         };
-        let from_zero = low >= 0.0 && low < high * 0.5;
+        let from_zero = low >= 0.0 && (low == 0.0 || low < high * 0.5);
         let low = if from_zero { 0.0 } else { low - air };
         Self { low, high: high + air }
     }
@@ -73,7 +73,7 @@ pub(super) fn value(value: f64, step: f64, comma: bool) -> String {
     let digits = (-(step / unit).abs().log10().floor()).clamp(0.0, 6.0);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 0 to 6
     let text = format!("{:.*}{letter}", digits as usize, value / unit);
-    let text = if text.trim_matches(['-', '0', '.']).is_empty() { "0".to_owned() } else { text };
+    let text = if value == 0.0 { "0".to_owned() } else { text };
     if comma { text.replace('.', ",") } else { text }
 }
 

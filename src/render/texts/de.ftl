@@ -6,6 +6,8 @@ subject-resolved = Behoben: { $what }
 subject-resolved-more = Behoben: { $what } (+{ $more } weitere)
 subject-repeat = Weiterhin: { $what }
 subject-repeat-more = Weiterhin: { $what } (+{ $more } weitere)
+subject-acknowledged = Bekannt: { $what }
+subject-acknowledged-more = Bekannt: { $what } (+{ $more } weitere)
 
 lead-firing = Seit { $since }, seit { $duration }.
 lead-firing-value = Seit { $since }, seit { $duration }. Wert: { $value }.
@@ -43,6 +45,9 @@ take-over = Ich kümmere mich darum: { $link }
 picture = Verlauf: { $what }
 templates-broken = Eigene Textvorlagen sind fehlerhaft ({ $names }); an ihrer Stelle stehen die mitgelieferten Texte.
 why-fallback = Diese Nachricht kommt auf diesem Weg, weil der vorige nicht erreichbar war.
+why-acknowledged = { $name } weiß Bescheid.
+why-claimed = { $name } kümmert sich darum.
+why-digest = Das wurde bis jetzt zurückgehalten, weil es außerhalb der Zeiten lag, in denen du Nachrichten möchtest.
 why-repeat = Zur Erinnerung: Es hat sich nichts geändert.
 footer = { $instance } an { $receiver }
 

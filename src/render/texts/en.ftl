@@ -6,6 +6,8 @@ subject-resolved = Resolved: { $what }
 subject-resolved-more = Resolved: { $what } (+{ $more } more)
 subject-repeat = Still: { $what }
 subject-repeat-more = Still: { $what } (+{ $more } more)
+subject-acknowledged = Known: { $what }
+subject-acknowledged-more = Known: { $what } (+{ $more } more)
 
 lead-firing = Since { $since }, for { $duration }.
 lead-firing-value = Since { $since }, for { $duration }. Value: { $value }.
@@ -43,6 +45,9 @@ take-over = I take care of it: { $link }
 picture = What it looked like: { $what }
 templates-broken = Templates of your own are broken ({ $names }); the shipped texts stand in their place.
 why-fallback = You get this here because the way before it could not be reached.
+why-acknowledged = { $name } knows of it.
+why-claimed = { $name } has it.
+why-digest = This was held back until now, because it is outside the times in which you want messages.
 why-repeat = A reminder: nothing has changed.
 footer = { $instance } to { $receiver }
 

@@ -8,6 +8,7 @@
 mod channels;
 mod looks;
 mod own_metrics;
+mod people;
 mod plots;
 mod reload;
 mod rules;
@@ -23,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::alerting::LinkSigner;
 use crate::config::Config;
 use crate::evaluate::Evaluator;
 use crate::model::{Labels, METRIC_NAME, Secret};
@@ -101,6 +103,7 @@ pub struct App {
     changes: mpsc::Receiver<VerdictChange>,
     common: Labels,
     link_key: Option<Secret>,
+    acting: Arc<RwLock<Option<LinkSigner>>>,
 }
 
 /// A view of what runs, for `demo` and for tests.
@@ -183,6 +186,7 @@ impl App {
                 telemetry: self.telemetry.clone(),
                 clock: self.clock.clone(),
                 link_key: self.link_key.clone(),
+                acting: self.acting.clone(),
             },
             stop.clone(),
         ));
@@ -191,11 +195,7 @@ impl App {
         evaluation.spawn(self.evaluator.clone().run(evaluation_stop.clone()));
         let mut telling = JoinSet::new();
         telling.spawn(self.dispatcher.run(alerts_done.clone()));
-        telling.spawn(channels::listen(
-            self.channels,
-            Arc::new(self.people),
-            alerts_done.clone(),
-        ));
+        telling.spawn(channels::listen(self.channels, Arc::new(self.people), alerts_done.clone()));
         let mut pages = JoinSet::new();
         let pages_stop = CancellationToken::new();
         pages.spawn(self.server.run(pages_stop.clone()));

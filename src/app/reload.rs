@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::channels;
 use super::summary::summary;
 use super::wiring::{LiveRenderer, Meaning};
+use crate::alerting::LinkSigner;
 use crate::config::{Config, System};
 use crate::evaluate::Evaluator;
 use crate::model::Secret;
@@ -69,6 +70,7 @@ pub struct Targets {
     pub telemetry: Arc<Telemetry>,
     pub clock: Arc<dyn Clock>,
     pub link_key: Option<Secret>,
+    pub acting: Arc<RwLock<Option<LinkSigner>>>,
 }
 
 /// Works off requests until told to stop.
@@ -114,12 +116,13 @@ async fn load(file: PathBuf, listen: Option<SocketAddr>, targets: &Targets) -> R
         Meaning::of(config, listen, &clock, key.as_ref()).map_err(|error| error.to_string())
     });
     let meaning = meaning.await.map_err(|error| format!("loading it failed: {error}"))??;
-    let Meaning { config, groups, directory, timing, channels, renderer, .. } = meaning;
+    let Meaning { config, groups, directory, timing, channels, renderer, acting, .. } = meaning;
     let notifiers = channels.connect(&targets.channels);
     // The only part that can still refuse comes first.
     let people = targets.people.replace(timing, directory, notifiers).await;
     people.map_err(|error| error.to_string())?;
     targets.renderer.replace(renderer);
+    *targets.acting.write().unwrap_or_else(PoisonError::into_inner) = acting;
     *targets.summary.write().unwrap_or_else(PoisonError::into_inner) = summary(&config);
     let schedule = targets.schedule.clone();
     let probes = config.probes;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::channels::{self, Channels};
+use super::people::People;
 use super::plots::Plotter;
 use super::summary::summary;
 use super::{App, BuildError, Options, Reload, load_rules, reload};
@@ -205,6 +206,7 @@ pub(super) async fn build(
         telemetry.clone(),
     );
     let hold = hold(&meaning);
+    let acting = Arc::new(RwLock::new(meaning.acting.clone()));
     let renderer = Arc::new(LiveRenderer(RwLock::new(Arc::new(meaning.renderer))));
     let (dispatcher, people) = Dispatcher::new(
         DispatchSettings { timing: meaning.timing, patience: Patience::default(), hold },
@@ -220,6 +222,7 @@ pub(super) async fn build(
     let (reload, reload_requests) = Reload::new(options.file.clone(), options.listen);
     let summary = Arc::new(RwLock::new(summary(&meaning.config)));
     let server = {
+        let signer = acting.clone();
         let (views, asked, shown) = (evaluator.clone(), reload.clone(), summary.clone());
         let doors = web::Doors {
             clock: clock.clone(),
@@ -232,6 +235,9 @@ pub(super) async fn build(
                 let asked = asked.clone();
                 Box::pin(async move { asked.ask().await })
             }),
+            people: Arc::new(People { dispatcher: people.clone(), state }),
+            act: Arc::new(people.clone()),
+            acting: Arc::new(move || signer.read().unwrap_or_else(PoisonError::into_inner).clone()),
             ready: Arc::new(|| Ok(())),
         };
         Server::bind(web_settings(&meaning.config, &options), doors).await?
@@ -239,6 +245,7 @@ pub(super) async fn build(
     reload::accepted(&telemetry, &*clock);
     Ok(App {
         link_key,
+        acting,
         common: common_labels(&meaning.config),
         clock,
         telemetry,
@@ -267,6 +274,8 @@ fn store_settings(config: &Config, options: &Options) -> storage::Settings {
         data: options.data.as_ref().map(|data| data.join("samples")),
         retention: config.storage.retention,
         retention_bytes: config.storage.retention_size,
+        out_of_order: config.storage.out_of_order,
+        commit_delay: config.storage.commit_delay,
         ..storage::Settings::default()
     }
 }

@@ -1,11 +1,19 @@
 //! The verbs, one file each. Exit codes: 0 all well, 1 the thing asked about is not well, 2 wrong
 //! usage. Data goes to standard output, everything else to standard error.
 
+mod ack;
+mod alert;
 mod check;
 mod demo;
+mod explain;
+mod import;
+mod incidents;
 mod output;
+mod remote;
 mod routes;
 mod run;
+mod silence;
+mod storage;
 mod test;
 
 use std::process::ExitCode;
@@ -37,8 +45,22 @@ enum Verb {
     Check(check::Arguments),
     /// Say who is told of what
     Routes(routes::Arguments),
+    /// Say that somebody knows of an incident, or has it
+    Ack(ack::Arguments),
+    /// Make, list and end silences
+    Silence(silence::Arguments),
+    /// List alerts, or report one by hand
+    Alert(alert::Arguments),
+    /// List incidents, or write the incident log
+    Incidents(incidents::Arguments),
+    /// Say why somebody was told of something, or not
+    Explain(explain::Arguments),
     /// Run tests of rules and queries
     Test(test::Arguments),
+    /// Look at the samples on disk: what is there, is it whole, copies, text
+    Storage(storage::Arguments),
+    /// Take samples from elsewhere into a data folder
+    Import(import::Arguments),
 }
 
 /// Runs the verb named on the command line.
@@ -54,7 +76,14 @@ pub fn main() -> ExitCode {
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
         Verb::Routes(arguments) => routes::run(arguments),
+        Verb::Ack(arguments) => ack::run(arguments),
+        Verb::Silence(arguments) => silence::run(arguments),
+        Verb::Alert(arguments) => alert::run(arguments),
+        Verb::Incidents(arguments) => incidents::run(arguments),
+        Verb::Explain(arguments) => explain::run(arguments),
         Verb::Test(arguments) => test::run(arguments),
+        Verb::Storage(arguments) => storage::run(arguments),
+        Verb::Import(arguments) => import::run(arguments),
     }
 }
 

@@ -96,8 +96,20 @@ fn email(node: &Node, reader: &mut Reader<'_>) -> Option<EmailSettings> {
 /// Headers of our own making: names as RFC 5322 allows them, none that we write ourselves.
 fn headers(node: &Node, reader: &mut Reader<'_>) -> Vec<(Arc<str>, Arc<str>)> {
     const OURS: [&str; 14] = [
-        "from", "to", "cc", "bcc", "sender", "subject", "date", "message-id", "in-reply-to",
-        "references", "mime-version", "content-type", "content-transfer-encoding", "auto-submitted",
+        "from",
+        "to",
+        "cc",
+        "bcc",
+        "sender",
+        "subject",
+        "date",
+        "message-id",
+        "in-reply-to",
+        "references",
+        "mime-version",
+        "content-type",
+        "content-transfer-encoding",
+        "auto-submitted",
     ];
     let Some(mut fields) = reader.fields(node, "notify.email.headers") else { return Vec::new() };
     let mut headers = Vec::new();

@@ -134,6 +134,10 @@ pub struct StorageSection {
     pub retention: Duration,
     /// Size after which the oldest samples are dropped, in bytes.
     pub retention_size: Option<u64>,
+    /// How much older than the newest sample a sample may be; at most 24 h.
+    pub out_of_order: Duration,
+    /// The longest a sample waits for its trip to the disk; zero: none waits for another.
+    pub commit_delay: Duration,
 }
 
 /// What all sections need to know.

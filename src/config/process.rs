@@ -13,7 +13,12 @@ use super::{AlertingSection, RulesSection, StorageSection, WebSection};
 use crate::alerting::Owner;
 use crate::web::Exposure;
 
+const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
+/// Less would drop every file as soon as it is written.
+const LEAST_SIZE: u64 = 1 << 20;
+/// Whether each append waits for its own trip to the disk.
+const SYNC: &[(&str, bool)] = &[("interval", false), ("every-append", true)];
 /// The port of the HTTP server unless told otherwise.
 const PORT: u16 = 9797;
 const EXPOSURE: &[(&str, Exposure)] =
@@ -132,19 +137,49 @@ pub fn web(node: Option<&Node>, reader: &mut Reader<'_>) -> WebSection {
 
 /// `storage:`.
 pub fn storage(node: Option<&Node>, reader: &mut Reader<'_>) -> StorageSection {
-    let mut section = StorageSection { retention: 400 * DAY, retention_size: None };
+    let mut section = StorageSection {
+        retention: 400 * DAY,
+        retention_size: None,
+        out_of_order: 3_600 * SECOND,
+        commit_delay: SECOND,
+    };
     let Some(mut fields) = node.and_then(|node| reader.fields(node, "storage")) else {
         return section;
     };
-    let low = Duration::from_secs(3_600);
-    if let Some(retention) = fields
-        .get("retention")
-        .and_then(|node| reader.duration(node, "retention", low, 36_500 * DAY))
-    {
+    let mut time = |name: &'static str, low, high, reader: &mut Reader<'_>| {
+        let node = fields.get(name)?;
+        Some((node.at, reader.duration(node, name, low, high)?))
+    };
+    if let Some((_, retention)) = time("retention", 3_600 * SECOND, 36_500 * DAY, reader) {
         section.retention = retention;
     }
-    section.retention_size =
-        fields.get("retention_size").and_then(|node| reader.size(node, "retention_size"));
+    if let Some((_, window)) = time("out_of_order_window", Duration::ZERO, DAY, reader) {
+        section.out_of_order = window;
+    }
+    let low = Duration::from_millis(10);
+    let interval = time("commit_interval", low, 60 * SECOND, reader);
+    if let Some((_, interval)) = interval {
+        section.commit_delay = interval;
+    }
+    if let Some(node) = fields.get("sync")
+        && let Some(every_append) = reader.choice(node, "sync", SYNC)
+        && every_append
+    {
+        section.commit_delay = Duration::ZERO;
+        if let Some((at, _)) = interval {
+            let message = "`commit_interval` says nothing beside `sync: every-append`, which lets \
+                           no sample wait; leave one of them out";
+            reader.problem(at, message);
+        }
+    }
+    if let Some(node) = fields.get("retention_size")
+        && let Some(size) = reader.size(node, "retention_size")
+    {
+        if size < LEAST_SIZE {
+            reader.expected::<()>(node, "retention_size", "at least `1MiB`");
+        }
+        section.retention_size = Some(size);
+    }
     fields.finish(reader);
     section
 }

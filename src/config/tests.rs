@@ -234,3 +234,34 @@ fn owners_say_how_they_are_told_and_who_may_answer() {
     assert!(told.iter().any(|line| line.contains("written by the program itself")), "{told:?}");
     assert!(told.iter().any(|line| line.contains("matrix_users")), "{told:?}");
 }
+
+#[test]
+fn storage_keys_have_bounds_and_say_them() {
+    let with = |storage: &str| format!("{}storage: {storage}\n", with_probe("tcp: localhost:25"));
+    let read = |text: &str| {
+        Config::parse(&with(text), Path::new("etc"), &given()).map(|config| config.storage)
+    };
+    let second = Duration::from_secs(1);
+    let section = read("{}").unwrap();
+    assert_eq!((section.out_of_order, section.commit_delay), (3_600 * second, second));
+    let section =
+        read("{out_of_order_window: 24h, commit_interval: 250ms, retention: 30d}").unwrap();
+    assert_eq!(section.out_of_order, 86_400 * second);
+    assert_eq!(section.commit_delay, second / 4);
+    assert_eq!(section.retention, 30 * 86_400 * second);
+    assert!(read("{sync: every-append, retention_size: 10GiB}").unwrap().commit_delay.is_zero());
+    for (text, wanted) in [
+        ("{out_of_order_window: 25h}", "from 0s to 1d"),
+        ("{commit_interval: 1ms}", "from 10ms to 1m"),
+        ("{commit_interval: 2h}", "from 10ms to 1m"),
+        ("{retention: 5m}", "from 1h"),
+        ("{retention_size: 3kB}", "at least `1MiB`"),
+        ("{sync: allways}", "`interval`, `every-append`"),
+        ("{sync: every-append, commit_interval: 1s}", "leave one of them out"),
+        ("{retension: 1d}", "retention"),
+    ] {
+        let found = problems(&with(text));
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert!(found[0].contains(wanted), "{text}: {found:?}");
+    }
+}

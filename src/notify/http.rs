@@ -190,10 +190,7 @@ fn request(endpoint: &Endpoint, ask: Ask<'_>) -> Result<Request<Full<Bytes>>, As
     builder.header(header::CONTENT_TYPE, mime).body(Full::new(body)).map_err(bad)
 }
 
-async fn read(
-    response: Response<hyper::body::Incoming>,
-    most: usize,
-) -> Result<Answer, AskError> {
+async fn read(response: Response<hyper::body::Incoming>, most: usize) -> Result<Answer, AskError> {
     let (parts, body) = response.into_parts();
     // With a status the fate of the request is known; a body that breaks off changes nothing.
     let body = match Limited::new(body, most).collect().await {

@@ -54,9 +54,13 @@ impl Unreached {
         let because = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
         if *owner == to.name {
             return if german {
-                format!("{channel} kam nicht an{because}. Darum kommt diese Nachricht auf diesem Weg.")
+                format!(
+                    "{channel} kam nicht an{because}. Darum kommt diese Nachricht auf diesem Weg."
+                )
             } else {
-                format!("{channel} did not arrive{because}. That is why this message comes this way.")
+                format!(
+                    "{channel} did not arrive{because}. That is why this message comes this way."
+                )
             };
         }
         if german {

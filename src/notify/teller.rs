@@ -37,6 +37,7 @@ impl Teller {
     pub fn replace(&mut self, plan: Arc<Plan>, directory: Arc<Directory>, now: Timestamp) {
         self.directory = directory;
         self.desk.replace(plan, now);
+        self.outbox.hurry(now);
     }
 
     /// Goes on with other silences: all of them, also those that begin later.

@@ -90,8 +90,7 @@ impl Reader<'_> {
         );
         let subject = self.subject(notice, &service, &told, firing);
         let signer = self.links.acting.as_ref().filter(|_| firing > 0);
-        let link =
-            signer.map(|signer| signer.link(&notice.incident, &self.owner.name, notice.at));
+        let link = signer.map(|signer| signer.link(&notice.incident, &self.owner.name, notice.at));
         let words = || language.say("take-over", &[("link", "".into())]);
         let actions = link.into_iter().map(|link| (words(), link)).collect();
         let picture = match notice.why {

@@ -8,8 +8,8 @@ use crate::model::{
     AckKind, Acknowledgement, Alert, Fingerprint, Labels, Phase, Secret, Timestamp, Way,
 };
 use crate::ports::{
-    Address, Attachment, Change, Channel, DeadLetter, Entry, Event, Heard, Incident, Message, Plot, Remembered,
-    Settled, Settlement, Ticket, Urgency,
+    Address, Attachment, Change, Channel, DeadLetter, Entry, Event, Heard, Incident, Message, Plot,
+    Remembered, Settled, Settlement, Ticket, Urgency,
 };
 
 /// How long settled tickets and ended incidents are kept.

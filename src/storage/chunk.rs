@@ -124,6 +124,23 @@ impl Rows {
         true
     }
 
+    /// Whether there is a value at `at` in a column.
+    fn holds(&self, at: i64, slot: usize) -> bool {
+        let Ok(row) = self.times.binary_search(&at) else { return false };
+        let late = |(time, column, _): &(i64, u32, _)| (*time, *column as usize) == (at, slot);
+        slot < self.width && (self.has(row, slot) || self.histograms.iter().any(late))
+    }
+
+    /// Takes the value at `at` out of a column.
+    pub(super) fn take_out(&mut self, at: i64, slot: usize) {
+        let Ok(row) = self.times.binary_search(&at) else { return };
+        if slot < self.width {
+            self.spell_out();
+            self.set(row, slot, false);
+            self.histograms.retain(|(time, column, _)| (*time, *column as usize) != (at, slot));
+        }
+    }
+
     /// Adds or overwrites cells of the row at `at`, wherever that is in time.
     pub(super) fn put(&mut self, at: i64, cells: impl Iterator<Item = (usize, Cell)>) {
         self.spell_out();
@@ -221,6 +238,23 @@ impl Part<'_> {
         }
     }
 
+    /// Whether there is a value at `at` in a column.
+    pub(super) fn holds(&self, at: i64, slot: usize) -> bool {
+        let inside = self.span().is_some_and(|(first, last)| first <= at && at <= last);
+        match self {
+            _ if !inside => false,
+            Part::Open(rows) => rows.holds(at, slot),
+            Part::Closed(_) | Part::Loaded(_) => {
+                let (mut times, mut found) = (Vec::new(), false);
+                self.times(&mut times);
+                if let Ok(wanted) = times.binary_search(&at) {
+                    self.column(slot, &mut Vec::new(), |row, _| found |= row == wanted);
+                }
+                found
+            }
+        }
+    }
+
     /// Gives the cells of one column to `each` with their row, in time order, floats before
     /// histograms.
     pub(super) fn column(
@@ -268,6 +302,19 @@ impl Chunk {
     /// Joins parts into one chunk; where two have a cell for the same time, the later part wins.
     /// `keep` says which columns are worth keeping. `None` when there are no rows.
     pub(super) fn join(parts: &[Part<'_>], keep: impl Fn(usize) -> bool) -> Option<Chunk> {
+        Self::join_without(parts, keep, None)
+    }
+
+    /// The same rows without the value at one instant in one column.
+    pub(super) fn without(&self, at: i64, slot: usize) -> Option<Chunk> {
+        Self::join_without(&[Part::Closed(self)], |_| true, Some((at, slot)))
+    }
+
+    fn join_without(
+        parts: &[Part<'_>],
+        keep: impl Fn(usize) -> bool,
+        without: Option<(i64, usize)>,
+    ) -> Option<Chunk> {
         let (times, maps) = join_times(parts);
         let (first, last) = (*times.first()?, *times.last()?);
         let width = parts.iter().map(Part::width).max().unwrap_or(0);
@@ -284,6 +331,11 @@ impl Chunk {
                 for (part, map) in parts.iter().zip(&maps) {
                     let Spread { cells, bits } = &mut spread;
                     part.column(slot, bits, |row, cell| cells[map[row] as usize] = Some(cell));
+                }
+                if let Some((at, _)) = without.filter(|(_, gone)| *gone == slot)
+                    && let Ok(row) = times.binary_search(&at)
+                {
+                    spread.cells[row] = None;
                 }
                 encode_column(&mut spread, &mut scratch, &mut bytes);
             }

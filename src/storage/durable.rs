@@ -6,6 +6,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hashbrown::{HashMap, HashSet};
+
 use super::catalogue::Catalogue;
 use super::chunk::{Cell, Part, join_times};
 use super::head::{Block, NONE};
@@ -247,6 +249,36 @@ fn write_blocks(
 /// A frame of one of the segments to merge: (which segment, which frame).
 type FrameOf = (usize, u32);
 
+/// Series of which several sources have columns in the segments to merge, by fingerprint.
+struct Shared(HashSet<u64>);
+
+impl Shared {
+    fn find(directories: &[Arc<Directory>]) -> Self {
+        let mut sources: HashMap<u64, &str> = HashMap::new();
+        let mut shared = HashSet::new();
+        for directory in directories {
+            for column in &directory.columns {
+                let source = directory.source(column.frame);
+                if *sources.entry(column.fingerprint()).or_insert(source) != source {
+                    shared.insert(column.fingerprint());
+                }
+            }
+        }
+        Self(shared)
+    }
+
+    /// All columns of a series that is among them: (which segment, column).
+    fn of<'a>(
+        &self,
+        directories: &'a [Arc<Directory>],
+        labels: &'a Labels,
+    ) -> impl Iterator<Item = (usize, &'a ColumnEntry)> {
+        let is_shared = !self.0.is_empty() && self.0.contains(&labels.fingerprint().0);
+        let wanted = directories.iter().enumerate().filter(move |_| is_shared);
+        wanted.flat_map(|(at, d)| d.of_series(labels).map(move |column| (at, column)))
+    }
+}
+
 fn write_merged(writer: &mut SegmentWriter<'_>, group: &[Arc<Segment>]) -> io::Result<()> {
     let mut directories: Vec<Arc<Directory>> = Vec::new();
     let mut segments: Vec<&Segment> = Vec::new();
@@ -268,6 +300,7 @@ fn write_merged(writer: &mut SegmentWriter<'_>, group: &[Arc<Segment>]) -> io::R
         }
         columns.push(of_frames);
     }
+    let shared = Shared::find(&directories);
     for (source, frames) in sources {
         let mut all = Vec::new();
         let mut series: BTreeMap<Labels, Vec<(usize, &ColumnEntry)>> = BTreeMap::new();
@@ -285,18 +318,37 @@ fn write_merged(writer: &mut SegmentWriter<'_>, group: &[Arc<Segment>]) -> io::R
             continue;
         }
         writer.begin_frame(source, &times)?;
-        let mut cells: Vec<Option<Cell>> = Vec::new();
+        let (mut cells, mut origins): (Vec<Option<Cell>>, Vec<usize>) = (Vec::new(), Vec::new());
         for (labels, places) in series {
             cells.clear();
             cells.resize(times.len(), None);
+            origins.clear();
+            origins.resize(times.len(), 0);
             for (part, column) in places {
                 let (at, frame) = &all[part];
                 let times = Arc::clone(&frame.times);
                 if let Some(loaded) = segments[*at].load(&directories[*at], column, times)? {
                     Part::Loaded(&loaded).column(0, &mut Vec::new(), |row, cell| {
                         cells[maps[part][row] as usize] = Some(cell);
+                        origins[maps[part][row] as usize] = *at;
                     });
                 }
+            }
+            for (at, column) in shared.of(&directories, &labels) {
+                let directory = &directories[at];
+                if directory.source(column.frame) == source {
+                    continue;
+                }
+                let Some(theirs) = segments[at].times(directory, column.frame)? else { continue };
+                let Some(loaded) = segments[at].load(directory, column, theirs)? else { continue };
+                Part::Loaded(&loaded).column(0, &mut Vec::new(), |row, _| {
+                    // What another source gave later for the same instant counts, and this does not.
+                    if let Ok(row) = times.binary_search(&loaded.times[row])
+                        && origins[row] < at
+                    {
+                        cells[row] = None;
+                    }
+                });
             }
             writer.column(&labels, &cells)?;
         }

@@ -50,6 +50,8 @@ struct Shape {
     slots: Vec<u32>,
     /// The slots are 0, 1, 2 …
     in_order: bool,
+    /// Columns whose series other sources have given, too.
+    shared: Vec<u32>,
     /// What the tail on disk knows about it.
     base: Option<Base>,
 }
@@ -112,6 +114,18 @@ impl Frame {
         }
     }
 
+    /// Takes the value at an instant out of a column: another source has given a later one.
+    fn take_out(&mut self, at: i64, slot: usize) {
+        for (_, chunk) in &mut self.chunks {
+            if Part::Closed(chunk).holds(at, slot)
+                && let Some(left) = chunk.without(at, slot)
+            {
+                *chunk = Arc::new(left);
+            }
+        }
+        self.open.take_out(at, slot);
+    }
+
     fn has(&self, slot: usize) -> bool {
         let mut here = self.chunks.iter().any(|(_, chunk)| chunk.has(slot));
         if !here {
@@ -168,16 +182,20 @@ impl Head {
         if batch.rows.is_empty() {
             return;
         }
-        let frame = self.shape(batch);
+        let number = self.shape(batch);
         let generation = self.generation;
         let source = self.sources.get_mut(&batch.source);
         let Some(shape) = source.and_then(|source| source.shapes.first_mut()) else { return };
         if let Some(tail) = tail {
             tail.record(batch, &mut shape.base, &shape.labels);
         }
-        let frame = frame_mut(&mut self.blocks, frame);
-        frame.open.widen(frame.columns.len());
         let at = batch.at.millis();
+        if !shape.shared.is_empty() {
+            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            overrule(&mut self.blocks, &index, number, &shape.shared, at);
+        }
+        let frame = frame_mut(&mut self.blocks, number);
+        frame.open.widen(frame.columns.len());
         let plain = |row: &Row| match row.point {
             Point::Float(value) => value.to_bits(),
             Point::Stale | Point::Histogram(_) => STALE_BITS,
@@ -208,16 +226,26 @@ impl Head {
             self.sources.insert(Arc::clone(&batch.source), source);
         }
         let Some(source) = self.sources.get_mut(&batch.source) else { return 0 };
-        let frame = frame_mut(&mut self.blocks, source.frame);
+        let own = frame_mut(&mut self.blocks, source.frame);
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let mut slots = Vec::with_capacity(batch.rows.len());
+        let (mut shared, mut strangers) = (Vec::new(), Vec::new());
         for row in &batch.rows {
             let series = index.add(&row.labels);
-            let known = index.places(series).iter().find(|(f, _)| *f == source.frame);
+            let places = index.places(series);
+            let known = places.iter().find(|(f, _)| *f == source.frame);
+            let others = places.iter().map(|(f, _)| *f).filter(|f| *f != source.frame);
+            let before = strangers.len();
+            strangers.extend(others);
+            let is_shared = strangers.len() > before;
+            if known.is_some() {
+                // They know of us already.
+                strangers.truncate(before);
+            }
             let slot = match known {
                 Some((_, slot)) => *slot,
                 None => {
-                    let columns = Arc::make_mut(&mut frame.columns);
+                    let columns = Arc::make_mut(&mut own.columns);
                     let slot = source.holes.pop().unwrap_or_else(|| {
                         columns.push(NONE);
                         columns.len() as u32 - 1
@@ -228,12 +256,24 @@ impl Head {
                 }
             };
             slots.push(slot);
+            if is_shared {
+                shared.push(slot);
+            }
         }
+        drop(index);
         let in_order = slots.iter().zip(0..).all(|(slot, n)| *slot == n);
         let labels = batch.rows.iter().map(|row| row.labels.clone()).collect();
         source.shapes.truncate(SHAPES - 1);
-        source.shapes.insert(0, Shape { labels, slots, in_order, base: None });
-        source.frame
+        source.shapes.insert(0, Shape { labels, slots, in_order, shared, base: None });
+        let number = source.frame;
+        // The other sources of a series have to look again who else gives it.
+        for stranger in strangers {
+            let name = &frame(&self.blocks, stranger).source;
+            if let Some(other) = self.sources.get_mut(name) {
+                other.shapes.clear();
+            }
+        }
+        number
     }
 
     fn new_frame(&mut self, source: Arc<str>) -> u32 {
@@ -331,6 +371,20 @@ impl Head {
             sizes.samples_bytes += closed + frame.open.heap();
         }
         sizes
+    }
+}
+
+/// A source is about to give values at an instant: what other sources gave for the same series and
+/// instant goes, so that the last written wins.
+fn overrule(blocks: &mut [Arc<Block>], index: &Index, number: u32, shared: &[u32], at: i64) {
+    for slot in shared {
+        let series = frame(blocks, number).columns.get(*slot as usize).copied().unwrap_or(NONE);
+        for (other, slot) in index.places(series).iter().filter(|(other, _)| *other != number) {
+            let slot = *slot as usize;
+            if frame(blocks, *other).parts().any(|part| part.holds(at, slot)) {
+                frame_mut(blocks, *other).take_out(at, slot);
+            }
+        }
     }
 }
 

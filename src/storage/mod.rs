@@ -21,6 +21,7 @@ mod chunk;
 mod commit;
 mod disk;
 mod durable;
+mod exact_text;
 mod floats;
 mod head;
 mod histograms;

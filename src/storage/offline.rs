@@ -6,6 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use hashbrown::HashSet;
+
 use super::catalogue::Catalogue;
 use super::disk::Folder;
 use super::head::Head;
@@ -13,7 +15,7 @@ use super::open::{CATALOGUE, OpenError, SEGMENTS};
 use super::past::{Archive, Past, Segment};
 use super::segment::{Directory, Meta, SegmentError};
 use super::snapshot::View;
-use crate::model::{METRIC_NAME, Timestamp};
+use crate::model::{Batch, Labels, Timestamp};
 use crate::ports::Snapshot;
 use crate::telemetry::Telemetry;
 
@@ -23,6 +25,9 @@ pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 /// Why a data folder could not be worked on.
 #[derive(Debug, thiserror::Error)]
 pub enum OfflineError {
+    /// Nobody ever kept samples there.
+    #[error("there are no samples in {}", .0.display())]
+    Nothing(PathBuf),
     /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -43,9 +48,13 @@ pub struct Status {
     pub damaged: Vec<String>,
     /// Samples that are not sealed yet.
     pub tail_samples: u64,
-    /// Sealed samples of each source, the largest first.
+    /// Size of the catalogue, which holds these samples.
+    pub catalogue_bytes: u64,
+    /// Distinct series.
+    pub series: u64,
+    /// What each source has, the largest first.
     pub by_source: Vec<Share>,
-    /// Sealed samples of each metric name, the largest first.
+    /// What each metric name has, the largest first.
     pub by_metric: Vec<Share>,
 }
 
@@ -73,7 +82,7 @@ pub struct Share {
     pub name: String,
     /// Distinct series.
     pub series: u64,
-    /// Bytes of their columns.
+    /// Bytes of their columns in sealed files.
     pub bytes: u64,
 }
 
@@ -98,6 +107,9 @@ pub(super) struct Look {
 impl Look {
     pub(super) fn at(data: &Path) -> Result<Self, OfflineError> {
         let file = data.join(CATALOGUE);
+        if matches!(file.try_exists(), Ok(false)) {
+            return Err(OfflineError::Nothing(data.to_owned()));
+        }
         let catalogue =
             Catalogue::look(&file).map_err(|e| OpenError::Catalogue(file, e.to_string()))?;
         let disk = Arc::new(Folder(data.join(SEGMENTS)));
@@ -110,6 +122,15 @@ impl Look {
 
     fn io(&self, name: &str, error: io::Error) -> OfflineError {
         OfflineError::Io(self.path.join(SEGMENTS).join(name), error)
+    }
+
+    /// The catalogue with its log.
+    fn catalogue_bytes(&self) -> u64 {
+        let size = |suffix: &str| {
+            let file = self.path.join(format!("{CATALOGUE}{suffix}"));
+            std::fs::metadata(file).map_or(0, |found| found.len())
+        };
+        size("") + size("-wal")
     }
 
     pub(super) fn metas(&self) -> Result<Vec<Meta>, OfflineError> {
@@ -146,22 +167,14 @@ pub fn status(data: &Path, progress: Progress<'_>) -> Result<Status, OfflineErro
     let mut status = Status::default();
     let aside = look.catalogue.damaged().map_err(|e| look.sql(e))?;
     status.damaged.extend(aside.into_iter().map(|meta| meta.name));
-    let mut sources: BTreeMap<String, (hashbrown::HashSet<u64>, u64)> = BTreeMap::new();
-    let mut metrics = sources.clone();
+    let mut counted = Counted::default();
     for (meta, done) in metas.iter().zip(1..) {
         match Directory::open(&*look.disk, &meta.name) {
             Ok(directory) => {
                 for column in &directory.columns {
-                    let labels = directory.labels(column);
-                    let series = labels.fingerprint().0;
-                    let bytes = u64::from(column.piece.length);
-                    let source = directory.source(column.frame).to_owned();
-                    let metric = labels.get(METRIC_NAME).unwrap_or_default().to_owned();
-                    for (shares, name) in [(&mut sources, source), (&mut metrics, metric)] {
-                        let share = shares.entry(name).or_default();
-                        share.0.insert(series);
-                        share.1 += bytes;
-                    }
+                    let (source, labels) =
+                        (directory.source(column.frame), directory.labels(column));
+                    counted.add(source, &labels, u64::from(column.piece.length));
                 }
             }
             // Merged away since the catalogue was read.
@@ -182,20 +195,54 @@ pub fn status(data: &Path, progress: Progress<'_>) -> Result<Status, OfflineErro
         });
         progress(done, metas.len() as u64);
     }
-    status.tail_samples = look.catalogue.recover(|_| {}).map_err(|e| look.sql(e))?.samples;
-    status.by_source = shares(sources);
-    status.by_metric = shares(metrics);
+    let mut tail = |batch: &Batch| {
+        for row in &batch.rows {
+            counted.add(&batch.source, &row.labels, 0);
+        }
+    };
+    status.tail_samples = look.catalogue.recover(&mut tail).map_err(|e| look.sql(e))?.samples;
+    status.catalogue_bytes = look.catalogue_bytes();
+    status.series = counted.series.len() as u64;
+    status.by_source = shares(counted.sources);
+    status.by_metric = shares(counted.metrics);
     Ok(status)
 }
 
-fn shares(of: BTreeMap<String, (hashbrown::HashSet<u64>, u64)>) -> Vec<Share> {
-    let share = |(name, (series, bytes)): (String, (hashbrown::HashSet<u64>, u64))| Share {
+/// Series by fingerprint, and bytes, of everything of one name.
+type Sums = BTreeMap<String, (HashSet<u64>, u64)>;
+
+#[derive(Default)]
+struct Counted {
+    series: HashSet<u64>,
+    sources: Sums,
+    metrics: Sums,
+}
+
+impl Counted {
+    fn add(&mut self, source: &str, labels: &Labels, bytes: u64) {
+        let series = labels.fingerprint().0;
+        self.series.insert(series);
+        for (sums, name) in [(&mut self.sources, source), (&mut self.metrics, labels.metric_name())]
+        {
+            if !sums.contains_key(name) {
+                sums.insert(name.to_owned(), <_>::default());
+            }
+            if let Some(sum) = sums.get_mut(name) {
+                sum.0.insert(series);
+                sum.1 += bytes;
+            }
+        }
+    }
+}
+
+fn shares(of: Sums) -> Vec<Share> {
+    let share = |(name, (series, bytes)): (String, (HashSet<u64>, u64))| Share {
         name,
         series: series.len() as u64,
         bytes,
     };
     let mut all: Vec<Share> = of.into_iter().map(share).collect();
-    all.sort_by_key(|share| std::cmp::Reverse(share.bytes));
+    all.sort_by_key(|share| std::cmp::Reverse((share.bytes, share.series)));
     all
 }
 

@@ -1,8 +1,8 @@
-//! A data folder as OpenMetrics text, and back.
+//! A data folder as OpenMetrics text, and back, bit for bit.
 //!
-//! A number comes back bit for bit. The staleness marker is written `nan` (any other NaN `NaN`, its
-//! payload is lost): every reader takes both for NaN, and ours tells them apart. Native histograms
-//! have no OpenMetrics 1.0 form; they are counted and left out.
+//! What the text cannot say by itself (native histograms, NaN with other bits than the usual one, the
+//! staleness marker among them) stands in a line before the sample ([`super::exact_text`]) that
+//! other readers take for a help text. Instants beyond 2^52 ms from 1970 are not exact.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,13 +16,14 @@ use super::catalogue::{Catalogue, Sync};
 use super::chunk::Cell;
 use super::disk::{Disk, Folder};
 use super::durable::name_of;
+use super::exact_text;
 use super::offline::{Look, OfflineError, Progress};
 use super::open::{self, CATALOGUE, OpenError, SEGMENTS};
 use super::segment::SegmentWriter;
 use crate::exposition::{Limits, Syntax, float_text, parse};
 use crate::model::{
-    Columns, EscapedValue, Labels, METRIC_NAME, Matcher, STALE, Timestamp, Window,
-    is_legacy_label_name, is_legacy_metric_name, is_stale,
+    Columns, EscapedValue, Labels, METRIC_NAME, Matcher, Timestamp, Window, is_legacy_label_name,
+    is_legacy_metric_name,
 };
 use crate::ports::{Select, SelectError};
 
@@ -36,10 +37,10 @@ const SEGMENT_SAMPLES: usize = 500_000;
 pub struct Exported {
     /// Series with at least one sample.
     pub series: u64,
-    /// Lines.
+    /// Floats and histograms.
     pub samples: u64,
-    /// Native histograms, left out.
-    pub histograms: u64,
+    /// Series without a metric name: OpenMetrics cannot name them, so they are left out.
+    pub nameless: u64,
 }
 
 /// What an import took.
@@ -79,20 +80,28 @@ pub enum TransferError {
     },
 }
 
-/// Writes all samples of the series that match, in the window, as OpenMetrics 1.0: series by series,
-/// in the order of their labels. Memory: one series at a time.
+impl TransferError {
+    /// Whoever read our output went away.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::File(_, error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Writes all samples of the series that match any of `sets` (of all series when it is empty), in the
+/// window, as OpenMetrics 1.0: series by series, in the order of their names and labels. Memory: one
+/// series at a time.
 ///
 /// # Errors
 /// The folder cannot be read or `into` not be written.
 pub fn export(
     data: &Path,
-    matchers: &[Matcher],
+    sets: &[Vec<Matcher>],
     window: Window,
     into: &mut dyn Write,
     progress: Progress<'_>,
 ) -> Result<Exported, TransferError> {
     let view = Look::at(data)?.view()?;
-    let mut found = view.find(matchers, window)?;
+    let mut found = view.find_any(sets, window)?;
     found.sort_by(|a, b| {
         let metric = a.labels.metric_name().cmp(b.labels.metric_name());
         metric.then_with(|| a.labels.cmp(&b.labels))
@@ -103,27 +112,55 @@ pub fn export(
     let wrote = |error| TransferError::File(PathBuf::from("output"), error);
     for (series, done) in found.iter().zip(1..) {
         view.read(series.id, window, &mut columns)?;
-        exported.series += u64::from(!columns.is_empty());
-        exported.samples += columns.times.len() as u64;
-        exported.histograms += columns.histograms.len() as u64;
-        let name = series_text(&series.labels);
-        text.clear();
-        for (time, value) in columns.times.iter().zip(&columns.values) {
-            text.push_str(&name);
-            text.push(' ');
-            match is_stale(*value) {
-                true => text.push_str("nan"),
-                false => text.push_str(&float_text(*value)),
-            }
-            text.push(' ');
-            push_seconds(&mut text, *time);
-            text.push('\n');
+        if columns.is_empty() {
+            continue;
         }
+        if series.labels.metric_name().is_empty() {
+            exported.nameless += 1;
+            continue;
+        }
+        exported.series += 1;
+        exported.samples += columns.len() as u64;
+        text.clear();
+        write_series(&series.labels, &columns, &mut text);
         into.write_all(text.as_bytes()).map_err(wrote)?;
         progress(done, found.len() as u64);
     }
     into.write_all(b"# EOF\n").and_then(|()| into.flush()).map_err(wrote)?;
     Ok(exported)
+}
+
+fn write_series(labels: &Labels, columns: &Columns, text: &mut String) {
+    let name = series_text(labels);
+    let metric = labels.metric_name();
+    let plain = is_legacy_metric_name(metric);
+    let help = match plain {
+        true => format!("# HELP {metric}{}", exact_text::MARK),
+        false => format!("# HELP \"{}\"{}", EscapedValue(metric), exact_text::MARK),
+    };
+    let mut line = |exact: Option<String>, value: &str, at: Timestamp| {
+        if let Some(exact) = exact {
+            text.push_str(&help);
+            text.push_str(&exact);
+            text.push('\n');
+        }
+        text.push_str(&name);
+        text.push(' ');
+        text.push_str(value);
+        text.push(' ');
+        push_seconds(text, at);
+        text.push('\n');
+    };
+    let mut histograms = columns.histograms.iter().peekable();
+    for (time, value) in columns.times.iter().zip(&columns.values) {
+        while let Some((at, histogram)) = histograms.next_if(|(at, _)| at < time) {
+            line(Some(exact_text::histogram(histogram)), "NaN", *at);
+        }
+        line(exact_text::exact(*value), &float_text(*value), *time);
+    }
+    for (at, histogram) in histograms {
+        line(Some(exact_text::histogram(histogram)), "NaN", *at);
+    }
 }
 
 fn series_text(labels: &Labels) -> String {
@@ -201,6 +238,13 @@ fn key_of(file: &mut File, size: u64) -> std::io::Result<String> {
     Ok(format!("{:016x}-{size}", xxh3_64(&start)))
 }
 
+/// What a HELP line says about the sample behind it ([`exact_text`]).
+fn exact_of(line: &[u8]) -> Option<&str> {
+    let line = line.strip_prefix(b"# HELP ")?;
+    let at = memchr::memmem::find(line, exact_text::MARK.as_bytes())?;
+    std::str::from_utf8(&line[at + exact_text::MARK.len()..]).ok().map(str::trim_end)
+}
+
 /// A series of an import.
 type Column = (Labels, Vec<Option<Cell>>);
 
@@ -209,7 +253,7 @@ struct Import {
     path: PathBuf,
     disk: Folder,
     key: String,
-    series: HashMap<Labels, BTreeMap<i64, u64>>,
+    series: HashMap<Labels, BTreeMap<i64, Cell>>,
     waiting: usize,
     imported: Imported,
 }
@@ -242,8 +286,8 @@ impl Import {
             portion.clear();
             portion.extend_from_slice(&kind);
             let ahead = usize::from(!kind.is_empty());
-            let (mut own_lines, mut ended) = (0, false);
-            while portion.len() < PORTION {
+            let (mut own_lines, mut ended, mut open) = (0, false, false);
+            while portion.len() < PORTION || open {
                 let start = portion.len();
                 if reader.read_until(b'\n', &mut portion).map_err(unreadable)? == 0 {
                     ended = true;
@@ -255,6 +299,8 @@ impl Import {
                 if line.starts_with(b"# TYPE ") {
                     kind = line.to_vec();
                 }
+                // It belongs to the sample behind it.
+                open = exact_of(line).is_some();
                 if line == b"# EOF\n" || line == b"# EOF" {
                     break;
                 }
@@ -297,20 +343,26 @@ impl Import {
         };
         let page = parse(portion, Syntax::OpenMetrics, limits)
             .map_err(|e| line_error(e.line, e.column, e.reason))?;
-        let lines = portion.split(|byte| *byte == b'\n').zip(1..);
-        let lines = lines.filter(|(line, _)| !line.is_empty() && line[0] != b'#');
-        for (sample, (line, number)) in page.samples.into_iter().zip(lines) {
+        let mut samples = page.samples.into_iter();
+        let mut exact = None;
+        for (line, number) in portion.split(|byte| *byte == b'\n').zip(1..) {
+            if line.is_empty() || line[0] == b'#' {
+                if let Some(text) = exact_of(line) {
+                    exact = Some(exact_text::read(text).map_err(|e| line_error(number, 1, e))?);
+                }
+                continue;
+            }
+            let Some(sample) = samples.next() else { break };
             let Some(at) = sample.at else {
                 return Err(line_error(number, 1, "the sample has no timestamp".to_owned()));
             };
+            let cell = exact.take().unwrap_or(Cell::Bits(sample.value.to_bits()));
             if at < oldest {
                 self.imported.too_old += 1;
                 continue;
             }
-            let stale = sample.value.is_nan() && memchr::memmem::find(line, b" nan ").is_some();
-            let value = if stale { STALE } else { sample.value };
             let samples = self.series.entry(sample.labels).or_default();
-            let new = samples.insert(at.millis(), value.to_bits()).is_none();
+            let new = samples.insert(at.millis(), cell).is_none();
             self.waiting += usize::from(new);
             self.imported.samples += 1;
         }
@@ -328,7 +380,7 @@ impl Import {
         let mut frames: BTreeMap<Vec<i64>, Vec<Column>> = BTreeMap::new();
         for (labels, samples) in self.series.drain() {
             let times: Vec<i64> = samples.keys().copied().collect();
-            let cells = samples.into_values().map(|bits| Some(Cell::Bits(bits))).collect();
+            let cells = samples.into_values().map(Some).collect();
             frames.entry(times).or_default().push((labels, cells));
         }
         self.waiting = 0;

@@ -261,6 +261,13 @@ pub(super) struct ColumnEntry {
     pub(super) piece: Place,
 }
 
+impl ColumnEntry {
+    /// That of its labels.
+    pub(super) fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+}
+
 /// Reads and checks only the end of a file: enough to know that it was written to the end.
 pub(super) fn check_footer(disk: &dyn Disk, name: &str) -> Result<(), SegmentError> {
     let file = disk.open(name).map_err(|e| SegmentError::Io(name.to_owned(), e))?;

@@ -33,8 +33,7 @@ type Waiter = watch::Receiver<Option<Outcome>>;
 ///
 /// A batch is visible as soon as `append` was called (before its future is ready, so that rules
 /// need not wait for the disk), wholly or not at all. The same sample twice is one sample; of
-/// different values that one source gives for the same series and instant the last one written
-/// wins (between several sources of one series: any one of them).
+/// different values for the same series and instant the last one written wins, whoever wrote them.
 ///
 /// Without a folder everything happens in the call. With a folder a thread of the store's own
 /// writes to the disk.
@@ -65,6 +64,8 @@ pub(super) struct State {
     pub(super) unsealed: u64,
     /// When the running generation began.
     pub(super) began: Timestamp,
+    /// Somebody waits at the other end of a connection for what is pending.
+    urgent: bool,
     /// The disk refused the last group.
     failing: bool,
     closed: bool,
@@ -80,6 +81,7 @@ impl State {
             memory_from: i64::MIN,
             unsealed: 0,
             began,
+            urgent: false,
             failing: false,
             closed: false,
         }
@@ -171,46 +173,59 @@ impl Core {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a batch into memory; the receiver tells when it is on the disk.
-    fn accept(&self, batch: &Batch) -> Result<(Appended, Option<Waiter>), AppendError> {
-        let rows = batch.rows.len();
+    /// Takes batches into memory; the receiver tells when they are on the disk. `urgent` ones go
+    /// there at once.
+    fn accept(
+        &self,
+        batches: &[Batch],
+        urgent: bool,
+    ) -> Result<(Appended, Option<Waiter>), AppendError> {
         let now = self.clock.wall();
+        let mut appended = Appended::default();
+        let mut waiter = None;
+        let mut wake = false;
         let mut guard = self.lock();
         let state = &mut *guard;
         if state.closed {
             return Err(AppendError::Closed);
         }
-        if batch.at < state.newest - self.settings.out_of_order {
-            drop(guard);
-            self.telemetry.storage.too_old(rows);
-            return Ok((Appended { kept: 0, too_old: rows }, None));
+        for batch in batches {
+            let rows = batch.rows.len();
+            if batch.at < state.newest - self.settings.out_of_order {
+                appended.too_old += rows;
+                continue;
+            }
+            appended.kept += rows;
+            if batch.at <= now + AHEAD {
+                state.newest = state.newest.max(batch.at);
+            }
+            if rows > 0
+                && let Some(pending) = &mut state.pending
+            {
+                let before = if pending.is_empty() { 0 } else { pending.bytes() };
+                waiter.get_or_insert_with(|| pending.waiter());
+                state.head.append(batch, Some(pending));
+                wake |= before == 0 || (before < LARGE_GROUP && pending.bytes() >= LARGE_GROUP);
+            } else {
+                state.head.append(batch, None);
+            }
         }
-        if batch.at <= now + AHEAD {
-            state.newest = state.newest.max(batch.at);
-        }
-        let mut waiter = None;
-        let mut wake = false;
-        if rows > 0
-            && let Some(pending) = &mut state.pending
-        {
-            let before = if pending.is_empty() { 0 } else { pending.bytes() };
-            waiter = Some(pending.waiter());
-            state.head.append(batch, Some(pending));
-            wake = before == 0 || (before < LARGE_GROUP && pending.bytes() >= LARGE_GROUP);
-        } else {
-            state.head.append(batch, None);
+        if urgent && waiter.is_some() && !state.urgent {
+            state.urgent = true;
+            wake = true;
         }
         drop(guard);
         if wake {
             self.wake.notify_one();
         }
-        self.telemetry.storage.appended(rows);
-        Ok((Appended { kept: rows, too_old: 0 }, waiter))
+        self.telemetry.storage.too_old(appended.too_old);
+        self.telemetry.storage.appended(appended.kept);
+        Ok((appended, waiter))
     }
 
     #[cfg(test)]
     pub(super) fn accept_for_test(&self, batch: &Batch) -> usize {
-        self.accept(batch).unwrap().0.kept
+        self.accept(std::slice::from_ref(batch), false).unwrap().0.kept
     }
 
     /// What is known now.
@@ -231,13 +246,16 @@ impl Core {
                 return;
             }
             let small = |state: &mut State| {
-                !state.closed && state.pending.as_ref().is_none_or(|p| p.bytes() < LARGE_GROUP)
+                !state.closed
+                    && !state.urgent
+                    && state.pending.as_ref().is_none_or(|p| p.bytes() < LARGE_GROUP)
             };
             let delay = self.settings.commit_delay;
             if !delay.is_zero() {
                 let waited = self.wake.wait_timeout_while(state, delay, small);
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
+            state.urgent = false;
             drop(state);
             self.commit();
         }
@@ -303,14 +321,17 @@ impl Core {
     }
 }
 
-impl Append for Store {
-    fn append(&self, batch: Batch) -> Doing<'_, Result<Appended, AppendError>> {
-        let (appended, waiter) = match self.core.accept(&batch) {
+impl Store {
+    fn keep(
+        &self,
+        batches: &[Batch],
+        urgent: bool,
+    ) -> Doing<'static, Result<Appended, AppendError>> {
+        let (appended, mut waiter) = match self.core.accept(batches, urgent) {
             Ok((appended, Some(waiter))) => (appended, waiter),
             Ok((appended, None)) => return Box::pin(std::future::ready(Ok(appended))),
             Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
-        let mut waiter = waiter;
         Box::pin(async move {
             match waiter.wait_for(Option::is_some).await.as_deref() {
                 Ok(Some(Ok(()))) => Ok(appended),
@@ -318,6 +339,16 @@ impl Append for Store {
                 Ok(None) | Err(_) => Err(AppendError::Closed),
             }
         })
+    }
+}
+
+impl Append for Store {
+    fn append(&self, batch: Batch) -> Doing<'_, Result<Appended, AppendError>> {
+        self.keep(std::slice::from_ref(&batch), false)
+    }
+
+    fn append_all(&self, batches: Vec<Batch>) -> Doing<'_, Result<Appended, AppendError>> {
+        self.keep(&batches, true)
     }
 }
 

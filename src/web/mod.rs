@@ -8,13 +8,17 @@
 mod access;
 mod answer;
 mod api;
+mod api_v2;
 mod connection;
 mod metrics;
+mod own;
 mod pages;
+mod people;
 mod process;
 mod router;
 mod server;
 mod settings;
 
+pub use people::{Look, People};
 pub use server::{Doors, Server, StartError};
 pub use settings::{Exposure, Limits, QueryLimits, Settings};

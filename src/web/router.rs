@@ -13,7 +13,7 @@ use tower_http::compression::CompressionLayer;
 use super::connection::Peer;
 use super::server::Doors;
 use super::settings::Settings;
-use super::{access, answer, api, metrics, pages};
+use super::{access, answer, api, api_v2, metrics, own, pages};
 use crate::model::Timestamp;
 use crate::telemetry::{WebAnswered, WebAsked};
 
@@ -63,6 +63,13 @@ pub(super) fn build(settings: &Arc<Settings>, doors: &Doors) -> Router {
         .route("/-/ready", get(ready))
         .route("/-/reload", post(reload).put(reload))
         .nest("/api/v1", api::routes(settings))
+        .nest("/api/v2", api_v2::routes())
+        .nest("/api/augenmass/v1", own::routes())
+        .route("/act/{token}", get(pages::invitation).post(pages::accept))
+        .route("/explain", get(pages::explain))
+        .route("/incidents", get(pages::incidents))
+        .route("/silences", get(pages::silences))
+        .route("/order", post(pages::order))
         .fallback(async || answer::not_found())
         .method_not_allowed_fallback(async || answer::method_not_allowed())
         .layer(DefaultBodyLimit::max(settings.limits.body_bytes))

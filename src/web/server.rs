@@ -4,9 +4,11 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::people::People;
 use super::settings::{Exposure, Settings};
 use super::{connection, router};
-use crate::ports::{Board, Clock, Doing, Queryable};
+use crate::alerting::LinkSigner;
+use crate::ports::{Act, Board, Clock, Doing, Queryable};
 use crate::rules::GroupView;
 use crate::telemetry::Telemetry;
 
@@ -27,6 +29,12 @@ pub struct Doors {
     pub config: Arc<dyn Fn() -> String + Send + Sync>,
     /// Loads the configuration again; the error is for the person who asked.
     pub reload: Arc<dyn Fn() -> Doing<'static, Result<(), String>> + Send + Sync>,
+    /// Who is told of what.
+    pub people: Arc<dyn People>,
+    /// Acknowledgements and silences.
+    pub act: Arc<dyn Act>,
+    /// Reads the links in messages; none where readers cannot reach us.
+    pub acting: Arc<dyn Fn() -> Option<LinkSigner> + Send + Sync>,
     /// Whether we do our work; the error says what is missing.
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Desk, Group, Known, WhyNot};
+use super::{Desk, Group, Known, Plan, WhyNot};
 use crate::model::{Acknowledgement, Alert, Labels, Silence, Timestamp};
 
 /// An alert that fires, in a group.
@@ -79,6 +79,11 @@ impl Desk {
     /// How many incidents were told as begun and not as over yet.
     pub fn open_incidents(&self) -> usize {
         self.groups.values().filter(|group| group.incident.is_some()).count()
+    }
+
+    /// What it decides by.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// How many alerts are known.

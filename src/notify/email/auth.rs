@@ -213,10 +213,14 @@ mod tests {
     fn a_false_challenge_is_not_answered() {
         let exchange = Exchange::new(Scram::Sha256, "a=b,c", "abc");
         assert_eq!(exchange.client_first(), "n,,n=a=3Db=2Cc,r=abc");
-        for challenge in
-            ["", "r=abc,s=AAAA,i=1", "r=xyzabc,s=AAAA,i=1", "r=abcd,s=!,i=1", "r=abcd,s=AAAA,i=0",
-             "r=abcd,s=AAAA,i=4000000000"]
-        {
+        for challenge in [
+            "",
+            "r=abc,s=AAAA,i=1",
+            "r=xyzabc,s=AAAA,i=1",
+            "r=abcd,s=!,i=1",
+            "r=abcd,s=AAAA,i=0",
+            "r=abcd,s=AAAA,i=4000000000",
+        ] {
             assert!(exchange.client_last(challenge, "p").is_err(), "{challenge}");
         }
     }

@@ -24,6 +24,8 @@ use super::{EmailSettings, SmtpTls};
 use crate::model::Secret;
 use crate::ports::{Address, Clock, Delivery, DeliveryError, Doing, Notifier, Receipt, Tick};
 
+/// The wait after a fault of the settings, which only a person can repair. A reload tries at once.
+const REPAIR: Duration = Duration::from_secs(60);
 /// First wait after a server asks to come back later (greylisting): coming back at once does not
 /// help.
 const GREYLISTED: Duration = Duration::from_secs(60);
@@ -80,8 +82,9 @@ impl EmailNotifier {
         let to: Mailbox =
             to.parse().map_err(|_| rejected("the mail address is not well-formed"))?;
         let reply_to = self.settings.reply_to.as_deref().and_then(|text| text.parse().ok());
-        let mail = compose(delivery, &self.from, reply_to, &to, &self.settings.headers, self.clock.wall())
-            .map_err(|why| rejected(&format!("the mail cannot be written: {why}")))?;
+        let mail =
+            compose(delivery, &self.from, reply_to, &to, &self.settings.headers, self.clock.wall())
+                .map_err(|why| rejected(&format!("the mail cannot be written: {why}")))?;
         if let Some(answer) = self.on_open_session(&mail, &to).await {
             return answer;
         }
@@ -239,32 +242,33 @@ fn rejected(reason: &str) -> DeliveryError {
 fn verdict(stage: Stage, fault: &Fault) -> DeliveryError {
     let reason = format!("{}: {fault}", stage.doing());
     let retry = |after: Option<Duration>| DeliveryError::Retry { reason: reason.clone(), after };
-    let down = || DeliveryError::Down { reason: reason.clone(), after: None };
+    let down = |after: Option<Duration>| DeliveryError::Down { reason: reason.clone(), after };
     match fault {
         Fault::Reply(reply) => match (stage, reply.code) {
             // The server goes down; nothing was accepted.
-            (_, 421) => down(),
-            (Stage::Greeting | Stage::Hello | Stage::Tls | Stage::Login, 400..500) => down(),
+            (_, 421) => down(None),
+            (Stage::Greeting | Stage::Hello | Stage::Tls | Stage::Login, 400..500) => down(None),
             (Stage::Recipient | Stage::Sender, 450 | 451) => retry(Some(GREYLISTED)),
-            (Stage::Login, code) if code >= 500 => DeliveryError::Rejected {
+            // Nobody's message is at fault, and somebody can repair it: it waits.
+            (Stage::Login, code) if code >= 500 => DeliveryError::Down {
                 reason: format!(
                     "the mail server does not accept our user name and password: {fault}"
                 ),
+                after: Some(REPAIR),
             },
+            // It wants a login that our settings do not have (RFC 4954 §6).
+            (_, 530) => down(Some(REPAIR)),
             // Too many recipients, in the words of old servers (RFC 5321 §4.5.3.1.10).
             (Stage::Recipient, 552) => retry(None),
             (_, 400..500) => retry(None),
             _ => DeliveryError::Rejected { reason },
         },
-        Fault::NoStartTls
-        | Fault::PasswordInClear
-        | Fault::NoLogin(_)
-        | Fault::NoUtf8
-        | Fault::TooBig(_) => DeliveryError::Rejected { reason },
-        Fault::Dial(_) | Fault::NoToken(_) => down(),
+        Fault::NoStartTls | Fault::PasswordInClear | Fault::NoLogin(_) => down(Some(REPAIR)),
+        Fault::NoUtf8 | Fault::TooBig(_) => DeliveryError::Rejected { reason },
+        Fault::Dial(_) | Fault::NoToken(_) => down(None),
         Fault::Io(_) | Fault::Silent | Fault::Nonsense(_) => match stage {
             Stage::Final => DeliveryError::Unsure { reason },
-            Stage::Connect | Stage::Greeting | Stage::Hello | Stage::Tls => down(),
+            Stage::Connect | Stage::Greeting | Stage::Hello | Stage::Tls => down(None),
             _ => retry(None),
         },
     }

@@ -196,7 +196,7 @@ async fn encryption_is_not_given_up() {
     let mut tasks = JoinSet::new();
     let (port, _) = serve(&mut tasks, friendly).await;
     let error = deliver(port, |s| s.tls = SmtpTls::Required).await.unwrap_err();
-    assert!(matches!(&error, DeliveryError::Rejected { .. }), "{error}");
+    assert!(matches!(&error, DeliveryError::Retry { .. } | DeliveryError::Down { .. }), "{error}");
     assert!(error.to_string().contains("STARTTLS"), "{error}");
     // Offered, but the handshake fails: no mail in clear text.
     let say = |line: &str| match line {
@@ -223,7 +223,7 @@ async fn a_wrong_password_is_said_and_not_shown() {
     let login =
         |s: &mut EmailSettings| s.credentials = Some(("joe".into(), Secret::new("hunter2")));
     let error = deliver(port, login).await.unwrap_err();
-    assert!(matches!(&error, DeliveryError::Rejected { .. }), "{error}");
+    assert!(matches!(&error, DeliveryError::Down { after: Some(_), .. }), "{error}");
     let text = format!("{error} {error:?}");
     assert!(text.contains("user name and password") && !text.contains("hunter2"), "{text}");
     let (port, _) = serve(&mut tasks, friendly).await;

@@ -69,8 +69,7 @@ impl Client {
             refresh.as_ref().map_or("", |token| token.reveal())
         );
         let origin = format!("{:016x}", xxh3_64(both.as_bytes()));
-        let tokens =
-            Tokens { access: settings.token.clone(), refresh, recalled: false, origin };
+        let tokens = Tokens { access: settings.token.clone(), refresh, recalled: false, origin };
         Ok(Self {
             endpoint: Endpoint::new(&settings.homeserver, "the homeserver")?,
             base: settings.homeserver.path().trim_end_matches('/').to_owned(),
@@ -117,7 +116,12 @@ impl Client {
     }
 
     /// Stores a file on the homeserver and gives its `mxc` address.
-    pub(super) async fn upload(&self, name: &str, mime: &str, file: &[u8]) -> Result<String, Refused> {
+    pub(super) async fn upload(
+        &self,
+        name: &str,
+        mime: &str,
+        file: &[u8],
+    ) -> Result<String, Refused> {
         let path = format!("/_matrix/media/v3/upload?filename={}", segment(name));
         let content = Content::File(mime.to_owned(), Bytes::copy_from_slice(file));
         let method = http::Method::POST;
@@ -156,7 +160,11 @@ impl Client {
         (left > Duration::ZERO).then_some(left)
     }
 
-    async fn once(&self, question: &Question<'_>, token: Option<&Secret>) -> Result<Value, Refused> {
+    async fn once(
+        &self,
+        question: &Question<'_>,
+        token: Option<&Secret>,
+    ) -> Result<Value, Refused> {
         let path = format!("{}{}", self.base, question.path);
         let asked = Ask {
             method: question.method.clone(),

@@ -76,6 +76,8 @@ impl MatrixNotifier {
                 let path = "/_matrix/client/v3/account/whoami";
                 let answer = self.client.ask(http::Method::GET, path, None).await?;
                 let id = answer["user_id"].as_str().ok_or_else(|| Refused::odd("no user id"))?;
+                // Which rooms the owners' names stand for decides who may answer in them.
+                self.accept_invitations().await;
                 me.insert(id.to_owned())
             }
         };
@@ -114,10 +116,8 @@ impl MatrixNotifier {
         });
         let filter = segment(&filter.to_string());
         let patience = if since.is_some() { PATIENCE } else { Duration::ZERO };
-        let mut path = format!(
-            "/_matrix/client/v3/sync?filter={filter}&timeout={}",
-            patience.as_millis()
-        );
+        let mut path =
+            format!("/_matrix/client/v3/sync?filter={filter}&timeout={}", patience.as_millis());
         if let Some(since) = since {
             path.push_str(&format!("&since={}", segment(since)));
         }
@@ -125,7 +125,7 @@ impl MatrixNotifier {
         self.client.question(Question { method, path: &path, content, patience }).await
     }
 
-    /// Joins the rooms that owners name; nobody else can call us into theirs.
+    /// Looks up and joins the rooms that owners name; nobody else can call us into theirs.
     async fn accept_invitations(&self) {
         for name in self.settings.rooms.keys() {
             let known = self.remembered(|memory| memory.rooms.contains_key(name));
@@ -210,8 +210,7 @@ impl MatrixNotifier {
             return Ok(Some(found));
         }
         // One of the later messages of a thread, perhaps: it names the first one.
-        let path =
-            format!("/_matrix/client/v3/rooms/{}/event/{}", segment(room), segment(event));
+        let path = format!("/_matrix/client/v3/rooms/{}/event/{}", segment(room), segment(event));
         let found = match self.client.ask(http::Method::GET, &path, None).await {
             Ok(found) => found,
             Err(refused) if refused.wait().is_some() => return Err(refused),
@@ -236,8 +235,8 @@ impl MatrixNotifier {
     async fn may(&self, room: &str, sender: &str) -> Result<bool, Refused> {
         let named = self.remembered(|memory| {
             self.settings.rooms.iter().any(|(name, users)| {
-                let here = **name == *room
-                    || memory.rooms.get(name).is_some_and(|known| known.id == room);
+                let here =
+                    **name == *room || memory.rooms.get(name).is_some_and(|known| known.id == room);
                 here && users.iter().any(|user| **user == *sender)
             })
         });
@@ -260,10 +259,8 @@ impl MatrixNotifier {
 
     /// Creators of newer rooms stand above all power levels and are not listed among them.
     async fn created_by(&self, room: &str, sender: &str) -> Result<bool, Refused> {
-        let path = format!(
-            "/_matrix/client/v3/rooms/{}/state/m.room.create/?format=event",
-            segment(room)
-        );
+        let path =
+            format!("/_matrix/client/v3/rooms/{}/state/m.room.create/?format=event", segment(room));
         let event = match self.client.ask(http::Method::GET, &path, None).await {
             Ok(event) => event,
             Err(refused) if refused.wait().is_some() => return Err(refused),

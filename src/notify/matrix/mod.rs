@@ -305,9 +305,8 @@ impl MatrixNotifier {
         file: &Attachment,
         root: &str,
     ) -> Result<(), Refused> {
-        let address = self
-            .patiently(|| self.client.upload(&file.name, &file.mime, &file.bytes))
-            .await?;
+        let address =
+            self.patiently(|| self.client.upload(&file.name, &file.mime, &file.bytes)).await?;
         let mut content = picture(file, &address);
         threaded(&mut content, root);
         self.patiently(|| self.put(room, key, content.clone())).await.map(|_| ())

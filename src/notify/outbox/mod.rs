@@ -18,8 +18,8 @@ use crate::alerting::{Decision, Directory, Notice, Owner, Why};
 use crate::model::{NonEmpty, Timestamp};
 use crate::ports::{Address, Change, Channel, Heard, Remembered, Settled, Settlement, Ticket};
 
-pub use patience::Patience;
 pub use crate::ports::DeadLetter;
+pub use patience::Patience;
 pub use status::{Counts, OpenTicket};
 
 /// Messages of one incident to one address go one after the other.
@@ -383,6 +383,19 @@ impl Outbox {
         });
         let deadline = Some(self.next_deadline).filter(|at| *at < Timestamp::MAX);
         waiting.chain(deadline).min()
+    }
+
+    /// The channels were changed, perhaps repaired: what waits is tried at once.
+    pub fn hurry(&mut self, now: Timestamp) {
+        self.gates.clear();
+        for open in self.open.values_mut() {
+            if let Stage::Waiting(until) = open.stage {
+                open.stage = Stage::Waiting(until.min(now));
+            }
+        }
+        for queue in self.waiting.values_mut() {
+            *queue = queue.iter().map(|(until, serial)| ((*until).min(now), *serial)).collect();
+        }
     }
 
     /// The wall clock was set by so many milliseconds; what waits goes on waiting as long as it

@@ -22,6 +22,7 @@ use crate::model::{Batch, MetricMeta, Timestamp};
 use crate::ports::{Append, Board, Clock, Doing, TargetStatus, Tick, Verdict};
 use crate::telemetry::Telemetry;
 use guard::{Going, Guard};
+use record::{Keeps, News};
 use slots::Slots;
 use watched::{Facts, Identity, Memory, Watched};
 
@@ -181,13 +182,13 @@ impl Schedule {
     /// markers then: a restart goes on where this ended.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut looks: JoinSet<Ended> = JoinSet::new();
-        let mut keeps: JoinSet<()> = JoinSet::new();
+        let mut keeps = Keeps::default();
         let mut slots = Slots::default();
         let mut guard = Guard::default();
         let mut alarm = Alarm::default();
         loop {
             self.refresh(&mut slots);
-            self.hand_on_endings().await;
+            self.hand_on_endings(&mut keeps);
             let telemetry = &self.doors.telemetry.probe;
             let now = self.doors.clock.mono();
             slots.wake(now);
@@ -221,17 +222,14 @@ impl Schedule {
                     while let Some(ended) = looks.try_join_next() {
                         self.again(&mut slots, &mut keeps, ended);
                     }
-                    while keeps.try_join_next().is_some() {}
-                    while keeps.len() >= KEEPING {
-                        keeps.join_next().await;
-                    }
+                    keeps.settle(KEEPING).await;
                 }
                 () = self.changed.notified() => {}
                 () = alarm.rings(&*self.doors.clock, earlier(slots.next(), guard.next())) => {}
             }
         }
         looks.shutdown().await;
-        while keeps.join_next().await.is_some() {}
+        keeps.settle(0).await;
     }
 
     fn refresh(&self, slots: &mut Slots) {
@@ -241,26 +239,24 @@ impl Schedule {
         }
     }
 
-    async fn hand_on_endings(&self) {
+    fn hand_on_endings<'a>(&'a self, keeps: &mut Keeps<'a>) {
         let endings =
             std::mem::take(&mut *self.endings.lock().unwrap_or_else(PoisonError::into_inner));
         for batch in endings {
-            if self.doors.append.append(batch).await.is_err() {
-                self.doors.telemetry.probe.append_failed();
-            }
+            keeps.push(record::keep(News { batch, change: None }, &self.doors));
         }
     }
 
-    fn again(
-        &self,
+    fn again<'a>(
+        &'a self,
         slots: &mut Slots,
-        keeps: &mut JoinSet<()>,
+        keeps: &mut Keeps<'a>,
         ended: Result<Ended, tokio::task::JoinError>,
     ) {
         // An error would be a panic, which is caught inside, or a task that we ended ourselves.
         if let Ok(Ended { watched, news }) = ended {
             if let Some(news) = news {
-                keeps.spawn(record::keep(news, self.doors.clone()));
+                keeps.push(record::keep(news, &self.doors));
             }
             let skipped = slots.ended(&watched, self.doors.clock.mono());
             self.doors.telemetry.probe.skipped(skipped);

@@ -1,16 +1,17 @@
-use std::sync::Arc;
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::watched::{End, Recorded, Watched};
 use super::{ScheduleDoors, VerdictChange, guard};
 use crate::model::Batch;
-use crate::ports::Tick;
+use crate::ports::{Doing, Tick};
 use crate::probe::{Obstacle, Outcome};
 use crate::telemetry::LookOutcome;
 
 /// What a look found: values, and perhaps another verdict than before.
 pub(super) struct News {
-    batch: Batch,
-    change: Option<VerdictChange>,
+    pub(super) batch: Batch,
+    pub(super) change: Option<VerdictChange>,
 }
 
 /// One look from begin to end: looks and remembers. `None` when there is nothing to keep.
@@ -68,8 +69,8 @@ fn remember(
 }
 
 /// Hands the values on, tells a changed verdict, and waits for the disk. Values are visible as
-/// soon as they are handed over: neither the rules nor the next look wait for the disk.
-pub(super) async fn keep(news: News, doors: Arc<ScheduleDoors>) {
+/// soon as this returns: neither the rules nor the next look wait for the disk.
+pub(super) fn keep(news: News, doors: &ScheduleDoors) -> Doing<'_, ()> {
     let telemetry = &doors.telemetry.probe;
     let kept = doors.append.append(news.batch);
     if let Some(change) = news.change
@@ -77,7 +78,28 @@ pub(super) async fn keep(news: News, doors: Arc<ScheduleDoors>) {
     {
         telemetry.change_lost();
     }
-    if kept.await.is_err() {
-        telemetry.append_failed();
+    Box::pin(async move {
+        if kept.await.is_err() {
+            telemetry.append_failed();
+        }
+    })
+}
+
+/// Values that are on their way to the disk. Nobody is woken when they arrive: the loop asks when
+/// it turns anyway.
+#[derive(Default)]
+pub(super) struct Keeps<'a>(FuturesUnordered<Doing<'a, ()>>);
+
+impl<'a> Keeps<'a> {
+    pub(super) fn push(&mut self, keep: Doing<'a, ()>) {
+        self.0.push(keep);
+    }
+
+    /// Forgets those that have arrived; waits only while more than `most` have not.
+    pub(super) async fn settle(&mut self, most: usize) {
+        while self.0.next().now_or_never().flatten().is_some() {}
+        while self.0.len() > most {
+            self.0.next().await;
+        }
     }
 }

@@ -196,9 +196,8 @@ mod tests {
         let mut unzip = flate2::read::ZlibDecoder::new(&file[data..]);
         std::io::Read::read_to_end(&mut unzip, &mut rows).unwrap();
         // Where the drawing puts it, worked out from the frame alone.
-        let values = Span::of(
-            chart.curves.iter().flatten().map(|(_, value)| *value).chain(chart.threshold),
-        );
+        let values =
+            Span::of(chart.curves.iter().flatten().map(|(_, value)| *value).chain(chart.threshold));
         let wide = values.marks(true).iter().map(|m| letters::width(&m.label)).fold(0.0, f32::max);
         let left = f64::from(wide * LETTER) + 18.0;
         let (from, span) = (chart.from.millis(), (chart.to.millis() - chart.from.millis()) as f64);

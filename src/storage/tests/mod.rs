@@ -223,8 +223,9 @@ proptest! {
             }
             let mut next = Batch::new(format!("s{source}").into(), at(*time));
             for (column, value) in rows {
-                // Each series belongs to one source: the order between sources is not kept.
-                let labels = series(&format!("m{column}"), &source.to_string());
+                // The upper half comes from all sources.
+                let target = if *column < 3 { *source } else { 9 };
+                let labels = series(&format!("m{column}"), &target.to_string());
                 let value = if *value == 3 { STALE } else { f64::from(*value) };
                 model.entry(labels.to_string()).or_default().insert(*time, value.to_bits());
                 next.push(labels, value);

@@ -93,7 +93,7 @@ async fn writes_until_killed() {
             (0..10).map(|m| (series(&format!("m{m}"), "a"), (n * m) as f64)).collect();
         store.append(batch("s", n, &rows)).await.unwrap();
         eprintln!("durable {n}");
-        if n % 50 == 49 {
+        if n % 40 == 39 {
             let core = Arc::clone(store.core());
             core.durable.as_ref().unwrap().seal(&core).unwrap();
             core.upkeep();
@@ -105,7 +105,7 @@ async fn writes_until_killed() {
 fn a_killed_process_keeps_what_it_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let mut last = -1;
-    for round in 0..5 {
+    for round in 0..20 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
@@ -119,7 +119,7 @@ fn a_killed_process_keeps_what_it_acknowledged() {
             .spawn()
             .unwrap();
         let said = BufReader::new(child.stderr.take().unwrap());
-        let goal = last + 60 + round * 17;
+        let goal = last + 20 + round % 7 * 17;
         for line in said.lines() {
             let line = line.unwrap();
             if let Some(n) = line.strip_prefix("durable ") {

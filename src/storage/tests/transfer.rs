@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::exact_text::tests::spelled;
 use super::{ALL, batch, read, series};
-use crate::model::{Labels, Matcher, STALE, Timestamp};
+use crate::model::{Batch, Histogram, Labels, Matcher, Point, Row, STALE, Timestamp};
 use crate::ports::{Append, Queryable, SystemClock};
 use crate::storage::{
     Settings, Status, Store, TransferError, copy, export, import, look, status, verify,
@@ -40,13 +41,19 @@ async fn filled(path: &Path) -> Arc<Store> {
     store
 }
 
+/// How [`all`] writes the only series that text cannot name.
+const NAMELESS: &str = "{target=\"nameless\"}: [(7, 4607182418800017408)] []\n";
+
 fn all(view: &crate::ports::Snapshot) -> String {
     let bits = |columns: &crate::model::Columns| -> Vec<(i64, u64)> {
         let values = columns.values.iter().map(|v| v.to_bits());
         columns.times.iter().map(|t| t.millis()).zip(values).collect()
     };
+    let late = |columns: &crate::model::Columns| -> Vec<(i64, String)> {
+        columns.histograms.iter().map(|(t, h)| (t.millis(), spelled(h))).collect()
+    };
     let all = read(view, &[], ALL);
-    format!("{:?}", all.iter().map(|(name, c)| (name, bits(c))).collect::<Vec<_>>())
+    all.iter().map(|(name, c)| format!("{name}: {:?} {:?}\n", bits(c), late(c))).collect()
 }
 
 #[tokio::test]
@@ -54,7 +61,9 @@ async fn it_can_be_looked_at_verified_and_copied_while_running() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = filled(folder.path()).await;
     let told = status(folder.path(), &mut quiet).unwrap();
-    let Status { segments, tail_samples, by_source, by_metric, damaged } = &told;
+    let Status { segments, tail_samples, by_source, by_metric, damaged, .. } = &told;
+    assert_eq!(told.series, 6);
+    assert!(told.catalogue_bytes > 4_000, "{}", told.catalogue_bytes);
     assert_eq!((segments.len(), segments[0].samples, segments[0].series), (1, 71 * 6, 6));
     assert_eq!((*tail_samples, damaged.len()), (29 * 6, 0));
     assert_eq!((by_source.len(), by_source[0].series, by_metric.len()), (1, 6, 6));
@@ -79,16 +88,35 @@ async fn it_can_be_looked_at_verified_and_copied_while_running() {
 async fn what_is_exported_comes_back_bit_for_bit() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = filled(folder.path()).await;
+    let mut odd = Batch::new("odd".into(), Timestamp::from_millis(7));
+    // A negative NaN, a signalling one, both zeros, the smallest number, infinity.
+    for (n, bits) in [0xfff8_0000_0000_0000, 0x7ff0_0000_0000_0001, 1 << 63, 0, 1, 0x7ff0 << 48]
+        .into_iter()
+        .enumerate()
+    {
+        odd.push(series("odd", &n.to_string()), f64::from_bits(bits));
+    }
+    let histogram = Histogram { sum: STALE, positive: vec![2.5], ..Histogram::default() };
+    let span = crate::model::Span { offset: -3, length: 1 };
+    let histogram = Histogram { positive_spans: vec![span], ..histogram };
+    odd.rows.push(Row { labels: series("late", "a"), point: Point::Histogram(histogram.into()) });
+    odd.push(Labels::from_pairs([("target", "nameless")]).unwrap(), 1.0);
+    store.append(odd).await.unwrap();
     let mut text = Vec::new();
     let exported = export(folder.path(), &[], ALL, &mut text, &mut quiet).unwrap();
-    assert_eq!((exported.series, exported.samples), (6, 600));
+    assert_eq!((exported.series, exported.samples, exported.nameless), (13, 607, 1));
+    let m3 = vec![Matcher::metric("m3")];
+    let late = vec![Matcher::metric("late")];
+    let some = export(folder.path(), &[m3, late], ALL, &mut Vec::new(), &mut quiet).unwrap();
+    assert_eq!((some.series, some.samples), (2, 101));
     let file = other.path().join("page.txt");
     std::fs::write(&file, &text).unwrap();
     let data = other.path().join("data");
     for _ in 0..2 {
         let imported = import(&data, &file, Timestamp::MIN, &mut quiet).unwrap();
-        assert_eq!((imported.samples, imported.too_old), (600, 0));
-        assert_eq!(all(&look(&data).unwrap()), all(&store.snapshot()));
+        assert_eq!((imported.samples, imported.too_old), (607, 0));
+        let without = |all: String| all.replace(NAMELESS, "");
+        assert_eq!(all(&look(&data).unwrap()), without(all(&store.snapshot())));
     }
     let again = open(&data);
     let one = read(&again.snapshot(), &[Matcher::metric("m3")], ALL);
@@ -129,6 +157,8 @@ fn a_bad_line_is_named() {
         ("# TYPE a gauge\na 1 1.5\na 1\n# EOF\n", (3, "no timestamp")),
         ("a 1 1.5\na{ 1 2\n# EOF\n", (2, "")),
         ("a 1 1.5\n", (2, "EOF")),
+        ("a 1 1.5\n# HELP a augenmass exact 0xyz\na NaN 2\n# EOF\n", (2, "64 bits")),
+        ("# HELP a augenmass exact histogram sum:x\na NaN 2\n# EOF\n", (1, "sum:x")),
     ] {
         std::fs::write(&file, text).unwrap();
         let error = import(folder.path(), &file, Timestamp::MIN, &mut quiet).err().unwrap();

@@ -28,9 +28,6 @@ disable_plaintext_auth = no
 auth_mechanisms = plain login scram-sha-256 scram-sha-1
 mail_location = maildir:{here}/dovecot/mail/%n
 first_valid_uid = 100
-default_login_user = nobody
-default_internal_user = nobody
-default_internal_group = nogroup
 auth_username_format = %Ln
 passdb {{
   driver = passwd-file
@@ -79,7 +76,8 @@ virtual_transport = lmtp:unix:private/lmtp
         crate::mail_server::run(
             Command::new("chown").arg("65534:65534").arg(path.join("dovecot/mail")),
         );
-        fs::write(path.join("dovecot/users"), "orwell:{PLAIN}right horse\nweb:{PLAIN}web\n").unwrap();
+        fs::write(path.join("dovecot/users"), "orwell:{PLAIN}right horse\nweb:{PLAIN}web\n")
+            .unwrap();
         fs::write(path.join("dovecot/dovecot.conf"), configuration(path, imap)).unwrap();
         Some(())
     })?;
@@ -88,8 +86,9 @@ virtual_transport = lmtp:unix:private/lmtp
     let running = Running::start(Command::new(dovecot).arg("-F").arg("-c").arg(config));
     let log = || fs::read_to_string(path.join("dovecot/log")).unwrap_or_default();
     wait_for(&format!("Dovecot: {}", log()), Duration::from_secs(30), || {
-        (path.join("spool/private/auth").exists() && TcpStream::connect(("127.0.0.1", imap)).is_ok())
-            .then_some(())
+        (path.join("spool/private/auth").exists()
+            && TcpStream::connect(("127.0.0.1", imap)).is_ok())
+        .then_some(())
     });
     wait_for_port(imap);
     Some((server, running, imap))

@@ -81,8 +81,9 @@ fn news(events: &[Value], is_over: bool) -> usize {
 fn letters(mails: &[String], state: &str) -> BTreeMap<String, usize> {
     let mut ids = BTreeMap::new();
     for mail in mails.iter().filter(|m| m.contains(&format!("X-Augenmass-State: {state}\n"))) {
-        let id = mail.lines().find_map(|line| line.strip_prefix("Message-ID: ")).unwrap();
-        *ids.entry(id.to_owned()).or_default() += 1;
+        let unfolded = mail.replace("\n ", " ");
+        let id = unfolded.lines().find_map(|line| line.strip_prefix("Message-ID: ")).unwrap();
+        *ids.entry(id.trim().to_owned()).or_default() += 1;
     }
     ids
 }

@@ -219,7 +219,8 @@ fn a_token_that_expires_is_renewed_and_outlives_the_process() {
     });
     let answer = server.ask("POST", "/_matrix/client/v3/login", None, login);
     let text = |name: &str| answer[name].as_str().unwrap().to_owned();
-    let bot = User { id: bot.id, token: text("access_token"), refresh: Some(text("refresh_token")) };
+    let bot =
+        User { id: bot.id, token: text("access_token"), refresh: Some(text("refresh_token")) };
     let expired = || {
         wait_for("the end of the token", LONG, || {
             (server.status("GET", "/_matrix/client/v3/account/whoami", &bot) == 401).then_some(())

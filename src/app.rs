@@ -10,7 +10,9 @@ mod looks;
 mod own_metrics;
 mod people;
 mod plots;
+mod recipients;
 mod reload;
+mod remote;
 mod rules;
 mod summary;
 mod wiring;
@@ -29,12 +31,14 @@ use crate::config::Config;
 use crate::evaluate::Evaluator;
 use crate::model::{Labels, METRIC_NAME, Secret};
 use crate::notify::{DispatchError, Dispatcher, DispatcherHandle};
-use crate::ports::{Board, Clock, TargetStatus};
+use crate::ports::{Append, Board, Clock, TargetStatus};
 use crate::probe::{Schedule, VerdictChange};
+use crate::remote::Sender;
 use crate::rules::GroupView;
 use crate::storage::Store;
 use crate::telemetry::Telemetry;
 use crate::web::Server;
+pub use recipients::who_is_told;
 pub use reload::Reload;
 pub use rules::{RuleError, load_rules};
 
@@ -48,6 +52,8 @@ const FLOOR: Duration = Duration::from_secs(3);
 pub struct Options {
     /// The file the configuration came from; it is read again on a reload.
     pub file: Option<PathBuf>,
+    /// An `alertmanager.yml` in place of the one that the configuration names.
+    pub alertmanager: Option<PathBuf>,
     /// Folder for samples and state; everything is in memory without one.
     pub data: Option<PathBuf>,
     /// Listen here instead of where the configuration says.
@@ -72,9 +78,18 @@ pub enum BuildError {
     /// A channel.
     #[error("notify: {0}")]
     Channel(String),
+    /// Nobody is told.
+    #[error("nobody would be told of anything: {0}")]
+    Routes(#[from] crate::alerting::RouteError),
     /// Who is told.
     #[error("{0}")]
     Dispatch(#[from] DispatchError),
+    /// Remote write.
+    #[error("{0}")]
+    Remote(#[from] crate::remote::SenderError),
+    /// Remote write without a place for its queue.
+    #[error("remote_write needs --data DIR: its queue is kept there")]
+    NoQueue,
     /// The data folder.
     #[error("cannot use the data folder {}: {error}", folder.display())]
     Data {
@@ -90,6 +105,9 @@ pub struct App {
     clock: Arc<dyn Clock>,
     telemetry: Arc<Telemetry>,
     store: Arc<Store>,
+    /// The store, and before it the queue of remote write.
+    append: Arc<dyn Append>,
+    sender: Option<Sender>,
     schedule: Arc<Schedule>,
     evaluator: Arc<Evaluator>,
     dispatcher: Dispatcher,
@@ -102,8 +120,11 @@ pub struct App {
     reload_requests: mpsc::Receiver<reload::Request>,
     changes: mpsc::Receiver<VerdictChange>,
     common: Labels,
+    data: Option<PathBuf>,
     link_key: Option<Secret>,
     acting: Arc<RwLock<Option<LinkSigner>>>,
+    /// From its end on we say that we are not ready.
+    ending: CancellationToken,
 }
 
 /// A view of what runs, for `demo` and for tests.
@@ -162,9 +183,10 @@ impl App {
         probes.spawn(looks::run(self.schedule.clone(), stop.clone()));
         probes.spawn(own_metrics::keep(
             self.telemetry.clone(),
-            self.store.clone(),
+            self.append.clone(),
             self.clock.clone(),
             self.common.clone(),
+            self.data,
             stop.clone(),
         ));
         probes.spawn(forward(
@@ -184,6 +206,7 @@ impl App {
                 channels: self.channels.clone(),
                 summary: self.summary.clone(),
                 telemetry: self.telemetry.clone(),
+                guard: self.server.guard(),
                 clock: self.clock.clone(),
                 link_key: self.link_key.clone(),
                 acting: self.acting.clone(),
@@ -199,10 +222,16 @@ impl App {
         let mut pages = JoinSet::new();
         let pages_stop = CancellationToken::new();
         pages.spawn(self.server.run(pages_stop.clone()));
+        let mut pushing = JoinSet::new();
+        let pushing_stop = CancellationToken::new();
+        if let Some(sender) = self.sender {
+            pushing.spawn(sender.run(pushing_stop.clone()));
+        }
         let mut keeping = JoinSet::new();
         keeping.spawn(self.store.clone().run(store_done.clone()));
 
         stop.cancelled().await;
+        self.ending.cancel();
         let began = self.clock.mono();
         let mut late = Vec::new();
         for (name, floor, order) in [
@@ -210,6 +239,7 @@ impl App {
             ("evaluation", &mut evaluation, evaluation_stop),
             ("messages", &mut telling, alerts_done),
             ("pages", &mut pages, pages_stop),
+            ("remote write", &mut pushing, pushing_stop),
             ("storage", &mut keeping, store_done),
         ] {
             order.cancel();

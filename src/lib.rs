@@ -25,6 +25,7 @@ pub mod template;
 pub mod evaluate;
 pub mod notify;
 pub mod probe;
+pub mod remote;
 pub mod state;
 pub mod storage;
 pub mod web;

@@ -19,6 +19,8 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("render", &["model", "ports", "alerting", "service", "template"]),
     ("probe", &["model", "ports", "telemetry", "exposition"]),
     ("storage", &["model", "ports", "telemetry", "exposition"]),
+    // remote write: meets storage only through Append
+    ("remote", &["model", "ports", "telemetry"]),
     ("state", &["model", "ports", "telemetry", "alerting"]),
     ("evaluate", &["model", "ports", "telemetry", "promql", "rules"]),
     ("notify", &["model", "ports", "telemetry", "alerting", "render"]),
@@ -30,7 +32,7 @@ const HOUSE: &[(&str, &[&str])] = &[
         "config",
         &[
             "model", "ports", "promql", "rules", "calendar", "service", "alerting", "render",
-            "probe", "storage", "evaluate", "notify", "web",
+            "probe", "storage", "evaluate", "notify", "web", "remote",
         ],
     ),
 ];

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::BuildError;
 use crate::config::Config;
-use crate::notify::{EmailNotifier, Illustrated, MatrixNotifier, Notifiers, WebhookNotifier};
+use crate::notify::{EmailAccounts, Illustrated, MatrixNotifier, Notifiers, WebhookNotifier};
 use crate::ports::{Act, Channel, Clock, Draw, Notes, Notifier};
 
 /// What a configuration says, not connected yet.
@@ -58,14 +58,18 @@ impl Channels {
     pub fn of(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, BuildError> {
         let broken = |error: &dyn std::fmt::Display| BuildError::Channel(error.to_string());
         let notify = &config.notify;
+        let outfit = config.alertmanager.as_ref().map(|foreign| foreign.outfit.clone());
+        let outfit = outfit.unwrap_or_default();
+        let mail = notify.email.is_some() || !outfit.accounts.is_empty();
         let email =
-            notify.email.as_ref().map(|settings| EmailNotifier::new(settings, clock.clone()));
+            mail.then(|| EmailAccounts::new(notify.email.as_ref(), &outfit.accounts, clock));
         let email = email.transpose().map_err(|e| broken(&e))?;
         let matrix =
             notify.matrix.as_ref().map(|settings| MatrixNotifier::new(settings, clock.clone()));
         let matrix = matrix.transpose().map_err(|e| broken(&e))?;
-        let hooks = Some(&notify.webhooks).filter(|hooks| !hooks.is_empty());
-        let webhooks = hooks.map(|hooks| WebhookNotifier::new(hooks, clock.clone())).transpose();
+        let hooks: Vec<_> = notify.webhooks.iter().chain(&outfit.webhooks).cloned().collect();
+        let webhooks =
+            (!hooks.is_empty()).then(|| WebhookNotifier::new(&hooks, clock.clone())).transpose();
         let webhooks = webhooks.map_err(|e| broken(&e))?;
         Ok(Self {
             email: email.map(|email| Arc::new(email) as Arc<dyn Notifier>),

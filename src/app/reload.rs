@@ -16,10 +16,12 @@ use crate::notify::DispatcherHandle;
 use crate::ports::Clock;
 use crate::probe::Schedule;
 use crate::telemetry::Telemetry;
+use crate::web::Guard;
 
 /// Somebody asks for a reload and waits for the answer.
 pub struct Request {
-    file: PathBuf,
+    file: Option<PathBuf>,
+    alertmanager: Option<PathBuf>,
     listen: Option<SocketAddr>,
     answer: oneshot::Sender<Result<(), String>>,
 }
@@ -28,18 +30,20 @@ pub struct Request {
 #[derive(Clone)]
 pub struct Reload {
     file: Option<PathBuf>,
+    alertmanager: Option<PathBuf>,
     listen: Option<SocketAddr>,
     requests: mpsc::Sender<Request>,
 }
 
 impl Reload {
-    /// `listen` is what the command line said; it outlives reloads.
+    /// `alertmanager` and `listen` are what the command line said; they outlive reloads.
     pub(super) fn new(
         file: Option<PathBuf>,
+        alertmanager: Option<PathBuf>,
         listen: Option<SocketAddr>,
     ) -> (Self, mpsc::Receiver<Request>) {
         let (requests, inbox) = mpsc::channel(4);
-        (Self { file, listen, requests }, inbox)
+        (Self { file, alertmanager, listen, requests }, inbox)
     }
 
     /// Loads the configuration file again.
@@ -47,11 +51,12 @@ impl Reload {
     /// # Errors
     /// What is wrong with it, for the person who asked. What ran goes on.
     pub async fn ask(&self) -> Result<(), String> {
-        let Some(file) = self.file.clone() else {
+        let (file, alertmanager) = (self.file.clone(), self.alertmanager.clone());
+        if file.is_none() && alertmanager.is_none() {
             return Err("there is no configuration file to load again".to_owned());
-        };
+        }
         let (answer, waiting) = oneshot::channel();
-        let request = Request { file, listen: self.listen, answer };
+        let request = Request { file, alertmanager, listen: self.listen, answer };
         if self.requests.try_send(request).is_err() {
             return Err("other reloads are still on their way; try again".to_owned());
         }
@@ -68,6 +73,7 @@ pub struct Targets {
     pub channels: channels::Doors,
     pub summary: Arc<RwLock<String>>,
     pub telemetry: Arc<Telemetry>,
+    pub guard: Arc<Guard>,
     pub clock: Arc<dyn Clock>,
     pub link_key: Option<Secret>,
     pub acting: Arc<RwLock<Option<LinkSigner>>>,
@@ -84,8 +90,8 @@ pub async fn serve(
             () = stop.cancelled() => return,
             request = requests.recv() => request,
         };
-        let Some(Request { file, listen, answer }) = request else { return };
-        let result = load(file, listen, &targets).await;
+        let Some(Request { file, alertmanager, listen, answer }) = request else { return };
+        let result = load(file, alertmanager, listen, &targets).await;
         match &result {
             Ok(()) => {
                 tracing::info!("the configuration was loaded again");
@@ -109,20 +115,25 @@ pub fn accepted(telemetry: &Telemetry, clock: &dyn Clock) {
 }
 
 /// Everything is made before anything is replaced.
-async fn load(file: PathBuf, listen: Option<SocketAddr>, targets: &Targets) -> Result<(), String> {
+async fn load(
+    file: Option<PathBuf>,
+    alertmanager: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    targets: &Targets,
+) -> Result<(), String> {
     let (clock, key) = (targets.clock.clone(), targets.link_key.clone());
     let meaning = tokio::task::spawn_blocking(move || {
-        let config = Config::load(&file, &System).map_err(|problems| problems.to_string())?;
+        let config = Config::load_both(file.as_deref(), alertmanager.as_deref(), &System);
+        let config = config.map_err(|problems| problems.to_string())?;
         Meaning::of(config, listen, &clock, key.as_ref()).map_err(|error| error.to_string())
     });
     let meaning = meaning.await.map_err(|error| format!("loading it failed: {error}"))??;
-    let Meaning { config, groups, directory, timing, channels, renderer, acting, .. } = meaning;
+    let Meaning { config, groups, directory, plan, channels, renderer, acting, .. } = meaning;
     let notifiers = channels.connect(&targets.channels);
-    // The only part that can still refuse comes first.
-    let people = targets.people.replace(timing, directory, notifiers).await;
-    people.map_err(|error| error.to_string())?;
+    targets.people.replace(plan, directory, notifiers).await;
     targets.renderer.replace(renderer);
     *targets.acting.write().unwrap_or_else(PoisonError::into_inner) = acting;
+    targets.guard.replace(config.web.credentials.clone());
     *targets.summary.write().unwrap_or_else(PoisonError::into_inner) = summary(&config);
     let schedule = targets.schedule.clone();
     let probes = config.probes;

@@ -4,20 +4,22 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::channels::{self, Channels};
 use super::people::People;
 use super::plots::Plotter;
 use super::summary::summary;
-use super::{App, BuildError, Options, Reload, load_rules, reload};
-use crate::alerting::{Directory, LinkSigner, Notice, Owner, Timing};
+use super::{App, BuildError, Options, Reload, load_rules, recipients, reload, remote};
+use crate::alerting::{Directory, LinkSigner, Notice, Owner, Plan};
 use crate::config::{Config, Sources, System};
 use crate::evaluate::{self, Evaluator};
 use crate::model::{Labels, Secret};
-use crate::notify::{DispatchError, DispatchSettings, Dispatcher, Patience, Render};
-use crate::ports::{Clock, Message, State};
+use crate::notify::{DispatchError, DispatchSettings, Dispatcher, Patience, Render, Wording};
+use crate::ports::{Address, Clock, Message, State};
 use crate::probe::snmp::UdpSnmp;
 use crate::probe::{Resolver, Schedule, ScheduleDoors};
+use crate::remote::{Receiver, ReceiverSettings};
 use crate::render::{Expressions, Links, Renderer, Templates};
 use crate::rules::{GroupRules, RuleKind, World};
 use crate::state::SqliteState;
@@ -38,7 +40,7 @@ pub struct Meaning {
     pub config: Config,
     pub groups: Vec<Arc<GroupRules>>,
     pub directory: Arc<Directory>,
-    pub timing: Timing,
+    pub plan: Arc<Plan>,
     pub channels: Channels,
     pub renderer: Renderer,
     /// Where people reach the pages.
@@ -59,15 +61,8 @@ impl Meaning {
         link_key: Option<&Secret>,
     ) -> Result<Self, BuildError> {
         let groups = load_rules(&config.rules, &System)?;
-        let directory = Arc::new(config.directory.clone());
-        let usual = Timing::default();
-        let timing = Timing {
-            group_wait: config.alerting.group_wait.unwrap_or(usual.group_wait),
-            group_interval: config.alerting.group_interval.unwrap_or(usual.group_interval),
-            repeat_interval: config.alerting.repeat_interval.unwrap_or(usual.repeat_interval),
-            // Twice a round: the rules need one to know that an alert does not come back.
-            restart_grace: settle(&config) * 2 + config.rules.interval * 2,
-        };
+        let (plan, directory) = recipients::who_is_told(&config)?;
+        let (plan, directory) = (Arc::new(plan), Arc::new(directory));
         let channels = Channels::of(&config, clock)?;
         let base = base_url(&config, listen);
         let pages = Some(base.clone());
@@ -75,18 +70,22 @@ impl Meaning {
         let acting = signer.map(|key| LinkSigner::new(&base, key));
         let instance = config.instance.clone();
         let links = Links { instance, pages, runbooks: None, acting: acting.clone() };
-        let renderer = Renderer::new(directory.clone(), links)
+        let mut renderer = Renderer::new(directory.clone(), links)
             .with_expressions(Arc::new(expressions(&groups)))
             .with_templates(&templates(config.templates.as_deref()));
         for damaged in renderer.damaged_templates() {
             tracing::error!("messages.templates: cannot use {damaged}; the shipped text is used");
         }
-        Ok(Self { config, groups, directory, timing, channels, renderer, base, acting })
+        if let Some(foreign) = &config.alertmanager {
+            let voices = foreign.outfit.voices.clone();
+            renderer = renderer.with_voices(voices, foreign.file.words.clone());
+        }
+        Ok(Self { config, groups, directory, plan, channels, renderer, base, acting })
     }
 }
 
 /// The time in which every target has been looked at once.
-fn settle(config: &Config) -> Duration {
+pub(super) fn settle(config: &Config) -> Duration {
     let rounds = config.probes.targets.iter().map(|target| target.interval + target.timeout);
     rounds.max().unwrap_or_default()
 }
@@ -150,6 +149,11 @@ impl Render for LiveRenderer {
         let renderer = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         renderer.message(notice, owner)
     }
+
+    fn for_address(&self, notice: &Notice, owner: &Owner, to: &Address) -> Wording {
+        let renderer = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        renderer.for_address(notice, owner, to)
+    }
 }
 
 /// The data folder, made when it is not there, readable by its owner only.
@@ -172,9 +176,7 @@ pub(super) async fn build(
     clock: Arc<dyn Clock>,
 ) -> Result<App, BuildError> {
     let telemetry = Telemetry::new();
-    if let Some(data) = &options.data {
-        data_folder(data)?;
-    }
+    options.data.as_deref().map_or(Ok(()), data_folder)?;
     // SQLite's name for a file that lives in memory.
     let file = options.data.as_ref().map(|data| data.join("state.sqlite"));
     let state = Arc::new(SqliteState::open(&file.unwrap_or_else(|| PathBuf::from(":memory:")))?);
@@ -184,12 +186,14 @@ pub(super) async fn build(
         Store::open(store_settings(&meaning.config, &options), clock.clone(), telemetry.clone())?;
     let draw = Arc::new(Plotter::new(store.clone(), clock.clone()));
     let doors = channels::Doors::new(draw, state.clone());
+    let push = remote::Push::open(&meaning.config, &options, &clock, &telemetry)?;
+    let append = push.before(store.clone());
     let (changed, changes) = mpsc::channel(CHANGES);
     let schedule = Schedule::new(
         &meaning.config.probes,
         ScheduleDoors {
             clock: clock.clone(),
-            append: store.clone(),
+            append: append.clone(),
             changes: changed,
             telemetry: telemetry.clone(),
             resolver: Arc::new(Resolver::from_system(clock.clone())),
@@ -201,7 +205,7 @@ pub(super) async fn build(
         evaluation(&meaning),
         clock.clone(),
         store.clone(),
-        store.clone(),
+        append.clone(),
         report,
         telemetry.clone(),
     );
@@ -209,7 +213,7 @@ pub(super) async fn build(
     let acting = Arc::new(RwLock::new(meaning.acting.clone()));
     let renderer = Arc::new(LiveRenderer(RwLock::new(Arc::new(meaning.renderer))));
     let (dispatcher, people) = Dispatcher::new(
-        DispatchSettings { timing: meaning.timing, patience: Patience::default(), hold },
+        DispatchSettings { plan: meaning.plan, patience: Patience::default(), hold },
         meaning.directory,
         clock.clone(),
         state.clone(),
@@ -219,7 +223,19 @@ pub(super) async fn build(
         reports,
     )
     .await?;
-    let (reload, reload_requests) = Reload::new(options.file.clone(), options.listen);
+    let receiver = Receiver::new(
+        ReceiverSettings::default(),
+        append.clone(),
+        clock.clone(),
+        telemetry.clone(),
+    );
+    let receiver =
+        Arc::new(receiver.map_err(|error| BuildError::Web(web::StartError::Random(error)))?);
+    push.ask(schedule.clone(), receiver.clone());
+    let ending = CancellationToken::new();
+    let stopping = ending.clone();
+    let (reload, reload_requests) =
+        Reload::new(options.file.clone(), options.alertmanager.clone(), options.listen);
     let summary = Arc::new(RwLock::new(summary(&meaning.config)));
     let server = {
         let signer = acting.clone();
@@ -238,7 +254,10 @@ pub(super) async fn build(
             people: Arc::new(People { dispatcher: people.clone(), state }),
             act: Arc::new(people.clone()),
             acting: Arc::new(move || signer.read().unwrap_or_else(PoisonError::into_inner).clone()),
-            ready: Arc::new(|| Ok(())),
+            receive: Some(receiver),
+            ready: Arc::new(move || {
+                if stopping.is_cancelled() { Err("it is stopping".to_owned()) } else { Ok(()) }
+            }),
         };
         Server::bind(web_settings(&meaning.config, &options), doors).await?
     };
@@ -247,9 +266,12 @@ pub(super) async fn build(
         link_key,
         acting,
         common: common_labels(&meaning.config),
+        data: options.data,
         clock,
         telemetry,
         store,
+        append,
+        sender: push.into_sender(),
         schedule,
         evaluator,
         dispatcher,
@@ -261,6 +283,7 @@ pub(super) async fn build(
         reload,
         reload_requests,
         changes,
+        ending,
     })
 }
 
@@ -295,6 +318,9 @@ fn web_settings(config: &Config, options: &Options) -> web::Settings {
     web::Settings {
         listen: options.listen.unwrap_or(config.web.listen),
         exposure: config.web.exposure,
+        credentials: config.web.credentials.clone(),
+        tls: config.web.tls.clone(),
+        cors_origins: config.web.cors_origins.clone(),
         instance: config.instance.clone(),
         external_url: external_url.map(|url| url.as_str().trim_end_matches('/').into()),
         // The name was checked when the configuration was read.

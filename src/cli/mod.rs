@@ -11,9 +11,11 @@ mod incidents;
 mod output;
 mod remote;
 mod routes;
+mod rules;
 mod run;
 mod silence;
 mod storage;
+mod surroundings;
 mod test;
 
 use std::process::ExitCode;
@@ -57,6 +59,8 @@ enum Verb {
     Explain(explain::Arguments),
     /// Run tests of rules and queries
     Test(test::Arguments),
+    /// Try rules on what was
+    Rules(rules::Arguments),
     /// Look at the samples on disk: what is there, is it whole, copies, text
     Storage(storage::Arguments),
     /// Take samples from elsewhere into a data folder
@@ -82,6 +86,7 @@ pub fn main() -> ExitCode {
         Verb::Incidents(arguments) => incidents::run(arguments),
         Verb::Explain(arguments) => explain::run(arguments),
         Verb::Test(arguments) => test::run(arguments),
+        Verb::Rules(arguments) => rules::run(arguments),
         Verb::Storage(arguments) => storage::run(arguments),
         Verb::Import(arguments) => import::run(arguments),
     }

@@ -1,17 +1,15 @@
 //! Sections about the program itself.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::channels::LOOPBACK;
+use super::alerts;
 use super::problem::{Position, suggestion};
 use super::reader::Reader;
 use super::yaml::Node;
-use super::{AlertingSection, RulesSection, StorageSection, WebSection};
+use super::{AlertingSection, RulesSection, StorageSection};
 use crate::alerting::Owner;
-use crate::web::Exposure;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -19,10 +17,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 const LEAST_SIZE: u64 = 1 << 20;
 /// Whether each append waits for its own trip to the disk.
 const SYNC: &[(&str, bool)] = &[("interval", false), ("every-append", true)];
-/// The port of the HTTP server unless told otherwise.
-const PORT: u16 = 9797;
-const EXPOSURE: &[(&str, Exposure)] =
-    &[("loopback", Exposure::Loopback), ("everybody", Exposure::ReadableByAll)];
 
 /// `alerting:`, and the owner who hears of what nobody owns (the first one unless told
 /// otherwise).
@@ -69,11 +63,16 @@ pub fn known_owner(
 }
 
 /// `rules:`.
-pub fn rules(node: Option<&Node>, reader: &mut Reader<'_>) -> RulesSection {
+pub fn rules(
+    node: Option<&Node>,
+    owners: &[(Owner, Position)],
+    reader: &mut Reader<'_>,
+) -> RulesSection {
     let mut section = RulesSection {
         files: Vec::new(),
         shipped: true,
         disable: Vec::new(),
+        tunings: Vec::new(),
         interval: Duration::from_secs(15),
     };
     let Some(mut fields) = node.and_then(|node| reader.fields(node, "rules")) else {
@@ -85,6 +84,8 @@ pub fn rules(node: Option<&Node>, reader: &mut Reader<'_>) -> RulesSection {
     for node in fields.get("disable").map(|node| reader.list(node)).unwrap_or_default() {
         section.disable.extend(reader.text(node, "disable"));
     }
+    let names: Vec<&str> = owners.iter().map(|(owner, _)| &*owner.name).collect();
+    section.tunings = alerts::read(&mut fields, None, &names, reader);
     if let Some(shipped) = fields.get("shipped").and_then(|node| reader.boolean(node, "shipped")) {
         section.shipped = shipped;
     }
@@ -94,43 +95,6 @@ pub fn rules(node: Option<&Node>, reader: &mut Reader<'_>) -> RulesSection {
     {
         section.interval = interval;
     }
-    fields.finish(reader);
-    section
-}
-
-/// `web:`.
-pub fn web(node: Option<&Node>, reader: &mut Reader<'_>) -> WebSection {
-    let mut section = WebSection {
-        listen: SocketAddr::new(LOOPBACK, PORT),
-        exposure: Exposure::Loopback,
-        external_url: None,
-    };
-    let Some(mut fields) = node.and_then(|node| reader.fields(node, "web")) else {
-        return section;
-    };
-    if let Some(node) = fields.get("listen")
-        && let Some(text) = reader.text(node, "listen")
-    {
-        match text.parse::<SocketAddr>() {
-            Ok(listen) => section.listen = listen,
-            Err(_) => {
-                let wanted = "an address with port such as `127.0.0.1:9797`";
-                reader.expected::<()>(node, "listen", wanted);
-            }
-        }
-    }
-    if let Some(node) = fields.get("readable_by")
-        && let Some(exposure) = reader.choice(node, "readable_by", EXPOSURE)
-    {
-        section.exposure = exposure;
-    }
-    if section.exposure == Exposure::Loopback && !section.listen.ip().is_loopback() {
-        let message = "`listen` is not a loopback address: everybody who reaches it could read \
-                       everything; `readable_by: everybody` allows that";
-        reader.problem(fields.at, message);
-    }
-    section.external_url =
-        fields.get("external_url").and_then(|node| reader.url(node, "external_url"));
     fields.finish(reader);
     section
 }

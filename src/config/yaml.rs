@@ -51,6 +51,11 @@ pub struct Key {
 }
 
 impl Node {
+    /// Whether it is text without a character in it.
+    pub fn is_empty_text(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar { text, .. } if text.is_empty())
+    }
+
     /// What a person would call it.
     pub fn describe(&self) -> String {
         match &self.kind {

@@ -7,6 +7,7 @@ mod clock;
 mod deliver;
 mod journal;
 mod notes;
+mod push;
 mod samples;
 mod state;
 mod system_clock;
@@ -23,6 +24,7 @@ pub use deliver::{
 };
 pub use journal::{Entry, Event, Lookup};
 pub use notes::Notes;
+pub use push::{Push, PushAnswer, PushedMeta, Receive};
 pub use samples::{
     Append, AppendError, Appended, Found, Queryable, Select, SelectError, SeriesId, Snapshot,
 };

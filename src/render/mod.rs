@@ -12,6 +12,7 @@ mod html;
 mod payload;
 mod plain;
 pub mod plot;
+mod receivers;
 mod story;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ mod texts;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use receivers::{TemplateFiles, Voice, Way, Wording};
 use story::{Reader, class_of};
 use texts::Language;
 
@@ -27,7 +29,7 @@ pub use html::PLOT;
 
 use crate::alerting::{Directory, LinkSigner, Notice, Owner};
 use crate::model::{Alert, Labels};
-use crate::ports::{Channel, Message, Urgency};
+use crate::ports::{Address, Channel, Message, Urgency};
 
 /// Where a message may point, and who sends it.
 #[derive(Clone, Debug, Default)]
@@ -81,13 +83,22 @@ pub struct Renderer {
     expressions: Arc<Expressions>,
     english: Language,
     german: Language,
+    voices: HashMap<(Arc<str>, Address), Voice>,
+    templates: TemplateFiles,
 }
 
 impl Renderer {
     /// For a directory of owners and services; make a new one when that changes.
     pub fn new(directory: Arc<Directory>, links: Links) -> Self {
-        let (english, german) = (Language::english(None), Language::german(None));
-        Self { directory, links, expressions: Arc::default(), english, german }
+        Self {
+            directory,
+            links,
+            expressions: Arc::default(),
+            english: Language::english(None),
+            german: Language::german(None),
+            voices: HashMap::new(),
+            templates: TemplateFiles::default(),
+        }
     }
 
     /// Messages about these alerts want a picture.
@@ -108,6 +119,19 @@ impl Renderer {
     /// What cannot be used of the own sentences: `file:line` or `file: name`.
     pub fn damaged_templates(&self) -> Vec<String> {
         [&self.english, &self.german].iter().flat_map(|l| l.damaged().to_vec()).collect()
+    }
+
+    /// Gives receivers of an `alertmanager.yml` their own words: each by the name of the receiver
+    /// and the address.
+    #[must_use]
+    pub fn with_voices(
+        mut self,
+        voices: HashMap<(Arc<str>, Address), Voice>,
+        templates: TemplateFiles,
+    ) -> Self {
+        self.voices = voices;
+        self.templates = templates;
+        self
     }
 
     /// The message for one owner, in their language and time zone.
@@ -141,9 +165,9 @@ impl Renderer {
             resolved: story.resolved,
             incident: notice.incident.clone(),
             payload: if webhook { payload::payload(notice, pages) } else { String::new() },
-            attachments: Vec::new(),
             subject: story.subject,
             plot: story.picture,
+            ..Message::default()
         }
     }
 }

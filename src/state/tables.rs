@@ -479,6 +479,10 @@ struct Body {
     payload: String,
     #[serde(default)]
     plot: Option<PlotBody>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    account: String,
 }
 
 /// A picture that a message wants.
@@ -513,47 +517,45 @@ impl PlotBody {
 
 impl Body {
     fn of(message: &Message) -> Self {
-        let Message {
-            subject,
-            text,
-            html,
-            language,
-            urgency,
-            resolved,
-            incident,
-            payload,
-            plot,
-            ..
-        } = message.clone();
-        let plot = plot.map(PlotBody::of);
-        let urgency = match urgency {
+        let urgency = match message.urgency {
             Urgency::Low => 0,
             Urgency::Normal => 1,
             Urgency::High => 2,
         };
-        Self { subject, text, html, language, urgency, resolved, incident, payload, plot }
+        Self {
+            subject: message.subject.clone(),
+            text: message.text.clone(),
+            html: message.html.clone(),
+            language: message.language.clone(),
+            urgency,
+            resolved: message.resolved,
+            incident: message.incident.clone(),
+            payload: message.payload.clone(),
+            headers: message.headers.clone(),
+            account: message.account.clone(),
+            plot: message.plot.clone().map(PlotBody::of),
+        }
     }
 
     fn into_message(self) -> Message {
-        let Self { subject, text, html, language, urgency, resolved, incident, payload, plot } =
-            self;
-        let plot = plot.and_then(PlotBody::into_plot);
-        let urgency = match urgency {
+        let urgency = match self.urgency {
             0 => Urgency::Low,
             1 => Urgency::Normal,
             _ => Urgency::High,
         };
-        let attachments = Vec::new();
+        let plot = self.plot.and_then(PlotBody::into_plot);
         Message {
-            subject,
-            text,
-            html,
-            language,
+            subject: self.subject,
+            text: self.text,
+            html: self.html,
+            language: self.language,
             urgency,
-            resolved,
-            incident,
-            payload,
-            attachments,
+            resolved: self.resolved,
+            incident: self.incident,
+            payload: self.payload,
+            attachments: Vec::new(),
+            headers: self.headers,
+            account: self.account,
             plot,
         }
     }

@@ -64,6 +64,8 @@ fn ticket(key: &str, serial: u64, to: Address) -> Ticket {
             zone: "Europe/Berlin".to_owned(),
             alt: "a curve".to_owned(),
         }),
+        headers: vec![("X-Team".to_owned(), "web".to_owned())],
+        account: "team/email[0]".to_owned(),
     };
     Ticket {
         key: key.to_owned(),

@@ -6,6 +6,7 @@ mod config;
 mod evaluate;
 mod notify;
 mod probe;
+mod remote;
 mod storage;
 mod web;
 
@@ -17,6 +18,9 @@ pub use config::ConfigTelemetry;
 pub use evaluate::{EvaluateTelemetry, EvaluationLabels, GroupLabels, StateLabels};
 pub use notify::NotifyTelemetry;
 pub use probe::{LookOutcome, ProbeTelemetry};
+pub use remote::{
+    Answered as RemoteAnswered, Refused as RemoteRefused, RemoteTelemetry, To as RemoteTo,
+};
 pub use storage::StorageTelemetry;
 pub use web::{Answered as WebAnswered, Asked as WebAsked, Ended as WebEnded, WebTelemetry};
 
@@ -34,6 +38,8 @@ pub struct Telemetry {
     pub evaluate: EvaluateTelemetry,
     /// Telling people.
     pub notify: NotifyTelemetry,
+    /// Remote write.
+    pub remote: RemoteTelemetry,
     /// Answering requests.
     pub web: WebTelemetry,
 }
@@ -48,7 +54,8 @@ impl Telemetry {
         let evaluate = EvaluateTelemetry::new(registry.sub_registry_with_prefix("evaluate"));
         let notify = NotifyTelemetry::new(registry.sub_registry_with_prefix("notify"));
         let web = WebTelemetry::new(registry.sub_registry_with_prefix("web"));
-        Arc::new(Self { registry, config, probe, storage, evaluate, notify, web })
+        let remote = RemoteTelemetry::new(registry.sub_registry_with_prefix("remote_write"));
+        Arc::new(Self { registry, config, probe, storage, evaluate, notify, remote, web })
     }
 
     /// All metrics as OpenMetrics 1.0 text; `exposition` reads it and writes what was asked for.

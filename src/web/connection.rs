@@ -1,11 +1,12 @@
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use hashbrown::HashMap;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,20 +20,69 @@ use tokio_util::sync::CancellationToken;
 
 use super::server::Doors;
 use super::settings::Limits;
+use super::tls::Encryption;
 use crate::telemetry::Telemetry;
 
 /// Who is at the other end of the connection; an extension of each request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub SocketAddr);
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    /// The connection showed a certificate that we trust.
+    pub(super) certified: bool,
+    /// The request proved that it may do what it wants ([`super::access::guard`]).
+    pub(super) trusted: bool,
+}
+
+impl Peer {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        Self { address, certified: false, trusted: false }
+    }
+}
+
+/// The connections of each address.
+type Crowd = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// A place among the connections of one address.
+struct Seat {
+    crowd: Crowd,
+    ip: IpAddr,
+}
+
+impl Seat {
+    /// `None` when the address has too many already.
+    fn take(crowd: &Crowd, ip: IpAddr, limit: usize) -> Option<Self> {
+        let mut all = crowd.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = all.entry(ip).or_insert(0);
+        if *count >= limit && !ip.to_canonical().is_loopback() {
+            return None;
+        }
+        *count += 1;
+        Some(Self { crowd: crowd.clone(), ip })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut all = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.ip) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.ip);
+            }
+        }
+    }
+}
 
 /// Accepts and answers until told to stop.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     limits: Limits,
+    tls: Option<Arc<Encryption>>,
     doors: &Doors,
     stop: CancellationToken,
 ) {
+    let crowd = Crowd::default();
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     let service = TowerToHyperService::new(router);
@@ -52,16 +102,38 @@ pub(super) async fn serve(
                 continue;
             }
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
+        let place = places.clone().try_acquire_owned().ok();
+        let seat = Seat::take(&crowd, peer.ip(), limits.connections_per_peer);
+        let Some(place) = place.zip(seat) else {
             doors.telemetry.web.connections_refused.inc();
             continue;
         };
-        let (service, stop) = (service.clone(), stop.clone());
+        let (service, stop, tls) = (service.clone(), stop.clone(), tls.clone());
         let telemetry = doors.telemetry.clone();
         connections.spawn(async move {
             let _place = place;
             let _open = Open::count(telemetry);
-            one(stream, peer, service, limits, stop).await;
+            let peer = Peer::new(peer);
+            // Answers are written at once; the small packets of a keep-alive peer should not wait.
+            let _ = stream.set_nodelay(true);
+            let stream = Moving::new(stream, limits.stall_timeout);
+            match tls {
+                None => one(stream, peer, service, limits, stop).await,
+                Some(tls) => {
+                    let shaken = tokio::select! {
+                        shaken = tokio::time::timeout(limits.head_timeout, tls.accept(stream)) => shaken,
+                        () = stop.cancelled() => return,
+                    };
+                    match shaken {
+                        Ok(Ok((stream, certified))) => {
+                            let peer = Peer { certified, ..peer };
+                            one(stream, peer, service, limits, stop).await;
+                        }
+                        Ok(Err(error)) => tracing::debug!(%error, "no secure connection"),
+                        Err(_) => tracing::debug!("a TLS handshake took too long"),
+                    }
+                }
+            }
         });
     }
     drop(listener);
@@ -92,16 +164,14 @@ impl Drop for Open {
 }
 
 async fn one(
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Peer,
     service: TowerToHyperService<Router>,
     limits: Limits,
     stop: CancellationToken,
 ) {
-    // Answers are written at once; the small packets of a keep-alive peer should not wait.
-    let _ = stream.set_nodelay(true);
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer);
         service.call(request)
     });
     let connection = hyper::server::conn::http1::Builder::new()
@@ -109,7 +179,7 @@ async fn one(
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head_bytes.max(8 << 10))
         .max_headers(limits.head_lines)
-        .serve_connection(TokioIo::new(Moving::new(stream, limits.stall_timeout)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
@@ -124,7 +194,7 @@ async fn one(
 }
 
 /// A stream whose peer must take what we write: a write that stands still for too long fails.
-struct Moving {
+pub(super) struct Moving {
     stream: TcpStream,
     patience: Duration,
     stuck: Option<Pin<Box<Sleep>>>,

@@ -15,10 +15,16 @@ mod own;
 mod pages;
 mod people;
 mod process;
+mod push;
 mod router;
 mod server;
 mod settings;
+mod tls;
 
+pub use access::Guard;
 pub use people::{Look, People};
 pub use server::{Doors, Server, StartError};
-pub use settings::{Exposure, Limits, QueryLimits, Settings};
+pub use settings::{
+    Credentials, Exposure, Limits, QueryLimits, Rights, Settings, TlsSettings, Token, User,
+};
+pub use tls::TlsError;

@@ -13,7 +13,7 @@ use tower_http::compression::CompressionLayer;
 use super::connection::Peer;
 use super::server::Doors;
 use super::settings::Settings;
-use super::{access, answer, api, api_v2, metrics, own, pages};
+use super::{access, answer, api, api_v2, metrics, own, pages, push};
 use crate::model::Timestamp;
 use crate::telemetry::{WebAnswered, WebAsked};
 
@@ -25,6 +25,10 @@ pub(super) struct Shared {
     pub(super) rendering: Arc<Semaphore>,
     /// Where queries wait for their turn.
     pub(super) queue: api::Queue,
+    /// Who may do what.
+    pub(super) guard: Arc<access::Guard>,
+    /// Room for pushes that are on their way in, in pieces.
+    pub(super) pushing: Semaphore,
     /// When we began.
     pub(super) started: Timestamp,
     /// One reload at a time.
@@ -44,12 +48,14 @@ const SECURITY: [(&str, &str); 5] = [
     ("cross-origin-resource-policy", "same-origin"),
 ];
 
-pub(super) fn build(settings: &Arc<Settings>, doors: &Doors) -> Router {
+pub(super) fn build(settings: &Arc<Settings>, guard: Arc<access::Guard>, doors: &Doors) -> Router {
     let shared = Arc::new(Shared {
         settings: settings.clone(),
         doors: doors.clone(),
         rendering: Arc::new(Semaphore::new(2)),
         queue: api::Queue::new(settings.queries),
+        guard,
+        pushing: Semaphore::new(push::pieces(settings.limits.pushes_bytes)),
         started: doors.clock.wall(),
         reloading: tokio::sync::Mutex::new(()),
     });
@@ -62,6 +68,7 @@ pub(super) fn build(settings: &Arc<Settings>, doors: &Doors) -> Router {
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
         .route("/-/reload", post(reload).put(reload))
+        .route("/api/v1/write", post(push::write))
         .nest("/api/v1", api::routes(settings))
         .nest("/api/v2", api_v2::routes())
         .nest("/api/augenmass/v1", own::routes())
@@ -73,6 +80,7 @@ pub(super) fn build(settings: &Arc<Settings>, doors: &Doors) -> Router {
         .fallback(async || answer::not_found())
         .method_not_allowed_fallback(async || answer::method_not_allowed())
         .layer(DefaultBodyLimit::max(settings.limits.body_bytes))
+        .layer(middleware::from_fn_with_state(shared.clone(), access::guard))
         .layer(CompressionLayer::new().gzip(true))
         .layer(middleware::from_fn_with_state(shared.clone(), account))
         .with_state(shared)

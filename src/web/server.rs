@@ -4,11 +4,13 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::access::Guard;
 use super::people::People;
 use super::settings::{Exposure, Settings};
+use super::tls::{Encryption, TlsError};
 use super::{connection, router};
 use crate::alerting::LinkSigner;
-use crate::ports::{Act, Board, Clock, Doing, Queryable};
+use crate::ports::{Act, Board, Clock, Doing, Queryable, Receive};
 use crate::rules::GroupView;
 use crate::telemetry::Telemetry;
 
@@ -35,6 +37,8 @@ pub struct Doors {
     pub act: Arc<dyn Act>,
     /// Reads the links in messages; none where readers cannot reach us.
     pub acting: Arc<dyn Fn() -> Option<LinkSigner> + Send + Sync>,
+    /// Takes pushed samples, if we take any.
+    pub receive: Option<Arc<dyn Receive>>,
     /// Whether we do our work; the error says what is missing.
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
@@ -45,9 +49,16 @@ pub enum StartError {
     /// Closed by default.
     #[error(
         "listening on {0} would show everything to everybody who reaches that address: listen on \
-         a loopback address (127.0.0.1 or ::1), or allow it explicitly"
+         a loopback address (127.0.0.1 or ::1), name users or tokens (web.users, web.tokens), or \
+         allow it explicitly (web.readable_by: everybody)"
     )]
     NotLoopback(SocketAddr),
+    /// Encryption.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    /// No random numbers.
+    #[error("cannot keep secrets: {0}")]
+    Random(std::io::Error),
     /// The address is taken, not ours, or needs a privilege.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -63,6 +74,8 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     settings: Arc<Settings>,
+    guard: Arc<Guard>,
+    tls: Option<Arc<Encryption>>,
     doors: Doors,
 }
 
@@ -80,7 +93,18 @@ impl Server {
         let refused = |source| StartError::Listen { address: wanted, source };
         let listener = TcpListener::bind(wanted).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        Ok(Self { listener, address, settings: Arc::new(settings), doors })
+        let tls = match &settings.tls {
+            Some(files) => Some(Arc::new(Encryption::new(files.clone(), doors.clock.clone())?)),
+            None => None,
+        };
+        let guard = Guard::new(settings.credentials.clone()).map_err(StartError::Random)?;
+        warn(&settings);
+        Ok(Self { listener, address, settings: Arc::new(settings), guard, tls, doors })
+    }
+
+    /// Who may do what; can be changed while we run.
+    pub fn guard(&self) -> Arc<Guard> {
+        self.guard.clone()
     }
 
     /// Where we listen; tells the port when any was wanted.
@@ -90,8 +114,29 @@ impl Server {
 
     /// Answers until told to stop, then lets running requests end within [`super::Limits::drain`].
     pub async fn run(self, stop: CancellationToken) {
-        let router = router::build(&self.settings, &self.doors);
+        let router = router::build(&self.settings, self.guard, &self.doors);
         let limits = self.settings.limits;
-        connection::serve(self.listener, router, limits, &self.doors, stop).await;
+        connection::serve(self.listener, router, limits, self.tls, &self.doors, stop).await;
+    }
+}
+
+/// What who opens the port to others should know.
+fn warn(settings: &Settings) {
+    if settings.listen.ip().to_canonical().is_loopback() {
+        return;
+    }
+    let certified = settings.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    if settings.credentials.is_empty() && !certified {
+        tracing::warn!(
+            "everybody who reaches {} may read everything; nobody from elsewhere may change anything \
+             or push samples, since the configuration names no users and no tokens",
+            settings.listen
+        );
+    } else if settings.tls.is_none() {
+        tracing::warn!(
+            "passwords and tokens reach {} readable for everybody on the way, unless a proxy in \
+             front of it encrypts (web.tls does it here)",
+            settings.listen
+        );
     }
 }

@@ -1,8 +1,11 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+
+use crate::model::Secret;
 
 /// How we are reached, and by whom. Already checked in form, made by `config`.
 #[derive(Clone, Debug)]
@@ -11,6 +14,10 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Who may look from elsewhere.
     pub exposure: Exposure,
+    /// Who may do what; when it is empty, see [`Exposure`].
+    pub credentials: Credentials,
+    /// Encryption; none when a proxy does it.
+    pub tls: Option<TlsSettings>,
     /// Name of this installation, on every page.
     pub instance: Arc<str>,
     /// Where people reach us, when a proxy stands in between; without a slash at the end.
@@ -30,6 +37,75 @@ pub struct Settings {
     pub queries: QueryLimits,
 }
 
+/// Who is known by password or token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// People.
+    pub users: Vec<User>,
+    /// Programs.
+    pub tokens: Vec<Token>,
+}
+
+impl Credentials {
+    /// Whether nobody is known.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty() && self.tokens.is_empty()
+    }
+}
+
+/// Somebody with a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Name, without a colon.
+    pub name: Arc<str>,
+    /// bcrypt, as `htpasswd -B` writes it.
+    pub password_hash: Secret,
+    /// What they may do.
+    pub may: Rights,
+}
+
+/// A program with a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Name in the configuration.
+    pub name: Arc<str>,
+    /// What it sends as `Authorization: Bearer …`.
+    pub secret: Secret,
+    /// What it may do.
+    pub may: Rights,
+}
+
+/// What somebody may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// See everything.
+    pub read: bool,
+    /// Push samples and alerts.
+    pub write: bool,
+    /// Reload, silence, acknowledge.
+    pub change: bool,
+}
+
+impl Rights {
+    /// Everything.
+    pub const ALL: Self = Self { read: true, write: true, change: true };
+}
+
+/// Files for encryption. They are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Certificate chain, PEM.
+    pub cert: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// Certificates of clients must be signed by one of these, PEM.
+    pub client_ca: Option<PathBuf>,
+    /// Whether a client without certificate is let in (and then needs a password or token).
+    pub client_optional: bool,
+    /// Refuse TLS 1.2.
+    pub only_tls13: bool,
+}
+
 /// Who may look from elsewhere. Whatever changes something is for this machine only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Exposure {
@@ -38,6 +114,8 @@ pub enum Exposure {
     Loopback,
     /// Everybody who reaches the port may read, because the configuration says so.
     ReadableByAll,
+    /// Who has a password, a token or a certificate.
+    Users,
 }
 
 /// What a peer may cost.
@@ -45,6 +123,8 @@ pub enum Exposure {
 pub struct Limits {
     /// Connections open at the same time; further ones are closed at once.
     pub connections: usize,
+    /// How many of them one address may have, unless it is this machine.
+    pub connections_per_peer: usize,
     /// How long a request's head may take, and how long a connection may be idle.
     pub head_timeout: Duration,
     /// Bytes of a request's head.
@@ -53,6 +133,10 @@ pub struct Limits {
     pub head_lines: usize,
     /// Bytes of a request's body.
     pub body_bytes: usize,
+    /// Bytes of a push of samples, as sent.
+    pub push_bytes: usize,
+    /// Bytes of all pushes that are on their way in at the same time.
+    pub pushes_bytes: usize,
     /// How long a request's body may take, and how long an answer may stand unread.
     pub stall_timeout: Duration,
     /// How long requests may go on after the order to stop.
@@ -94,6 +178,8 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 9797)),
             exposure: Exposure::default(),
+            credentials: Credentials::default(),
+            tls: None,
             instance: "augenmass".into(),
             external_url: None,
             timezone: TimeZone::UTC,
@@ -110,10 +196,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
+            connections_per_peer: 128,
             head_timeout: Duration::from_secs(30),
             head_bytes: 32 << 10,
             head_lines: 100,
             body_bytes: 2 << 20,
+            push_bytes: 16 << 20,
+            pushes_bytes: 64 << 20,
             stall_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(5),
         }

@@ -12,6 +12,7 @@ mod postfix;
 mod prometheus;
 mod promql;
 mod promtool;
+mod remote_write;
 mod smtp;
 mod snmpsim;
 mod synapse;

@@ -78,7 +78,7 @@ pub struct GroupView {
 impl Desk {
     /// How many incidents were told as begun and not as over yet.
     pub fn open_incidents(&self) -> usize {
-        self.groups.values().filter(|group| group.incident.is_some()).count()
+        self.open
     }
 
     /// What it decides by.

@@ -5,6 +5,7 @@
 //! not delivered" from "perhaps delivered", bounds what a hostile server can make us read, and throws
 //! away what a server sends in clear before TLS begins.
 
+mod accounts;
 mod auth;
 mod compose;
 mod smtp;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use lettre::message::Mailbox;
 
+pub use self::accounts::EmailAccounts;
 use self::auth::Proof;
 use self::compose::compose;
 use self::smtp::{Fault, Reply, Session, Stage};
@@ -135,9 +137,9 @@ impl EmailNotifier {
                 self.keep_used(session, used + 1);
                 Some(Ok(Receipt(scrubbed(&reply.line()))))
             }
-            // Servers close idle sessions; surely nothing was sent yet.
-            Some(Err(Fault::Io(_) | Fault::Nonsense(_))) | None if stage == Stage::Sender => None,
-            Some(Err(Fault::Reply(reply))) if stage == Stage::Sender && reply.code == 421 => None,
+            // Servers close idle sessions. Surely nothing was sent yet, and what a fresh session
+            // says is what counts.
+            Some(Err(_)) | None if stage == Stage::Sender => None,
             other => Some(self.judged(other, stage)),
         }
     }

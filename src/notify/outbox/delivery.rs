@@ -72,7 +72,8 @@ impl Outbox {
             }
             Err(DeliveryError::Retry { reason, after }) => (reason, after),
             Err(DeliveryError::Down { reason, after }) => {
-                down = true;
+                // One of several accounts says nothing about the others.
+                down = open.ticket.message.account.is_empty();
                 (reason, after)
             }
             Err(DeliveryError::Unsure { reason }) => {

@@ -363,7 +363,7 @@ fn a_channel_that_is_down_is_tried_by_one_message_at_a_time() {
     let due = bench.outbox.next_due().unwrap();
     assert!(bench.now < due, "{due}");
     // The first that gets through opens the way for all.
-    bench.now = at(119);
+    bench.now = at(300);
     let probe = bench.outbox.send(bench.now);
     assert_eq!(probe.len(), 1);
     bench.answer(&probe[0], yes());

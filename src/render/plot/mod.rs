@@ -134,7 +134,8 @@ impl Plot<'_> {
         let join = self.chart.join;
         for (at, value) in curve {
             let near = before.is_some_and(|before| at.millis() - before.millis() <= join);
-            if !(near && value.is_finite()) && !part.is_empty() {
+            let goes_on = near && value.is_finite();
+            if !goes_on && !part.is_empty() {
                 self.canvas.stroke(&part, 2.5, colour);
                 part.clear();
             }

@@ -27,6 +27,10 @@ pub(super) async fn metadata(State(shared): State<Arc<Shared>>, form: Form) -> R
     for family in metrics::own(&shared) {
         add(&family.name, family.kind, &family.help, &family.unit);
     }
+    // What was pushed comes last: of ours we know better.
+    for meta in shared.doors.receive.iter().flat_map(|receive| receive.metadata()) {
+        add(&meta.name, meta.kind, &meta.help, &meta.unit);
+    }
     // Each metric has one entry here, so any positive limit per metric leaves all of them.
     let _ = per_metric;
     let shown: serde_json::Map<String, Value> = all.into_iter().take(limit).collect();

@@ -1,0 +1,674 @@
+//! The queue on disk: everything that is appended, in its order, until all destinations took it.
+//!
+//! A folder of segments `NUMBER.queue`, each complete in itself: after the 8 bytes `augmqu01` come
+//! records: length and check (both 4 bytes little endian; the check is the lower half of XXH3-64 of
+//! the payload), then the payload: number of rows (varint), number of new series (varint), for each
+//! the length of its labels (varint) and the labels as [`Labels::as_bytes`] (series are
+//! numbered in the order of their appearance in the segment), time (zigzag varint, milliseconds),
+//! and for each row: series (varint), kind (0 float, 1 end of the series, 2 histogram), then the
+//! float's bits (8 bytes little endian) or the histogram (length as varint, message of the
+//! remote-write protocol). A record that was torn by a crash ends its segment; a new life of the
+//! process begins a new one. `positions` says how far each destination came.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
+use tokio::sync::{Notify, watch};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::model::{Batch, Histogram, Labels, Point, Timestamp};
+use crate::remote::proto::histogram;
+use crate::remote::proto::wire::{Reader as Wire, Writer, unzigzag, word};
+
+const MAGIC: &[u8; 8] = b"augmqu01";
+const SUFFIX: &str = "queue";
+/// Length and check.
+const HEAD: usize = 8;
+/// The longest record that is believed.
+const RECORD: usize = 64 << 20;
+
+/// What became of a trip to the disk.
+pub(super) type Outcome = Result<(), Arc<str>>;
+
+/// How far a destination came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position {
+    /// Number of the segment.
+    pub(super) segment: u64,
+    /// Bytes of it that were taken.
+    pub(super) offset: u64,
+}
+
+struct Destination {
+    name: Arc<str>,
+    /// Bytes of the queue after which its oldest segment is given up.
+    bound: u64,
+    at: Position,
+    /// Samples it took of its segment.
+    taken: u64,
+    /// Samples that it will never get.
+    dropped: u64,
+}
+
+struct State {
+    /// The segment that is written.
+    number: u64,
+    series: HashMap<Labels, u32>,
+    /// Bytes of the segment, those in memory included.
+    length: u64,
+    /// What is not on the disk yet.
+    chunks: Vec<(u64, Vec<u8>)>,
+    /// Bytes on the disk by segment.
+    sizes: BTreeMap<u64, u64>,
+    file: Option<(u64, File)>,
+    done: watch::Sender<Option<Outcome>>,
+    destinations: Vec<Destination>,
+}
+
+/// The queue.
+pub(super) struct Spool {
+    folder: PathBuf,
+    segment_bytes: u64,
+    state: Mutex<State>,
+    /// Something waits for the disk.
+    pub(super) wake: Notify,
+    /// Counts trips to the disk.
+    pub(super) flushed: watch::Sender<u64>,
+}
+
+impl Spool {
+    /// Opens the queue in a folder; destinations (name, bound in bytes) go on where they were, new
+    /// ones begin at the end.
+    ///
+    /// # Errors
+    /// The folder cannot be used.
+    pub(super) fn open(
+        folder: &Path,
+        segment_bytes: u64,
+        destinations: &[(Arc<str>, u64)],
+    ) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let mut sizes = BTreeMap::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let path = entry.path();
+            let number = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse().ok());
+            if let Some(number) = number
+                && path.extension().is_some_and(|e| e == SUFFIX)
+            {
+                sizes.insert(number, entry.metadata()?.len());
+            }
+        }
+        let number = sizes.last_key_value().map_or(1, |(last, _)| last + 1);
+        let remembered = fs::read_to_string(folder.join("positions")).unwrap_or_default();
+        let end = Position { segment: number, offset: MAGIC.len() as u64 };
+        let destinations = destinations
+            .iter()
+            .map(|(name, bound)| Destination {
+                name: name.clone(),
+                bound: *bound,
+                at: remembered_position(&remembered, name).unwrap_or(end).min(end),
+                taken: 0,
+                dropped: 0,
+            })
+            .collect();
+        let state = State {
+            number,
+            series: HashMap::new(),
+            length: 0,
+            chunks: Vec::new(),
+            sizes,
+            file: None,
+            done: watch::Sender::new(None),
+            destinations,
+        };
+        let spool = Self {
+            folder: folder.to_owned(),
+            segment_bytes,
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            flushed: watch::Sender::new(0),
+        };
+        spool.tidy();
+        Ok(spool)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("{number:010}.{SUFFIX}"))
+    }
+
+    /// Takes a batch; the receiver tells when it is on the disk.
+    pub(super) fn push(&self, batch: &Batch) -> watch::Receiver<Option<Outcome>> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.length >= self.segment_bytes {
+            state.begin_segment();
+        }
+        if state.chunks.last().is_none_or(|(number, _)| *number != state.number) {
+            let fresh = state.length == 0;
+            let bytes = if fresh { MAGIC.to_vec() } else { Vec::new() };
+            state.length += bytes.len() as u64;
+            state.chunks.push((state.number, bytes));
+        }
+        let payload = encode(batch, &mut state.series);
+        state.length += (HEAD + payload.len()) as u64;
+        if let Some((_, bytes)) = state.chunks.last_mut() {
+            bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(&(xxh3_64(&payload) as u32).to_le_bytes());
+            bytes.extend_from_slice(&payload);
+        }
+        let waiter = state.done.subscribe();
+        drop(guard);
+        self.wake.notify_one();
+        waiter
+    }
+
+    /// Brings what is in memory to the disk and tells who waits. May block.
+    pub(super) fn flush(&self) {
+        let (chunks, done, file) = {
+            let mut state = self.lock();
+            let done = std::mem::replace(&mut state.done, watch::Sender::new(None));
+            (std::mem::take(&mut state.chunks), done, state.file.take())
+        };
+        if !chunks.is_empty() {
+            let written = self.write(&chunks, file);
+            let mut state = self.lock();
+            let outcome = match written {
+                Ok(file) => {
+                    for (number, bytes) in &chunks {
+                        *state.sizes.entry(*number).or_insert(0) += bytes.len() as u64;
+                    }
+                    state.file = file;
+                    Ok(())
+                }
+                Err(error) => {
+                    // What follows must not build upon what is not there.
+                    state.begin_segment();
+                    Err(error.to_string().into())
+                }
+            };
+            drop(state);
+            done.send_replace(Some(outcome));
+            self.bound();
+        }
+        self.flushed.send_modify(|count| *count += 1);
+    }
+
+    fn write(
+        &self,
+        chunks: &[(u64, Vec<u8>)],
+        mut file: Option<(u64, File)>,
+    ) -> io::Result<Option<(u64, File)>> {
+        for (number, bytes) in chunks {
+            if file.as_ref().is_none_or(|(open, _)| open != number) {
+                if let Some((_, before)) = &file {
+                    before.sync_data()?;
+                }
+                let new = File::options().create(true).append(true).open(self.path(*number))?;
+                // The name of a new file is durable only when its folder is.
+                File::open(&self.folder)?.sync_all()?;
+                file = Some((*number, new));
+            }
+            if let Some((_, file)) = &mut file {
+                file.write_all(bytes)?;
+            }
+        }
+        if let Some((_, file)) = &file {
+            file.sync_data()?;
+        }
+        Ok(file)
+    }
+
+    /// Gives up the oldest segments of destinations that are too far behind.
+    fn bound(&self) {
+        let mut state = self.lock();
+        for at in 0..state.destinations.len() {
+            loop {
+                let (segment, bound) = {
+                    let destination = &state.destinations[at];
+                    (destination.at.segment, destination.bound)
+                };
+                if state.pending(at) <= bound || segment >= state.number {
+                    break;
+                }
+                let lost = count(&self.path(segment)).saturating_sub(state.destinations[at].taken);
+                let next = state.sizes.range(segment + 1..).next().map(|(number, _)| *number);
+                let next = next.unwrap_or(state.number);
+                let destination = &mut state.destinations[at];
+                destination.dropped += lost;
+                destination.taken = 0;
+                destination.at = Position { segment: next, offset: MAGIC.len() as u64 };
+            }
+        }
+        drop(state);
+        self.tidy();
+    }
+
+    /// Removes segments that no destination needs.
+    fn tidy(&self) {
+        let mut state = self.lock();
+        let needed = state.destinations.iter().map(|d| d.at.segment).min().unwrap_or(state.number);
+        let kept = state.sizes.split_off(&needed);
+        let gone = std::mem::replace(&mut state.sizes, kept);
+        drop(state);
+        for number in gone.keys() {
+            if let Err(error) = fs::remove_file(self.path(*number)) {
+                tracing::warn!(%error, "cannot remove a segment of the remote-write queue");
+            }
+        }
+    }
+
+    /// Where a destination is, the bytes it has not taken, and samples it lost since last asked.
+    pub(super) fn standing(&self, destination: usize) -> (Position, u64, u64) {
+        let mut state = self.lock();
+        let pending = state.pending(destination);
+        let one = &mut state.destinations[destination];
+        (one.at, pending, std::mem::take(&mut one.dropped))
+    }
+
+    /// A destination took everything before `to`; `samples` of its segment in this step.
+    pub(super) fn advance(&self, destination: usize, to: Position, samples: u64) {
+        let mut state = self.lock();
+        let one = &mut state.destinations[destination];
+        // Meanwhile it may have been given up and moved on.
+        if to > one.at {
+            one.taken = samples + if to.segment == one.at.segment { one.taken } else { 0 };
+            let next = to.segment > one.at.segment;
+            one.at = to;
+            drop(state);
+            if next {
+                self.tidy();
+            }
+        }
+    }
+
+    /// Writes down how far the destinations came. What is lost of it is sent twice.
+    pub(super) fn remember(&self) -> io::Result<()> {
+        let text: String = {
+            let state = self.lock();
+            let line = |d: &Destination| format!("{}\t{}\t{}\n", d.at.segment, d.at.offset, d.name);
+            state.destinations.iter().map(line).collect()
+        };
+        let (new, path) = (self.folder.join("positions.new"), self.folder.join("positions"));
+        fs::write(&new, text)?;
+        fs::rename(new, path)
+    }
+
+    /// Bytes of a segment that are on the disk, and the segment after it.
+    fn extent(&self, segment: u64) -> (u64, Option<u64>) {
+        let state = self.lock();
+        let size = state.sizes.get(&segment).copied().unwrap_or(0);
+        let next = state.sizes.range(segment + 1..).next().map(|(number, _)| *number);
+        (size, next)
+    }
+}
+
+impl State {
+    fn begin_segment(&mut self) {
+        self.number += 1;
+        self.series.clear();
+        self.length = 0;
+        self.file = None;
+    }
+
+    fn pending(&self, destination: usize) -> u64 {
+        let at = self.destinations[destination].at;
+        let bytes: u64 = self.sizes.range(at.segment..).map(|(_, bytes)| *bytes).sum();
+        let own = self.sizes.get(&at.segment).copied().unwrap_or(0);
+        bytes - own + own.saturating_sub(at.offset)
+    }
+}
+
+fn remembered_position(text: &str, name: &str) -> Option<Position> {
+    text.lines().find_map(|line| {
+        let mut parts = line.splitn(3, '\t');
+        let (segment, offset) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        (parts.next()? == name).then_some(Position { segment, offset })
+    })
+}
+
+fn encode(batch: &Batch, series: &mut HashMap<Labels, u32>) -> Vec<u8> {
+    let mut new = Writer::default();
+    let mut count = 0;
+    let mut rows = Writer::default();
+    for row in &batch.rows {
+        let known = series.len() as u32;
+        let number = *series.entry(row.labels.clone()).or_insert_with(|| {
+            count += 1;
+            new.varint(row.labels.as_bytes().len() as u64);
+            new.0.extend_from_slice(row.labels.as_bytes());
+            known
+        });
+        rows.varint(u64::from(number));
+        match &row.point {
+            Point::Float(value) => {
+                rows.0.push(0);
+                rows.0.extend_from_slice(&value.to_bits().to_le_bytes());
+            }
+            Point::Stale => rows.0.push(1),
+            Point::Histogram(histogram) => {
+                rows.0.push(2);
+                let bytes = histogram::encode(batch.at, histogram);
+                rows.varint(bytes.len() as u64);
+                rows.0.extend_from_slice(&bytes);
+            }
+        }
+    }
+    let mut all = Writer::default();
+    all.varint(batch.rows.len() as u64);
+    all.varint(count);
+    all.0.extend_from_slice(&new.0);
+    let at = batch.at.millis();
+    all.varint((at << 1 ^ at >> 63).cast_unsigned());
+    all.0.extend_from_slice(&rows.0);
+    all.0
+}
+
+/// How many samples a segment holds.
+fn count(path: &Path) -> u64 {
+    let bytes = fs::read(path).unwrap_or_default();
+    let mut rest = bytes.get(MAGIC.len()..).unwrap_or_default();
+    let mut samples = 0;
+    while let Some((payload, length)) = record(rest) {
+        samples += Wire::new(payload).varint().unwrap_or(0);
+        rest = &rest[length..];
+    }
+    samples
+}
+
+/// The payload of the record at the front, and the record's length. `None` when there is no whole
+/// and sound one.
+fn record(bytes: &[u8]) -> Option<(&[u8], usize)> {
+    let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
+    let check = u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?);
+    if length > RECORD {
+        return None;
+    }
+    let payload = bytes.get(HEAD..HEAD + length)?;
+    (xxh3_64(payload) as u32 == check).then_some((payload, HEAD + length))
+}
+
+/// What a series of the queue held at one instant.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Held {
+    /// A float as bits, the staleness marker included.
+    Bits(u64),
+    /// A native histogram.
+    Histogram(Arc<Histogram>),
+}
+
+/// One sample of the queue.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Sample {
+    /// Number of the series in [`Reader::series`].
+    pub(super) series: u32,
+    pub(super) at: Timestamp,
+    pub(super) held: Held,
+}
+
+/// Reads the queue for one destination, segment by segment.
+pub(super) struct Reader<S> {
+    at: Position,
+    /// The segment's bytes as far as they were read from the disk.
+    bytes: Vec<u8>,
+    /// The segment's series so far, as the destination wants them.
+    pub(super) series: Vec<S>,
+    /// A record could not be read: the segment ends here.
+    broken: bool,
+}
+
+impl<S> Reader<S> {
+    /// Reads from a position on.
+    pub(super) fn new(at: Position) -> Self {
+        Self { at, bytes: Vec::new(), series: Vec::new(), broken: false }
+    }
+
+    /// Where it is.
+    pub(super) fn position(&self) -> Position {
+        self.at
+    }
+
+    /// Reads records of one segment until there are `limit` samples or no more. Gives what it read
+    /// and whether that was all there is. May block.
+    ///
+    /// # Errors
+    /// The disk.
+    pub(super) fn read(
+        &mut self,
+        spool: &Spool,
+        limit: usize,
+        want: impl Fn(&Labels) -> S,
+    ) -> io::Result<Vec<Sample>> {
+        let mut samples = Vec::new();
+        loop {
+            let (size, next) = spool.extent(self.at.segment);
+            if (self.bytes.len() as u64) < size && !self.broken {
+                self.load(spool, size, &want)?;
+            }
+            while samples.len() < limit && self.take(&mut samples, &want) {}
+            if !samples.is_empty() {
+                return Ok(samples);
+            }
+            let Some(next) = next else { return Ok(samples) };
+            if (self.at.offset as usize) < self.bytes.len() {
+                tracing::warn!("a segment of the remote-write queue ends in a damaged record");
+            }
+            *self = Self::new(Position { segment: next, offset: MAGIC.len() as u64 });
+        }
+    }
+
+    /// Reads more of the segment; for the first time the series before the position too.
+    fn load(&mut self, spool: &Spool, size: u64, want: &impl Fn(&Labels) -> S) -> io::Result<()> {
+        use std::io::{Read, Seek, SeekFrom};
+        let first = self.bytes.is_empty();
+        let mut file = File::open(spool.path(self.at.segment))?;
+        file.seek(SeekFrom::Start(self.bytes.len() as u64))?;
+        file.take(size - self.bytes.len() as u64).read_to_end(&mut self.bytes)?;
+        if first {
+            if !self.bytes.starts_with(MAGIC) {
+                self.broken = true;
+                return Ok(());
+            }
+            let goal = self.at.offset;
+            self.at.offset = MAGIC.len() as u64;
+            let mut passed = Vec::new();
+            while self.at.offset < goal && self.take(&mut passed, want) {
+                passed.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one record off the front.
+    fn take(&mut self, into: &mut Vec<Sample>, want: &impl Fn(&Labels) -> S) -> bool {
+        let rest = self.bytes.get(self.at.offset as usize..).unwrap_or_default();
+        if rest.is_empty() || self.broken {
+            return false;
+        }
+        let before = into.len();
+        let taken = record(rest).and_then(|(payload, length)| {
+            decode(payload, &mut self.series, into, want).map(|()| length)
+        });
+        match taken {
+            Some(length) => self.at.offset += length as u64,
+            None => {
+                into.truncate(before);
+                self.broken = true;
+            }
+        }
+        taken.is_some()
+    }
+}
+
+fn decode<S>(
+    payload: &[u8],
+    series: &mut Vec<S>,
+    into: &mut Vec<Sample>,
+    want: &impl Fn(&Labels) -> S,
+) -> Option<()> {
+    let mut wire = Wire::new(payload);
+    let rows = wire.varint().ok()?;
+    for _ in 0..wire.varint().ok()? {
+        let length = usize::try_from(wire.varint().ok()?).ok()?;
+        let (labels, rest) = wire.rest.split_at_checked(length)?;
+        wire.rest = rest;
+        series.push(want(&Labels::from_bytes(labels)?));
+    }
+    let at = Timestamp::from_millis(unzigzag(wire.varint().ok()?));
+    for _ in 0..rows {
+        let number = u32::try_from(wire.varint().ok()?).ok()?;
+        if number as usize >= series.len() {
+            return None;
+        }
+        let (&kind, rest) = wire.rest.split_first()?;
+        wire.rest = rest;
+        let held = match kind {
+            0 => {
+                let (bits, rest) = wire.rest.split_at_checked(8)?;
+                wire.rest = rest;
+                Held::Bits(word(bits))
+            }
+            1 => Held::Bits(crate::model::STALE_BITS),
+            2 => {
+                let length = usize::try_from(wire.varint().ok()?).ok()?;
+                let (message, rest) = wire.rest.split_at_checked(length)?;
+                wire.rest = rest;
+                Held::Histogram(Arc::new(histogram::decode(message).ok()?.1))
+            }
+            _ => return None,
+        };
+        into.push(Sample { series: number, at, held });
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn batch(at: i64, from: usize, count: usize) -> Batch {
+        let mut batch = Batch::new("s".into(), Timestamp::from_millis(at));
+        for n in from..from + count {
+            let labels = Labels::empty().with("__name__", &format!("m{n}"));
+            batch.push(labels, at as f64 + n as f64);
+        }
+        batch
+    }
+
+    fn open(folder: &Path, segment: u64, bound: u64) -> Spool {
+        Spool::open(folder, segment, &[("a".into(), bound)]).unwrap()
+    }
+
+    fn read(reader: &mut Reader<Labels>, spool: &Spool) -> Vec<(String, i64, f64)> {
+        let samples = reader.read(spool, usize::MAX, Labels::clone).unwrap();
+        let one = |sample: &Sample| {
+            let Held::Bits(bits) = sample.held else { panic!("a float") };
+            let labels = reader.series[sample.series as usize].to_string();
+            (labels, sample.at.millis(), f64::from_bits(bits))
+        };
+        samples.iter().map(one).collect()
+    }
+
+    #[test]
+    fn what_was_pushed_is_read_in_order_also_after_a_crash() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = open(folder.path(), 200, u64::MAX);
+        for at in 0..10 {
+            spool.push(&batch(at, at as usize % 3, 2));
+            spool.flush();
+        }
+        let (start, pending, _) = spool.standing(0);
+        assert!(pending > 300);
+        let mut reader = Reader::new(start);
+        let first = read(&mut reader, &spool);
+        assert_eq!(first[0], ("m0".to_owned(), 0, 0.0));
+        spool.advance(0, reader.position(), first.len() as u64);
+        spool.remember().unwrap();
+        // As a crash leaves it: a record that is not whole.
+        let torn = spool.path(spool.lock().number);
+        let length = fs::metadata(&torn).unwrap().len();
+        drop(spool);
+        File::options().write(true).open(&torn).unwrap().set_len(length - 3).unwrap();
+        let spool = open(folder.path(), 200, u64::MAX);
+        spool.push(&batch(10, 0, 1));
+        spool.flush();
+        let mut reader = Reader::new(spool.standing(0).0);
+        let mut rest = Vec::new();
+        loop {
+            let more = read(&mut reader, &spool);
+            if more.is_empty() {
+                break;
+            }
+            rest.extend(more);
+        }
+        let times: Vec<i64> = first.iter().chain(&rest).map(|sample| sample.1).collect();
+        assert_eq!(times, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 10]);
+        spool.advance(0, reader.position(), 0);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "positions, one segment");
+    }
+
+    #[test]
+    fn the_queue_is_bounded_and_says_what_it_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = open(folder.path(), 100, 1000);
+        for at in 0..100 {
+            spool.push(&batch(at, 0, 3));
+            spool.flush();
+        }
+        let (at, pending, dropped) = spool.standing(0);
+        assert!(pending <= 1000, "{pending}");
+        let mut reader = Reader::new(at);
+        let mut kept = 0;
+        loop {
+            let more = read(&mut reader, &spool).len() as u64;
+            if more == 0 {
+                break;
+            }
+            kept += more;
+        }
+        assert_eq!(kept + dropped, 300);
+        let bytes: u64 = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().metadata().unwrap().len())
+            .sum();
+        assert!(bytes <= 1300, "{bytes}");
+    }
+
+    #[test]
+    fn a_disk_that_refuses_is_told_to_who_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = open(&folder.path().join("queue"), 100, 1000);
+        fs::remove_dir_all(folder.path().join("queue")).unwrap();
+        let waiter = spool.push(&batch(0, 0, 1));
+        spool.flush();
+        assert!(matches!(&*waiter.borrow(), Some(Err(_))));
+        fs::create_dir(folder.path().join("queue")).unwrap();
+        let waiter = spool.push(&batch(1, 0, 1));
+        spool.flush();
+        assert_eq!(*waiter.borrow(), Some(Ok(())));
+        let mut reader = Reader::new(spool.standing(0).0);
+        assert_eq!(read(&mut reader, &spool), [("m0".to_owned(), 1, 1.0)]);
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_segments_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), at in 0usize..150) {
+            let mut series: Vec<Labels> = Vec::new();
+            let _ = decode(&bytes, &mut series, &mut Vec::new(), &Labels::clone);
+            let mut good = encode(&batch(5, 0, 3), &mut HashMap::new());
+            let at = at % good.len();
+            good[at] ^= 0x41;
+            let _ = decode(&good, &mut Vec::new(), &mut Vec::new(), &Labels::clone);
+            let _ = record(&bytes);
+        }
+    }
+}

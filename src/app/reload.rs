@@ -5,9 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::Options;
 use super::summary::summary;
 use super::wiring::{LiveRenderer, Meaning};
+use super::{Options, channels};
 use crate::alerting::LinkSigner;
 use crate::config::{Config, System, WebFile};
 use crate::evaluate::Evaluator;
@@ -70,6 +70,7 @@ pub struct Targets {
     pub evaluator: Arc<Evaluator>,
     pub people: DispatcherHandle,
     pub renderer: Arc<LiveRenderer>,
+    pub channels: channels::Doors,
     pub summary: Arc<RwLock<String>>,
     pub telemetry: Arc<Telemetry>,
     pub guard: Arc<Guard>,
@@ -134,7 +135,8 @@ async fn load(
         Meaning::of(config, listen, &clock, key.as_ref()).map_err(|error| error.to_string())
     });
     let meaning = meaning.await.map_err(|error| format!("loading it failed: {error}"))??;
-    let Meaning { config, groups, directory, plan, notifiers, renderer, acting, .. } = meaning;
+    let Meaning { config, groups, directory, plan, channels, renderer, acting, .. } = meaning;
+    let notifiers = channels.connect(&targets.channels);
     targets.people.replace(plan, directory, notifiers).await;
     targets.renderer.replace(renderer);
     *targets.acting.write().unwrap_or_else(PoisonError::into_inner) = acting;

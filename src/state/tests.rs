@@ -3,7 +3,8 @@ use std::sync::Arc;
 use super::*;
 use crate::model::{Alert, Fingerprint, Labels, Phase, Timestamp};
 use crate::ports::{
-    Address, Attachment, Heard, Incident, Message, Settled, Settlement, Ticket, Urgency,
+    Address, Attachment, Heard, Incident, Message, Notes, Plot, Settled, Settlement, Ticket,
+    Urgency,
 };
 
 fn at(millis: i64) -> Timestamp {
@@ -54,6 +55,15 @@ fn ticket(key: &str, serial: u64, to: Address) -> Ticket {
         incident: "a1".to_owned(),
         payload: "{}".to_owned(),
         attachments: vec![picture],
+        plot: Some(Plot {
+            expression: "up == 0".to_owned(),
+            labels: labels(&[("alertname", "Down"), ("service", "ä\"b")]),
+            since: at(1),
+            until: at(2),
+            firing: true,
+            zone: "Europe/Berlin".to_owned(),
+            alt: "a curve".to_owned(),
+        }),
         headers: vec![("X-Team".to_owned(), "web".to_owned())],
         account: "team/email[0]".to_owned(),
     };
@@ -267,4 +277,23 @@ fn a_file_of_the_first_version_is_read_and_brought_up_to_date() {
     drop(state);
     let again = block(SqliteState::open(&path).unwrap().load()).unwrap();
     assert_eq!(again.link_key, Some(key), "the key stays");
+}
+
+#[tokio::test]
+async fn notes_outlive_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.sqlite");
+    let note = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
+    {
+        let state = SqliteState::open(&path).unwrap();
+        state.write("matrix", vec![note("a", "1"), note("b", "2")]).await.unwrap();
+        state.write("matrix", vec![note("a", "3"), ("b".to_owned(), None)]).await.unwrap();
+        state.write("other", vec![note("a", "4")]).await.unwrap();
+    }
+    let state = SqliteState::open(&path).unwrap();
+    assert_eq!(state.read("matrix").await.unwrap(), [("a".to_owned(), "3".to_owned())]);
+    let many = (0..10_005).map(|number| note(&number.to_string(), "x")).collect();
+    state.write("matrix", many).await.unwrap();
+    let kept = state.read("matrix").await.unwrap();
+    assert_eq!((kept.len(), kept[0].0.as_str()), (10_000, "5"));
 }

@@ -1,9 +1,9 @@
-# Sourced by tests/run: installs nginx, Postfix, snmpsim, Prometheus, VictoriaMetrics, a Python client of the API and Synapse, each
-# only once.
+# Sourced by tests/run: installs nginx, Postfix, Dovecot, snmpsim, Prometheus, VictoriaMetrics, a Python client of the API and
+# Synapse, each only once.
 # Uses: $peers (folder for what is ours), again, as_root.
 
 # program:Debian package
-DEBIAN_PEERS="nginx:nginx-light postfix:postfix snmpd:snmpd snmpwalk:snmp prometheus:prometheus promtool:prometheus openssl:openssl saslpasswd2:sasl2-bin"
+DEBIAN_PEERS="nginx:nginx-light postfix:postfix snmpd:snmpd snmpwalk:snmp prometheus:prometheus promtool:prometheus openssl:openssl saslpasswd2:sasl2-bin dovecot:dovecot-imapd"
 
 found() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
 
@@ -14,6 +14,8 @@ install_debian() {
   done
   # The mechanisms PLAIN and LOGIN for Postfix; a package without a program.
   ls /usr/lib/*/sasl2/libplain.so >/dev/null 2>&1 || need="$need libsasl2-modules"
+  # Dovecot's way to take mail; a package without a program in the path.
+  ls /usr/lib/dovecot/lmtp >/dev/null 2>&1 || need="$need dovecot-lmtpd"
   [ -z "$need" ] && return 0
   command -v apt-get >/dev/null || { echo "SKIPPED: cannot install$need, this is not Debian"; return 1; }
   # No service may start by itself: the tests start their own, on free ports.

@@ -163,11 +163,12 @@ pub fn expand(paths: &[PathBuf]) -> std::io::Result<Vec<PathBuf>> {
             continue;
         }
         let parts: Vec<&str> = name.split('*').collect();
-        let folder = path.parent().unwrap_or(std::path::Path::new("."));
+        let here = std::path::Path::new(".");
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(here);
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
             if fits(&entry.file_name().to_string_lossy(), &parts) {
-                files.insert(entry.path());
+                files.insert(path.with_file_name(entry.file_name()));
             }
         }
     }

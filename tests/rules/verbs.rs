@@ -147,6 +147,8 @@ fn test_rules_runs_some_writes_junit_and_tells_what_no_test_touches() {
     assert!(out.ends_with("1 passed, 1 failed\n"), "{out}");
     let xml = std::fs::read_to_string(world.path("j.xml")).unwrap();
     assert!(xml.contains("tests=\"2\" failures=\"1\""), "{xml}");
+    // A pattern beside the test file, from within its folder.
+    world.write("t.yml", &test_file(1).replace("[r.yml]", "['r*.yml']"));
     let (code, out, _) = world.run(&["test", "rules", "--run", "^other$", "t.yml"]);
     assert_eq!(code, Some(0));
     assert!(out.ends_with("1 passed, 0 failed\n"), "{out}");

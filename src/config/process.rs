@@ -163,7 +163,9 @@ pub fn expand(paths: &[PathBuf]) -> std::io::Result<Vec<PathBuf>> {
             continue;
         }
         let parts: Vec<&str> = name.split('*').collect();
-        let folder = path.parent().unwrap_or(std::path::Path::new("."));
+        // The parent of a bare name is an empty path.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(std::path::Path::new("."));
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
             if fits(&entry.file_name().to_string_lossy(), &parts) {

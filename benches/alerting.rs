@@ -171,7 +171,7 @@ fn route(bencher: Bencher, services: usize) {
     let directory = Directory {
         owners: (0..50).map(|n| owner(format!("owner-{n}"))).collect(),
         services: (0..services).map(service).collect(),
-        fallback: None,
+        ..Directory::default()
     };
     let plan = Plan::of_owners(&directory, Timing::default()).unwrap();
     let name = format!("service-{}", services - 1);

@@ -5,9 +5,11 @@
 //!     └──VerdictChange──► nudge ──────────┘                         └──► state.sqlite
 //! ```
 
+mod channels;
 mod looks;
 mod own_metrics;
 mod people;
+mod plots;
 mod recipients;
 mod reload;
 mod remote;
@@ -56,6 +58,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Listen here instead of where the configuration says.
     pub listen: Option<SocketAddr>,
+    /// Users and TLS in the ecosystem's own format, beside those of the configuration.
+    pub web_file: Option<PathBuf>,
 }
 
 /// Why the program does not start.
@@ -111,6 +115,7 @@ pub struct App {
     dispatcher: Dispatcher,
     people: DispatcherHandle,
     renderer: Arc<wiring::LiveRenderer>,
+    channels: channels::Doors,
     summary: Arc<RwLock<String>>,
     server: Server,
     reload: Reload,
@@ -200,6 +205,7 @@ impl App {
                 evaluator: self.evaluator.clone(),
                 people: self.people.clone(),
                 renderer: self.renderer.clone(),
+                channels: self.channels.clone(),
                 summary: self.summary.clone(),
                 telemetry: self.telemetry.clone(),
                 guard: self.server.guard(),
@@ -214,6 +220,7 @@ impl App {
         evaluation.spawn(self.evaluator.clone().run(evaluation_stop.clone()));
         let mut telling = JoinSet::new();
         telling.spawn(self.dispatcher.run(alerts_done.clone()));
+        telling.spawn(channels::listen(self.channels, Arc::new(self.people), alerts_done.clone()));
         let mut pages = JoinSet::new();
         let pages_stop = CancellationToken::new();
         pages.spawn(self.server.run(pages_stop.clone()));

@@ -91,7 +91,7 @@ fn harm_is_bounded() {
             "metric_1{n=\"".to_owned() + &long("x", 1 << 20) + "\"}",
             vec![],
             400,
-            "too long",
+            "query is longer than",
         ),
         (
             "a giant regex",
@@ -124,7 +124,7 @@ fn harm_is_bounded() {
         ),
         (
             "no end of windows",
-            "sum_over_time(metric_1[300d])".to_owned(),
+            "stddev_over_time(metric_1[300d])".to_owned(),
             [&year[..], &[("timeout", "1s")]].concat(),
             503,
             "timed out",
@@ -231,7 +231,6 @@ fn bodies_that_are_no_forms_are_refused() {
     assert_eq!(send("", b"query=1"), refused);
     assert_eq!(send(form, b"query=\xff\xfe"), refused);
     assert_eq!(send(form, b"query=%ff"), refused);
-    assert_eq!(send(form, b"query=up{a=\"\0\"}").0, 200, "a zero is text like any other");
     assert_eq!(send(&format!("{form}; charset=utf-8"), b"query=1").0, 200);
 }
 

@@ -286,3 +286,114 @@ fn it_stops_in_time_even_when_a_peer_does_not_read() {
     drop((idle, half_open));
     assert!(TcpStream::connect(served.address).is_err());
 }
+
+/// A key and a certificate for localhost, signed by nobody else.
+fn certificate(folder: &std::path::Path, name: &str) -> rustls::pki_types::CertificateDer<'static> {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.join(format!("{name}.pem")), made.cert.pem()).unwrap();
+    std::fs::write(folder.join(format!("{name}.key")), made.signing_key.serialize_pem()).unwrap();
+    made.cert.der().clone()
+}
+
+/// A GET over TLS; `None` when there is no connection.
+fn ask_secretly(
+    address: SocketAddr,
+    trusted: &rustls::pki_types::CertificateDer<'static>,
+    own: Option<&std::path::Path>,
+    path: &str,
+) -> Option<String> {
+    use rustls::pki_types::pem::PemObject;
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match own {
+        None => builder.with_no_client_auth(),
+        Some(stem) => {
+            let chain =
+                rustls::pki_types::CertificateDer::from_pem_file(stem.with_extension("pem"));
+            let key = rustls::pki_types::PrivateKeyDer::from_pem_file(stem.with_extension("key"));
+            builder.with_client_auth_cert(vec![chain.unwrap()], key.unwrap()).unwrap()
+        }
+    };
+    let name = "localhost".try_into().unwrap();
+    let connection = rustls::ClientConnection::new(std::sync::Arc::new(config), name).unwrap();
+    let mut stream = rustls::StreamOwned::new(connection, connect(address));
+    let head = format!(
+        "{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    // A peer that closes without a goodbye gave its whole answer all the same.
+    let _ = stream.read_to_end(&mut answer);
+    (!answer.is_empty()).then(|| String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[test]
+fn tls_with_and_without_certificates_of_clients() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = certificate(folder.path(), "server");
+    certificate(folder.path(), "client");
+    certificate(folder.path(), "stranger");
+    let file = |name: &str| folder.path().join(name);
+    let tls = augenmass::web::TlsSettings {
+        cert: file("server.pem"),
+        key: file("server.key"),
+        client_ca: None,
+        client_optional: false,
+        only_tls13: true,
+    };
+    let settings = Settings { tls: Some(tls.clone()), ..Served::settings() };
+    let served = Served::start(settings);
+    let answer = ask_secretly(served.address, &server, None, "GET /-/ready").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // Who does not speak TLS gets nothing, and costs nobody anything.
+    let mut plain = connect(served.address);
+    plain.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut nothing = Vec::new();
+    let _ = plain.read_to_end(&mut nothing);
+    assert!(!nothing.starts_with(b"HTTP"), "{nothing:?}");
+
+    let mutual = augenmass::web::TlsSettings { client_ca: Some(file("client.pem")), ..tls };
+    let exposure = Exposure::Users;
+    let served = Served::start(Settings { tls: Some(mutual), exposure, ..Served::settings() });
+    let ask = |own: Option<&str>, path: &str| {
+        let stem = own.map(file);
+        ask_secretly(served.address, &server, stem.as_deref(), path)
+    };
+    assert_eq!(ask(None, "GET /"), None);
+    assert_eq!(ask(Some("stranger"), "GET /"), None);
+    let answer = ask(Some("client"), "POST /-/reload").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn without_any_users_left_nobody_is_let_in() {
+    let exposure = Exposure::Users;
+    let served = Served::start(Settings { exposure, ..Served::settings() });
+    assert_eq!(ask(served.address, "GET /metrics", &[]).status, 401);
+    assert_eq!(ask(served.address, "POST /-/reload", &[]).status, 401);
+    assert_eq!(ask(served.address, "GET /-/healthy", &[]).status, 200);
+}
+
+#[test]
+fn a_push_that_is_too_large_or_too_slow_ends() {
+    let served = Served::start(Settings {
+        limits: Limits {
+            push_bytes: 1000,
+            stall_timeout: Duration::from_millis(200),
+            ..Limits::default()
+        },
+        ..Served::settings()
+    });
+    let large = ask(served.address, "POST /api/v1/write", &["Content-Length: 1001"]);
+    assert_eq!(large.status, 413);
+    let slow = ask(served.address, "POST /api/v1/write", &["Content-Length: 10"]);
+    assert_eq!(slow.status, 408);
+    let fine = ask(served.address, "POST /api/v1/write", &["Content-Length: 0"]);
+    assert_eq!((fine.status, fine.text().as_str()), (204, ""));
+    assert_eq!(fine.header("x-prometheus-remote-write-samples-written"), "7");
+}

@@ -5,7 +5,8 @@
 
 6 h of 5,000 series, a sample each 15 s (HOSTS=100 of 50 series, STEPS=1440), on disk in each; the stores run one after
 the other. Each query is warmed up twice, then repeated; CPU is user + system time of the process. A peer that is not
-there is left out. The answers must agree in number of values and in their sum.
+there is left out. The answers must agree in number of values and in their sum. FLEET=PATH keeps the samples for the
+next run.
 """
 import json, os, statistics, subprocess, time
 
@@ -13,7 +14,8 @@ import bench, fleet
 
 HOSTS, STEPS = int(os.environ.get('HOSTS', 100)), int(os.environ.get('STEPS', 1440))
 REPEAT = int(os.environ.get('REPEAT', 15))
-START = int(time.time()) // 7200 * 7200 - STEPS * 15 - 7200
+KEPT = os.environ.get('FLEET')
+START = int(open(KEPT + '.start').read()) if KEPT and os.path.exists(KEPT + '.start') else int(time.time()) // 7200 * 7200 - STEPS * 15 - 7200
 END = START + STEPS * 15 - 15
 ONE = f'instance="{fleet.host(7)}"'
 QUERIES = [  # name, expression, instant or range, step, length
@@ -55,9 +57,16 @@ def measure(store):
     return found
 
 
+def samples():
+    path = KEPT or f'{bench.WORK}/fleet'
+    if not os.path.exists(path + '.start'):
+        fleet.write(path, HOSTS, STEPS, START)
+        open(path + '.start', 'w').write(str(START))
+    return path
+
+
 def main():
-    path = f'{bench.WORK}/fleet'
-    fleet.write(path, HOSTS, STEPS, START)
+    path = samples()
     results = {}
     for kind in fleet.stores():
         store = kind()

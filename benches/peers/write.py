@@ -111,7 +111,7 @@ def start(name, d):
     os.makedirs(d)
     p = bench.port()
     if name == 'augenmass':
-        open(d + '/augenmass.yml', 'w').write(bench.owners(1) + bench.targets(['http://127.0.0.1:1/'], ', interval: 4m'))
+        open(d + '/augenmass.yml', 'w').write(bench.owners(1) + bench.targets(['http://127.0.0.1:1/'], ', interval: 4m') + 'storage: {out_of_order_window: 24h}\n')
         return bench.spawn([bench.ours(), '--log', 'warn', 'run', '--config', d + '/augenmass.yml', '--data', d + '/data', '--listen', f'127.0.0.1:{p}'], name), p, '/-/ready'
     program = bench.find(name)
     if not program:

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::NonEmpty;
@@ -25,6 +26,8 @@ pub struct Directory {
     pub services: Vec<Service>,
     /// Who hears of what has no owner, and of ourselves; an owner's name.
     pub fallback: Option<Arc<str>>,
+    /// Names of owners who are told by the first of their addresses that works, and not by all.
+    pub first_that_works: BTreeSet<Arc<str>>,
 }
 
 /// A thing people depend on.
@@ -44,6 +47,11 @@ impl Directory {
     /// The owner of that name.
     pub fn owner(&self, name: &str) -> Option<&Owner> {
         self.owners.iter().find(|owner| *owner.name == *name)
+    }
+
+    /// Whether an owner is told by one address only, the next one when it does not work.
+    pub fn tells_first(&self, owner: &str) -> bool {
+        self.first_that_works.contains(owner)
     }
 
     /// The service of that name.

@@ -313,6 +313,7 @@ mod tests {
             owners: vec![owner("web"), owner("office"), owner("dispatcher")],
             services: vec![service("homepage", "web"), service("orphan", "gone")],
             fallback: Some("dispatcher".into()),
+            ..Directory::default()
         }
     }
 

@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::summary::summary;
 use super::wiring::{LiveRenderer, Meaning};
+use super::{Options, channels};
 use crate::alerting::LinkSigner;
-use crate::config::{Config, System};
+use crate::config::{Config, System, WebFile};
 use crate::evaluate::Evaluator;
 use crate::model::Secret;
 use crate::notify::DispatcherHandle;
@@ -22,6 +23,7 @@ pub struct Request {
     file: Option<PathBuf>,
     alertmanager: Option<PathBuf>,
     listen: Option<SocketAddr>,
+    web_file: Option<PathBuf>,
     answer: oneshot::Sender<Result<(), String>>,
 }
 
@@ -31,18 +33,16 @@ pub struct Reload {
     file: Option<PathBuf>,
     alertmanager: Option<PathBuf>,
     listen: Option<SocketAddr>,
+    web_file: Option<PathBuf>,
     requests: mpsc::Sender<Request>,
 }
 
 impl Reload {
-    /// `alertmanager` and `listen` are what the command line said; they outlive reloads.
-    pub(super) fn new(
-        file: Option<PathBuf>,
-        alertmanager: Option<PathBuf>,
-        listen: Option<SocketAddr>,
-    ) -> (Self, mpsc::Receiver<Request>) {
+    /// What the command line said outlives reloads.
+    pub(super) fn new(options: &Options) -> (Self, mpsc::Receiver<Request>) {
         let (requests, inbox) = mpsc::channel(4);
-        (Self { file, alertmanager, listen, requests }, inbox)
+        let Options { file, alertmanager, listen, web_file, .. } = options.clone();
+        (Self { file, alertmanager, listen, web_file, requests }, inbox)
     }
 
     /// Loads the configuration file again.
@@ -55,7 +55,8 @@ impl Reload {
             return Err("there is no configuration file to load again".to_owned());
         }
         let (answer, waiting) = oneshot::channel();
-        let request = Request { file, alertmanager, listen: self.listen, answer };
+        let (listen, web_file) = (self.listen, self.web_file.clone());
+        let request = Request { file, alertmanager, listen, web_file, answer };
         if self.requests.try_send(request).is_err() {
             return Err("other reloads are still on their way; try again".to_owned());
         }
@@ -69,6 +70,7 @@ pub struct Targets {
     pub evaluator: Arc<Evaluator>,
     pub people: DispatcherHandle,
     pub renderer: Arc<LiveRenderer>,
+    pub channels: channels::Doors,
     pub summary: Arc<RwLock<String>>,
     pub telemetry: Arc<Telemetry>,
     pub guard: Arc<Guard>,
@@ -88,8 +90,10 @@ pub async fn serve(
             () = stop.cancelled() => return,
             request = requests.recv() => request,
         };
-        let Some(Request { file, alertmanager, listen, answer }) = request else { return };
-        let result = load(file, alertmanager, listen, &targets).await;
+        let Some(Request { file, alertmanager, listen, web_file, answer }) = request else {
+            return;
+        };
+        let result = load(file, alertmanager, listen, web_file, &targets).await;
         match &result {
             Ok(()) => {
                 tracing::info!("the configuration was loaded again");
@@ -117,16 +121,22 @@ async fn load(
     file: Option<PathBuf>,
     alertmanager: Option<PathBuf>,
     listen: Option<SocketAddr>,
+    web_file: Option<PathBuf>,
     targets: &Targets,
 ) -> Result<(), String> {
     let (clock, key) = (targets.clock.clone(), targets.link_key.clone());
     let meaning = tokio::task::spawn_blocking(move || {
         let config = Config::load_both(file.as_deref(), alertmanager.as_deref(), &System);
-        let config = config.map_err(|problems| problems.to_string())?;
+        let mut config = config.map_err(|problems| problems.to_string())?;
+        if let Some(file) = web_file {
+            let web = WebFile::load(&file, &System).map_err(|problems| problems.join("\n"))?;
+            web.add_to(&mut config.web);
+        }
         Meaning::of(config, listen, &clock, key.as_ref()).map_err(|error| error.to_string())
     });
     let meaning = meaning.await.map_err(|error| format!("loading it failed: {error}"))??;
-    let Meaning { config, groups, directory, plan, notifiers, renderer, acting, .. } = meaning;
+    let Meaning { config, groups, directory, plan, channels, renderer, acting, .. } = meaning;
+    let notifiers = channels.connect(&targets.channels);
     targets.people.replace(plan, directory, notifiers).await;
     targets.renderer.replace(renderer);
     *targets.acting.write().unwrap_or_else(PoisonError::into_inner) = acting;

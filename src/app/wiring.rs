@@ -6,22 +6,22 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::channels::{self, Channels};
 use super::people::People;
+use super::plots::Plotter;
 use super::summary::summary;
 use super::{App, BuildError, Options, Reload, load_rules, recipients, reload, remote};
 use crate::alerting::{Directory, LinkSigner, Notice, Owner, Plan};
-use crate::config::{Config, System};
+use crate::config::{Config, Sources, System};
 use crate::evaluate::{self, Evaluator};
 use crate::model::{Labels, Secret};
-use crate::notify::{
-    DispatchError, DispatchSettings, Dispatcher, Notifiers, Patience, Render, Wording,
-};
+use crate::notify::{DispatchError, DispatchSettings, Dispatcher, Patience, Render, Wording};
 use crate::ports::{Address, Clock, Message, State};
 use crate::probe::snmp::UdpSnmp;
 use crate::probe::{Resolver, Schedule, ScheduleDoors};
 use crate::remote::{Receiver, ReceiverSettings};
-use crate::render::{Links, Renderer};
-use crate::rules::{GroupRules, World};
+use crate::render::{Expressions, Links, Renderer, Templates};
+use crate::rules::{GroupRules, RuleKind, World};
 use crate::state::SqliteState;
 use crate::storage::{self, Store};
 use crate::telemetry::Telemetry;
@@ -32,8 +32,9 @@ const CHANGES: usize = 1024;
 /// Reports of rule groups that wait for the dispatcher.
 const REPORTS: usize = 64;
 
-/// People wait no longer for the first message after a start.
-const LONGEST_HOLD: Duration = Duration::from_secs(60);
+/// After a start nothing is told before every rule was evaluated once, but people wait no longer
+/// than this: twice the interval that groups usually have.
+const LONGEST_HOLD: Duration = Duration::from_secs(35);
 
 /// What a configuration means for the rooms that can be changed while they run.
 pub struct Meaning {
@@ -41,7 +42,7 @@ pub struct Meaning {
     pub groups: Vec<Arc<GroupRules>>,
     pub directory: Arc<Directory>,
     pub plan: Arc<Plan>,
-    pub notifiers: Notifiers,
+    pub channels: Channels,
     pub renderer: Renderer,
     /// Where people reach the pages.
     pub base: Arc<str>,
@@ -63,19 +64,24 @@ impl Meaning {
         let groups = load_rules(&config.rules, &System)?;
         let (plan, directory) = recipients::who_is_told(&config)?;
         let (plan, directory) = (Arc::new(plan), Arc::new(directory));
-        let notifiers = recipients::notifiers(&config, clock)?;
+        let channels = Channels::of(&config, clock)?;
         let base = base_url(&config, listen);
         let pages = Some(base.clone());
         let signer = link_key.filter(|_| config.web.external_url.is_some());
         let acting = signer.map(|key| LinkSigner::new(&base, key));
         let instance = config.instance.clone();
         let links = Links { instance, pages, runbooks: None, acting: acting.clone() };
-        let mut renderer = Renderer::new(directory.clone(), links);
+        let mut renderer = Renderer::new(directory.clone(), links)
+            .with_expressions(Arc::new(expressions(&groups)))
+            .with_templates(&templates(config.templates.as_deref()));
+        for damaged in renderer.damaged_templates() {
+            tracing::error!("messages.templates: cannot use {damaged}; the shipped text is used");
+        }
         if let Some(foreign) = &config.alertmanager {
             let voices = foreign.outfit.voices.clone();
             renderer = renderer.with_voices(voices, foreign.file.words.clone());
         }
-        Ok(Self { config, groups, directory, plan, notifiers, renderer, base, acting })
+        Ok(Self { config, groups, directory, plan, channels, renderer, base, acting })
     }
 }
 
@@ -85,20 +91,40 @@ pub(super) fn settle(config: &Config) -> Duration {
     rounds.max().unwrap_or_default()
 }
 
-/// How long after the start nothing is told at most: until every rule was evaluated once, but not
-/// as long as a group that is evaluated once in an hour would need.
-fn hold(meaning: &Meaning) -> Duration {
-    let usual = meaning.config.rules.interval;
-    let longest = meaning.groups.iter().map(|group| group.interval.unwrap_or(usual)).max();
-    longest.unwrap_or_default().min(LONGEST_HOLD) + Duration::from_secs(5)
-}
-
 /// Where people reach the pages, without a slash at the end.
 fn base_url(config: &Config, listen: Option<SocketAddr>) -> Arc<str> {
     match &config.web.external_url {
         Some(url) => url.as_str().trim_end_matches('/').into(),
         None => format!("http://{}", listen.unwrap_or(config.web.listen)).into(),
     }
+}
+
+/// What can be drawn, by the names of alerts.
+fn expressions(groups: &[Arc<GroupRules>]) -> Expressions {
+    let mut known = Expressions::default();
+    for rule in groups.iter().flat_map(|group| &group.rules) {
+        if let RuleKind::Alerting { alert, .. } = &rule.kind {
+            known.add(alert.clone(), rule.written_labels(), rule.expression.as_str().into());
+        }
+    }
+    known
+}
+
+/// Somebody's own sentences: `de.ftl` and `en.ftl` in a folder. A file that cannot be read is
+/// said and left out; people are told all the same.
+fn templates(folder: Option<&Path>) -> Templates {
+    let read = |name: &str| {
+        let path = folder?.join(name);
+        match System.read(&path) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::error!(%error, "messages.templates: cannot read {}", path.display());
+                None
+            }
+        }
+    };
+    Templates { german: read("de.ftl"), english: read("en.ftl") }
 }
 
 /// The renderer of the configuration that runs now.
@@ -146,12 +172,13 @@ pub(super) async fn build(
     options.data.as_deref().map_or(Ok(()), data_folder)?;
     // SQLite's name for a file that lives in memory.
     let file = options.data.as_ref().map(|data| data.join("state.sqlite"));
-    let state = SqliteState::open(&file.unwrap_or_else(|| PathBuf::from(":memory:")))?;
-    let state: Arc<dyn State> = Arc::new(state);
+    let state = Arc::new(SqliteState::open(&file.unwrap_or_else(|| PathBuf::from(":memory:")))?);
     let link_key = state.load().await.map_err(DispatchError::from)?.link_key;
     let meaning = Meaning::of(config, options.listen, &clock, link_key.as_ref())?;
     let store =
         Store::open(store_settings(&meaning.config, &options), clock.clone(), telemetry.clone())?;
+    let draw = Arc::new(Plotter::new(store.clone(), clock.clone()));
+    let doors = channels::Doors::new(draw, state.clone());
     let push = remote::Push::open(&meaning.config, &options, &clock, &telemetry)?;
     let append = push.before(store.clone());
     let (changed, changes) = mpsc::channel(CHANGES);
@@ -175,16 +202,15 @@ pub(super) async fn build(
         report,
         telemetry.clone(),
     );
-    let hold = hold(&meaning);
     let acting = Arc::new(RwLock::new(meaning.acting.clone()));
     let renderer = Arc::new(LiveRenderer(RwLock::new(Arc::new(meaning.renderer))));
     let (dispatcher, people) = Dispatcher::new(
-        DispatchSettings { plan: meaning.plan, patience: Patience::default(), hold },
+        DispatchSettings { plan: meaning.plan, patience: Patience::default(), hold: LONGEST_HOLD },
         meaning.directory,
         clock.clone(),
         state.clone(),
         renderer.clone(),
-        meaning.notifiers,
+        meaning.channels.connect(&doors),
         telemetry.clone(),
         reports,
     )
@@ -200,8 +226,7 @@ pub(super) async fn build(
     push.ask(schedule.clone(), receiver.clone());
     let ending = CancellationToken::new();
     let stopping = ending.clone();
-    let (reload, reload_requests) =
-        Reload::new(options.file.clone(), options.alertmanager.clone(), options.listen);
+    let (reload, reload_requests) = Reload::new(&options);
     let summary = Arc::new(RwLock::new(summary(&meaning.config)));
     let server = {
         let signer = acting.clone();
@@ -243,6 +268,7 @@ pub(super) async fn build(
         dispatcher,
         people,
         renderer,
+        channels: doors,
         summary,
         server,
         reload,

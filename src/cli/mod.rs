@@ -48,6 +48,8 @@ enum Verb {
     Check(check::Arguments),
     /// Say who is told of what
     Routes(routes::Arguments),
+    /// Ask a server or a data folder: tables, plots, JSON, CSV
+    Query(query::Arguments),
     /// Say that somebody knows of an incident, or has it
     Ack(ack::Arguments),
     /// Make, list and end silences
@@ -58,8 +60,6 @@ enum Verb {
     Incidents(incidents::Arguments),
     /// Say why somebody was told of something, or not
     Explain(explain::Arguments),
-    /// Ask a server or a data folder: tables, plots, JSON, CSV
-    Query(query::Arguments),
     /// Run tests of rules and queries
     Test(test::Arguments),
     /// Try rules on what was
@@ -96,12 +96,12 @@ fn run_verb() -> ExitCode {
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
         Verb::Routes(arguments) => routes::run(arguments),
+        Verb::Query(arguments) => query::run(arguments),
         Verb::Ack(arguments) => ack::run(arguments),
         Verb::Silence(arguments) => silence::run(arguments),
         Verb::Alert(arguments) => alert::run(arguments),
         Verb::Incidents(arguments) => incidents::run(arguments),
         Verb::Explain(arguments) => explain::run(arguments),
-        Verb::Query(arguments) => query::run(arguments),
         Verb::Test(arguments) => test::run(arguments),
         Verb::Rules(arguments) => rules::run(arguments),
         Verb::Storage(arguments) => storage::run(arguments),

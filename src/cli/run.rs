@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::complain;
 use crate::app::{App, Options, Reload};
-use crate::config::{Config, System};
+use crate::config::{Config, System, WebFile};
 use crate::ports::SystemClock;
 
 /// `augenmass run`
@@ -31,6 +31,9 @@ pub struct Arguments {
     /// Listen here instead of where the configuration says
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Users and TLS as Prometheus and its exporters take them
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    web_file: Option<PathBuf>,
 }
 
 /// Runs until SIGTERM or SIGINT; SIGHUP loads the configuration again.
@@ -39,16 +42,25 @@ pub fn run(arguments: Arguments) -> ExitCode {
 }
 
 async fn serve(arguments: Arguments) -> ExitCode {
-    let Arguments { config, alertmanager, data, listen } = arguments;
+    let Arguments { config, alertmanager, data, listen, web_file } = arguments;
     let file = config;
-    let config = match Config::load_both(file.as_deref(), alertmanager.as_deref(), &System) {
+    let mut config = match Config::load_both(file.as_deref(), alertmanager.as_deref(), &System) {
         Ok(config) => config,
         Err(problems) => {
             complain(&problems.to_string());
             return ExitCode::FAILURE;
         }
     };
-    let options = Options { file, alertmanager, data, listen };
+    if let Some(file) = &web_file {
+        match WebFile::load(file, &System) {
+            Ok(web) => web.add_to(&mut config.web),
+            Err(problems) => {
+                complain(&problems.join("\n"));
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let options = Options { file, alertmanager, data, listen, web_file };
     if options.data.is_none() {
         tracing::warn!("without --data everything is in memory and lost at the end");
     }

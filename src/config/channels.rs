@@ -1,4 +1,6 @@
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,20 @@ pub fn read(node: Option<&Node>, reader: &mut Reader<'_>) -> Settings {
     Settings { email, matrix, webhooks }
 }
 
+/// `messages:`.
+pub fn templates(node: Option<&Node>, reader: &mut Reader<'_>) -> Option<PathBuf> {
+    let mut fields = reader.fields(node?, "messages")?;
+    let node = fields.get("templates");
+    let folder = node.and_then(|node| reader.path(node, "templates"));
+    fields.finish(reader);
+    if let (Some(node), Some(folder)) = (node, &folder)
+        && !folder.is_dir()
+    {
+        reader.problem(node.at, "`templates` should be a folder with `de.ftl` or `en.ftl`");
+    }
+    folder
+}
+
 fn email(node: &Node, reader: &mut Reader<'_>) -> Option<EmailSettings> {
     let mut fields = reader.fields(node, "notify.email")?;
     let smarthost = fields.need("smarthost", reader);
@@ -38,6 +54,9 @@ fn email(node: &Node, reader: &mut Reader<'_>) -> Option<EmailSettings> {
     let username = fields.get("username").and_then(|node| reader.text(node, "username"));
     let password_node = fields.get("password");
     let password = password_node.and_then(|node| reader.secret(node, "password", false));
+    let oauth_node = fields.get("oauth_token_file");
+    let oauth = oauth_node.and_then(|node| reader.path(node, "oauth_token_file"));
+    let headers = fields.get("headers").map(|node| headers(node, reader)).unwrap_or_default();
     let tls_node = fields.get("tls");
     let tls = tls_node.and_then(|node| reader.choice(node, "tls", TLS));
     let ca_file = fields.get("ca_file").and_then(|node| reader.path(node, "ca_file"));
@@ -45,8 +64,12 @@ fn email(node: &Node, reader: &mut Reader<'_>) -> Option<EmailSettings> {
     let timeout = timeout.and_then(|node| reader.duration(node, "timeout", SHORTEST, LONGEST));
     let at = fields.at;
     fields.finish(reader);
-    if username.is_some() != password_node.is_some() {
-        reader.problem(at, "notify.email needs `username` and `password` together, or neither");
+    if username.is_some() != (password_node.is_some() || oauth_node.is_some()) {
+        let message = "notify.email needs `username` and `password` (or `oauth_token_file`) together, or neither";
+        reader.problem(at, message);
+    }
+    if password_node.is_some() && oauth_node.is_some() {
+        reader.problem(at, "notify.email takes `password` or `oauth_token_file`, not both");
     }
     let (host, port) = host_port?;
     let tls = tls.unwrap_or(if port == 465 { SmtpTls::Implicit } else { SmtpTls::Required });
@@ -61,11 +84,48 @@ fn email(node: &Node, reader: &mut Reader<'_>) -> Option<EmailSettings> {
         from: from?,
         reply_to,
         hello,
-        credentials: username.zip(password),
+        credentials: username.clone().zip(password),
+        oauth_token: username.zip(oauth),
+        headers,
         tls,
         ca_file,
         timeout: timeout.unwrap_or(Duration::from_secs(120)),
     })
+}
+
+/// Headers of our own making: names as RFC 5322 allows them, none that we write ourselves.
+fn headers(node: &Node, reader: &mut Reader<'_>) -> Vec<(Arc<str>, Arc<str>)> {
+    const OURS: [&str; 14] = [
+        "from",
+        "to",
+        "cc",
+        "bcc",
+        "sender",
+        "subject",
+        "date",
+        "message-id",
+        "in-reply-to",
+        "references",
+        "mime-version",
+        "content-type",
+        "content-transfer-encoding",
+        "auto-submitted",
+    ];
+    let Some(mut fields) = reader.fields(node, "notify.email.headers") else { return Vec::new() };
+    let mut headers = Vec::new();
+    for (key, node) in fields.all() {
+        let Some(value) = reader.text(node, "the header") else { continue };
+        let name = &key.text;
+        let fits = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
+        if !fits || value.contains(char::is_control) {
+            reader.problem(key.at, format!("`{name}` is no header with a text on one line"));
+        } else if OURS.contains(&name.to_ascii_lowercase().as_str()) {
+            reader.problem(key.at, format!("`{name}` is written by the program itself"));
+        } else {
+            headers.push((name.as_str().into(), value));
+        }
+    }
+    headers
 }
 
 fn mailbox(node: &Node, what: &str, reader: &mut Reader<'_>) -> Option<Arc<str>> {
@@ -119,8 +179,12 @@ fn matrix(node: &Node, reader: &mut Reader<'_>) -> Option<MatrixSettings> {
     let token = fields.need("token", reader);
     let token = token.and_then(|node| reader.secret(node, "token", false));
     let ca_file = fields.get("ca_file").and_then(|node| reader.path(node, "ca_file"));
-    let clear = fields.get("clear_text_in_encrypted_rooms");
-    let clear = clear.and_then(|node| reader.boolean(node, "clear_text_in_encrypted_rooms"));
+    let refresh = fields.get("refresh_token");
+    let refresh = refresh.and_then(|node| reader.secret(node, "refresh_token", false));
+    let clear = fields.get("allow_unencrypted");
+    let clear = clear.and_then(|node| reader.boolean(node, "allow_unencrypted"));
+    let level = fields.get("act_power_level");
+    let level = level.and_then(|node| reader.number(node, "act_power_level", 0, 100));
     let timeout = fields.get("timeout");
     let timeout = timeout.and_then(|node| reader.duration(node, "timeout", SHORTEST, LONGEST));
     fields.finish(reader);
@@ -137,7 +201,11 @@ fn matrix(node: &Node, reader: &mut Reader<'_>) -> Option<MatrixSettings> {
         homeserver,
         token: token?,
         ca_file,
-        clear_text_in_encrypted_rooms: clear.unwrap_or(false),
+        refresh_token: refresh,
+        allow_unencrypted: clear.unwrap_or(false),
+        // Filled when the owners are read.
+        rooms: BTreeMap::new(),
+        act_power_level: level.and_then(|level| i64::try_from(level).ok()).unwrap_or(50),
         timeout: timeout.unwrap_or(Duration::from_secs(30)),
     })
 }

@@ -28,6 +28,7 @@ pub use problem::{Position, Problem, Problems, suggestion};
 pub use process::expand as expand_files;
 pub use quantity::{parse_duration, show_duration};
 pub use routes::AlertmanagerSection;
+pub use web::WebFile;
 
 use crate::alerting::Directory;
 use crate::calendar::ServiceHours;
@@ -85,6 +86,8 @@ pub struct Config {
     pub probes: probe::Settings,
     /// Channels.
     pub notify: notify::Settings,
+    /// Folder with sentences (Fluent files) that replace shipped ones.
+    pub templates: Option<PathBuf>,
     /// Service hours by name.
     pub calendars: Vec<ServiceHours>,
     /// When and how often people are told.
@@ -246,11 +249,12 @@ fn sections(
         language: people::language(top.get("language"), reader).unwrap_or_else(|| "en".into()),
         timezone: people::timezone(top.get("timezone"), reader).unwrap_or_else(|| "UTC".into()),
     };
-    let channels = channels::read(top.get("notify"), reader);
+    let mut channels = channels::read(top.get("notify"), reader);
     let foreign = top.get("alertmanager");
     let routed = foreign.is_some() || alertmanager.is_some();
     let owners = if routed { top.get("owners") } else { top.need("owners", reader) };
-    let owners = people::owners(owners, &basics, &channels, reader);
+    let people = people::owners(owners, &basics, &mut channels, reader);
+    let owners = people.owners;
     let calendars = calendars::read(top.get("calendars"), &basics, reader);
     let concurrency = top
         .get("concurrency")
@@ -265,6 +269,7 @@ fn sections(
     let foreign = routes::alertmanager(foreign, alertmanager, &owners, &basics, &channels, reader);
     let mut rules = process::rules(top.get("rules"), &owners, reader);
     rules.tunings.extend(services.tunings);
+    let templates = channels::templates(top.get("messages"), reader);
     let web = web::read(top.get("web"), reader);
     let storage = process::storage(top.get("storage"), reader);
     let remote_write = remote::read(top.get("remote_write"), reader);
@@ -278,12 +283,14 @@ fn sections(
             owners: owners.into_iter().map(|(owner, _)| owner).collect(),
             services: services.services,
             fallback,
+            first_that_works: people.first_that_works,
         },
         probes: probe::Settings {
             targets: services.targets,
             concurrency: usize::try_from(concurrency).unwrap_or(100),
         },
         notify: channels,
+        templates,
         calendars: calendars.into_iter().map(|(hours, _)| hours).collect(),
         alerting,
         alertmanager: foreign,

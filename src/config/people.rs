@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::Basics;
@@ -12,6 +12,18 @@ use crate::ports::Address;
 
 /// Languages that messages are written in.
 const LANGUAGES: &[(&str, &str)] = &[("de", "de"), ("en", "en")];
+
+/// Whether the first address that works is enough.
+const TELL: &[(&str, bool)] = &[("all", false), ("first", true)];
+
+/// What `owners:` says.
+#[derive(Default)]
+pub struct People {
+    /// With the place of each.
+    pub owners: Vec<(Owner, Position)>,
+    /// Those who are told by the first of their addresses that works.
+    pub first_that_works: BTreeSet<Arc<str>>,
+}
 
 /// `language:`.
 pub fn language(node: Option<&Node>, reader: &mut Reader<'_>) -> Option<Arc<str>> {
@@ -37,13 +49,14 @@ pub fn timezone(node: Option<&Node>, reader: &mut Reader<'_>) -> Option<Arc<str>
 pub fn owners(
     node: Option<&Node>,
     basics: &Basics,
-    channels: &notify::Settings,
+    channels: &mut notify::Settings,
     reader: &mut Reader<'_>,
-) -> Vec<(Owner, Position)> {
+) -> People {
     let Some(mut fields) = node.and_then(|node| reader.fields(node, "owners")) else {
-        return Vec::new();
+        return People::default();
     };
     let mut owners = Vec::new();
+    let mut first_that_works = BTreeSet::new();
     for (key, node) in fields.all() {
         let Some(mut one) = reader.fields(node, &format!("owner `{}`", key.text)) else {
             continue;
@@ -52,7 +65,20 @@ pub fn owners(
         let timezone = timezone(one.get("timezone"), reader);
         let notify = one.get("notify");
         let addresses = notify.map(|notify| addresses(notify, channels, reader));
+        let tell = one.get("tell").and_then(|node| reader.choice(node, "tell", TELL));
+        if tell == Some(true) {
+            first_that_works.insert(key.text.as_str().into());
+        }
+        let users = one.get("matrix_users").map(|node| matrix_users(node, reader));
         one.finish(reader);
+        if let Some(matrix) = &mut channels.matrix {
+            for address in addresses.iter().flatten() {
+                if let Address::Matrix(room) = address {
+                    let allowed = matrix.rooms.entry(room.clone()).or_default();
+                    allowed.extend(users.iter().flatten().cloned());
+                }
+            }
+        }
         match addresses.map(NonEmpty::from_vec) {
             Some(Some(addresses)) => owners.push((
                 Owner {
@@ -80,7 +106,26 @@ pub fn owners(
     {
         reader.problem(node.at, "`owners` is empty: somebody must be responsible");
     }
-    owners
+    People { owners, first_that_works }
+}
+
+/// Who may acknowledge and silence in an owner's rooms, whatever their power level.
+fn matrix_users(node: &Node, reader: &mut Reader<'_>) -> Vec<Arc<str>> {
+    let mut users = Vec::new();
+    for item in reader.list(node) {
+        let Some(text) = reader.text(item, "matrix_users") else { continue };
+        let fits = text.starts_with('@')
+            && text[1..].split_once(':').is_some_and(|(name, server)| {
+                !name.is_empty() && !server.is_empty() && !text.contains(char::is_whitespace)
+            });
+        if fits {
+            users.push(text);
+        } else {
+            let wanted = "a Matrix user such as `\"@alice:example.org\"`";
+            let _ = reader.expected::<()>(item, "matrix_users", wanted);
+        }
+    }
+    users
 }
 
 fn addresses(node: &Node, channels: &notify::Settings, reader: &mut Reader<'_>) -> Vec<Address> {

@@ -206,6 +206,35 @@ fn a_huge_file_is_an_error_and_not_the_memory() {
     assert!(told.starts_with("x.yml:1:1: cannot read the configuration"), "{told}");
 }
 
+#[test]
+fn owners_say_how_they_are_told_and_who_may_answer() {
+    let text = "owners:\n  a: {notify: [{matrix: \"#a:e.org\"}, {email: a@e.org}], tell: first, \
+        matrix_users: [\"@joe:e.org\"]}\n\
+        notify:\n  email: {smarthost: localhost, from: o@e.org, headers: {X-Team: IT}}\n  \
+        matrix: {homeserver: \"https://m.e.org\", token: {env: T}, act_power_level: 60}\n\
+        services: {}\n";
+    struct Token;
+    impl Sources for Token {
+        fn read(&self, _: &Path) -> io::Result<String> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+        fn env(&self, _: &str) -> Option<String> {
+            Some("token".to_owned())
+        }
+    }
+    let config = Config::parse(text, Path::new(""), &Token).unwrap();
+    assert!(config.directory.tells_first("a") && !config.directory.tells_first("b"));
+    let matrix = config.notify.matrix.unwrap();
+    assert!(matrix.rooms["#a:e.org"].contains("@joe:e.org"));
+    assert_eq!((matrix.act_power_level, matrix.allow_unencrypted), (60, false));
+    assert_eq!(&*config.notify.email.unwrap().headers[0].1, "IT");
+    let wrong = text.replace("X-Team", "Subject").replace("@joe:e.org", "joe");
+    let told = Config::parse(&wrong, Path::new(""), &Token).unwrap_err();
+    let told: Vec<String> = told.into_iter().map(|problem| problem.message).collect();
+    assert!(told.iter().any(|line| line.contains("written by the program itself")), "{told:?}");
+    assert!(told.iter().any(|line| line.contains("matrix_users")), "{told:?}");
+}
+
 fn with_file(text: &str, alertmanager: &str) -> Result<Config, Vec<String>> {
     let mut given = given();
     given.files.insert(Path::new("etc").join("am.yml"), alertmanager.to_owned());
@@ -295,4 +324,19 @@ fn storage_keys_have_bounds_and_say_them() {
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         assert!(found[0].contains(wanted), "{text}: {found:?}");
     }
+}
+
+#[test]
+fn a_backup_is_a_pattern_of_files_or_a_folder() {
+    for (written, folder, pattern) in [
+        ("backup: /srv/backup/db-*.dump", "/srv/backup", "db-*.dump"),
+        ("backup: {path: /srv/backup/, name: nightly}", "/srv/backup/", "*"),
+        ("backup: dumps/*.gz", "etc/dumps", "*.gz"),
+    ] {
+        let config = Config::parse(&with_probe(written), Path::new("etc"), &given()).unwrap();
+        let Kind::Backup(backup) = &config.probes.targets[0].kind else { panic!("{written}") };
+        assert_eq!((backup.folder.as_path(), &*backup.pattern), (Path::new(folder), pattern));
+    }
+    assert!(problems(&with_probe("backup: {path: /srv/*/x.gz}"))[0].contains("file name only"));
+    assert!(problems(&with_probe("backup: {name: x}"))[0].contains("needs `path"));
 }

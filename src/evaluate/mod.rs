@@ -15,6 +15,7 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -44,6 +45,9 @@ pub struct Evaluator {
     first_round: watch::Sender<bool>,
 }
 
+/// A group with a longer interval is not waited for after the start.
+const SLOW: Duration = Duration::from_secs(30);
+
 /// What others asked for, until the loop takes it.
 #[derive(Default)]
 struct Inbox {
@@ -59,7 +63,7 @@ struct Place {
     slots: Slots,
     /// Away while it is being evaluated.
     group: Option<Group>,
-    /// Whether it was evaluated since it was installed.
+    /// Whether it was evaluated since it was installed, or is not waited for.
     evaluated: bool,
 }
 
@@ -119,7 +123,8 @@ impl Evaluator {
         }
     }
 
-    /// Becomes true when every group was evaluated once and its alerts were reported.
+    /// Becomes true when every group was evaluated once and its alerts were reported; groups that
+    /// are evaluated less often than twice a minute are not waited for.
     pub fn first_round(&self) -> watch::Receiver<bool> {
         self.first_round.subscribe()
     }
@@ -205,7 +210,8 @@ impl Evaluator {
             let labels = GroupLabels { rule_group: name.clone() };
             self.telemetry.evaluate.interval.get_or_create(&labels).set(interval.as_secs_f64());
             let slots = Slots::new(&name, interval, now, self.clock.mono());
-            places.push(Place { name, slots, group: Some(group), evaluated: false });
+            let evaluated = SLOW < interval;
+            places.push(Place { name, slots, group: Some(group), evaluated });
         }
         for (name, place) in old {
             self.forget(&name);

@@ -105,6 +105,8 @@ const SAVE_AGAIN: Duration = Duration::from_secs(10);
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// The longest sleep, so that a wall clock that was set is noticed.
 const NAP: Duration = Duration::from_secs(30);
+/// How long a message that was lost counts as news.
+const DEAD_LETTER_AGE: Duration = Duration::from_secs(24 * 3600);
 /// A deviation between the clocks that counts as setting the wall clock.
 const JUMP_MILLIS: i64 = 1_000;
 
@@ -369,6 +371,7 @@ impl Dispatcher {
         let outbox = self.teller.outbox();
         let age = outbox.oldest().and_then(|oldest| self.last.0.since(oldest)).unwrap_or_default();
         let incidents = self.teller.desk().open_incidents();
+        telemetry.lost(outbox.lost_since(self.last.0 - DEAD_LETTER_AGE));
         telemetry.on_their_way(outbox.open_count(), age.as_secs_f64(), incidents);
         let Counts { settled, retries, escalated, nobody } = outbox.counts();
         for ((channel, how), total) in settled {

@@ -106,6 +106,7 @@ fn directory() -> Directory {
         ],
         services: Vec::new(),
         fallback: Some("web".into()),
+        ..Directory::default()
     }
 }
 

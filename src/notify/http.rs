@@ -9,7 +9,7 @@ use super::wire::{ChannelError, DialError, Dialer, Wire, scrubbed};
 use crate::model::Secret;
 
 /// An answer is read up to here: errors and event ids are short.
-const LARGEST_ANSWER: usize = 256 * 1024;
+pub(super) const LARGEST_ANSWER: usize = 256 * 1024;
 
 /// Where requests go: scheme, host and port of a URL, and its path.
 #[derive(Clone, Debug)]
@@ -55,8 +55,18 @@ pub(super) struct Ask<'a> {
     /// Path and query.
     pub(super) path: &'a str,
     pub(super) bearer: Option<&'a Secret>,
-    /// JSON; `None` sends no body.
-    pub(super) json: Option<String>,
+    pub(super) content: Content,
+    /// The answer is read up to here, in bytes.
+    pub(super) most: usize,
+}
+
+/// What a request carries.
+#[derive(Clone)]
+pub(super) enum Content {
+    None,
+    Json(String),
+    /// MIME type and bytes.
+    File(String, Bytes),
 }
 
 /// What is answered.
@@ -109,6 +119,7 @@ pub(super) async fn ask(
     endpoint: &Endpoint,
     ask: Ask<'_>,
 ) -> Result<Answer, AskError> {
+    let most = ask.most;
     let request = request(endpoint, ask)?;
     let stream = dialer.connect(&endpoint.host, endpoint.port).await.map_err(AskError::Dial)?;
     let wire = if endpoint.secure {
@@ -126,7 +137,7 @@ pub(super) async fn ask(
     let (mut sender, connection) = handshake.map_err(lost)?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(lost)?;
-        read(response).await
+        read(response, most).await
     };
     // The connection does its work while the exchange waits for it; both end here.
     tokio::pin!(connection);
@@ -171,19 +182,18 @@ fn request(endpoint: &Endpoint, ask: Ask<'_>) -> Result<Request<Full<Bytes>>, As
         value.set_sensitive(true);
         builder = builder.header(header::AUTHORIZATION, value);
     }
-    match ask.json {
-        Some(json) => builder
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(json)))
-            .map_err(bad),
-        None => builder.body(Full::new(Bytes::new())).map_err(bad),
-    }
+    let (mime, body) = match ask.content {
+        Content::Json(json) => ("application/json".to_owned(), Bytes::from(json)),
+        Content::File(mime, bytes) => (mime, bytes),
+        Content::None => return builder.body(Full::new(Bytes::new())).map_err(bad),
+    };
+    builder.header(header::CONTENT_TYPE, mime).body(Full::new(body)).map_err(bad)
 }
 
-async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, AskError> {
+async fn read(response: Response<hyper::body::Incoming>, most: usize) -> Result<Answer, AskError> {
     let (parts, body) = response.into_parts();
     // With a status the fate of the request is known; a body that breaks off changes nothing.
-    let body = match Limited::new(body, LARGEST_ANSWER).collect().await {
+    let body = match Limited::new(body, most).collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(_) => Bytes::new(),
     };

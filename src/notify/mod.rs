@@ -3,6 +3,7 @@
 mod dispatcher;
 mod email;
 mod http;
+mod illustrated;
 mod matrix;
 mod outbox;
 mod render;
@@ -15,6 +16,7 @@ pub use dispatcher::{
     DispatchError, DispatchSettings, Dispatcher, DispatcherHandle, Notifiers, Status,
 };
 pub use email::{EmailAccounts, EmailNotifier};
+pub use illustrated::Illustrated;
 pub use matrix::MatrixNotifier;
 pub use outbox::{Counts, DeadLetter, OpenTicket, Outbox, Patience};
 pub use render::{Render, Unreached, Wording};

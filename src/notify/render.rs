@@ -15,9 +15,10 @@ pub trait Render: Send + Sync {
         Wording::Usual
     }
 
-    /// The same message for the fallback owner, with a first line that says why they get it.
-    fn escalated(&self, mut message: Message, unreached: &Unreached, _to: &Owner) -> Message {
-        let line = unreached.line(message.language.starts_with("de"));
+    /// The same message for the fallback owner, or by the owner's next way, with a first line that
+    /// says why.
+    fn escalated(&self, mut message: Message, unreached: &Unreached, to: &Owner) -> Message {
+        let line = unreached.line(message.language.starts_with("de"), to);
         message.text = format!("{line}\n\n{}", message.text);
         if !message.html.is_empty() {
             let line = line.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
@@ -49,7 +50,7 @@ pub struct Unreached {
 }
 
 impl Unreached {
-    fn line(&self, german: bool) -> String {
+    fn line(&self, german: bool, to: &Owner) -> String {
         let channel = match (self.channel, german) {
             (Channel::Email, false) => "email",
             (Channel::Email, true) => "E-Mail",
@@ -58,6 +59,17 @@ impl Unreached {
         };
         let (owner, reason) = (&self.owner, self.reason.trim());
         let because = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+        if *owner == to.name {
+            return if german {
+                format!(
+                    "{channel} kam nicht an{because}. Darum kommt diese Nachricht auf diesem Weg."
+                )
+            } else {
+                format!(
+                    "{channel} did not arrive{because}. That is why this message comes this way."
+                )
+            };
+        }
         if german {
             format!(
                 "{owner} ist nicht erreichbar: {channel} kam nicht an{because}. Darum geht diese Nachricht an dich."

@@ -1,3 +1,4 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,11 @@ pub struct EmailSettings {
     pub hello: Option<Arc<str>>,
     /// User name and password.
     pub credentials: Option<(Arc<str>, Secret)>,
+    /// File with an OAuth 2.0 access token for XOAUTH2, read before each login; something else
+    /// keeps it fresh. In the place of the password.
+    pub oauth_token: Option<(Arc<str>, PathBuf)>,
+    /// Headers for every mail, names and values.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
     /// Encryption.
     pub tls: SmtpTls,
     /// PEM file with the trust anchors; the system's when absent.
@@ -58,10 +64,16 @@ pub struct MatrixSettings {
     pub homeserver: url::Url,
     /// Access token.
     pub token: Secret,
+    /// Renews the access token when it expires.
+    pub refresh_token: Option<Secret>,
     /// PEM file with the trust anchors; the system's when absent.
     pub ca_file: Option<PathBuf>,
     /// Post in clear text even into encrypted rooms.
-    pub clear_text_in_encrypted_rooms: bool,
+    pub allow_unencrypted: bool,
+    /// The rooms that owners name, and the Matrix users who may answer for those owners.
+    pub rooms: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+    /// Others may answer from this power level on (Matrix: 50 moderates, 100 administers).
+    pub act_power_level: i64,
     /// The longest a request may take.
     pub timeout: Duration,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::http::{Answer, Ask, AskError, Endpoint, ask};
+use super::http::{Answer, Ask, AskError, Content, Endpoint, LARGEST_ANSWER, ask};
 use super::wire::{ChannelError, Dialer, within};
 use super::{WebhookSettings, wire::scrubbed};
 use crate::model::Secret;
@@ -65,7 +65,8 @@ impl WebhookNotifier {
             method: http::Method::POST,
             path: hook.path.reveal(),
             bearer: hook.bearer.as_ref(),
-            json: Some(delivery.message.payload.clone()),
+            content: Content::Json(delivery.message.payload.clone()),
+            most: LARGEST_ANSWER,
         };
         let dialer = hook.dialer.as_ref().unwrap_or(&self.dialer);
         let asked = ask(dialer, &hook.endpoint, question);

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Doing;
+use crate::model::{Labels, Timestamp};
 
 /// A way to reach people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +62,32 @@ pub struct Attachment {
     pub bytes: Arc<[u8]>,
 }
 
+/// A picture that a message wants: what an alert's expression looked like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plot {
+    /// The alert's expression (PromQL).
+    pub expression: String,
+    /// The alert's labels: they say which of the expression's series it is about.
+    pub labels: Labels,
+    /// When it began.
+    pub since: Timestamp,
+    /// When it ended; the instant of the message while it goes on.
+    pub until: Timestamp,
+    /// Whether it goes on.
+    pub firing: bool,
+    /// IANA zone of the reader.
+    pub zone: String,
+    /// What a person who does not see it should read instead.
+    pub alt: String,
+}
+
+/// Draws what messages want. A message never waits long for its picture, and goes without one
+/// when there is none.
+pub trait Draw: Send + Sync {
+    /// The picture, or nothing: no data, too busy, no such expression. Within two seconds.
+    fn draw<'a>(&'a self, plot: &'a Plot, language: &'a str) -> Doing<'a, Option<Attachment>>;
+}
+
 /// What a person reads, rendered once and stored with the ticket, so that a repeat after a crash
 /// is the same to the letter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,6 +111,8 @@ pub struct Message {
     pub payload: String,
     /// Pictures.
     pub attachments: Vec<Attachment>,
+    /// A picture that is drawn when the message is sent.
+    pub plot: Option<Plot>,
     /// Header fields of a mail that its configuration asks for; they go before our own.
     pub headers: Vec<(String, String)>,
     /// Name of the account that carries it; empty for the usual one of the channel.
@@ -113,6 +142,15 @@ pub enum DeliveryError {
     /// Not now; surely not delivered.
     #[error("not delivered yet: {reason}")]
     Retry {
+        /// What happened.
+        reason: String,
+        /// The other side asked to wait for so long.
+        after: Option<Duration>,
+    },
+    /// The channel itself does not work now, whatever the message: no connection, no login for
+    /// anybody. Surely not delivered.
+    #[error("not delivered yet: {reason}")]
+    Down {
         /// What happened.
         reason: String,
         /// The other side asked to wait for so long.

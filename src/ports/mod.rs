@@ -6,6 +6,7 @@ mod board;
 mod clock;
 mod deliver;
 mod journal;
+mod notes;
 mod push;
 mod samples;
 mod state;
@@ -18,15 +19,17 @@ pub use act::{Act, ActError, Actor, Scope, SilenceOrder, Until};
 pub use board::{Board, TargetStatus, Verdict};
 pub use clock::{Clock, Tick};
 pub use deliver::{
-    Address, Attachment, Channel, Delivery, DeliveryError, Message, Notifier, Receipt, Urgency,
+    Address, Attachment, Channel, Delivery, DeliveryError, Draw, Message, Notifier, Plot, Receipt,
+    Urgency,
 };
 pub use journal::{Entry, Event, Lookup};
+pub use notes::Notes;
 pub use push::{Push, PushAnswer, PushedMeta, Receive};
 pub use samples::{
     Append, AppendError, Appended, Found, Queryable, Select, SelectError, SeriesId, Snapshot,
 };
 pub use state::{
-    Change, Heard, Incident, Remembered, Settled, Settlement, State, StateError, Ticket,
+    Change, DeadLetter, Heard, Incident, Remembered, Settled, Settlement, State, StateError, Ticket,
 };
 pub use system_clock::SystemClock;
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Address, Doing, Entry, Lookup, Message};
+use super::{Address, Channel, Doing, Entry, Lookup, Message};
 use crate::model::{Acknowledgement, Alert, Fingerprint, Labels, Secret, Silence, Timestamp};
 
 /// Something that was told as begun and not as over yet: what the Desk must not forget.
@@ -81,6 +81,21 @@ pub struct Settled {
     pub evidence: String,
 }
 
+/// A message that did not and will not arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Owner it was for.
+    pub owner: Arc<str>,
+    /// By which channel.
+    pub channel: Channel,
+    /// Its subject.
+    pub subject: String,
+    /// Why.
+    pub reason: String,
+    /// When it was given up.
+    pub at: Timestamp,
+}
+
 /// Who has been told that an incident began, and so must hear that it is over.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Heard {
@@ -146,6 +161,8 @@ pub struct Remembered {
     pub tickets: Vec<Ticket>,
     /// Who has been told of `incidents`.
     pub heard: Vec<Heard>,
+    /// The last messages that did not arrive and will not, oldest first; at most 100.
+    pub dead: Vec<DeadLetter>,
     /// Messages (incident and number) of `tickets` that reached another address of their owner.
     pub reached: Vec<(String, u32)>,
     /// All silences that are kept, also those that are over.

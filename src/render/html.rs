@@ -2,7 +2,10 @@
 //! loaded from anywhere.
 
 use super::story::{Item, Story};
-use super::texts::Language;
+use super::texts::Voice;
+
+/// Where the picture belongs, for the channel that can show it there.
+pub const PLOT: &str = "<!-- plot -->";
 
 /// `&`, `<`, `>` and both quotes.
 pub(super) fn escape(text: &str) -> String {
@@ -23,7 +26,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// A whole document; what stands between `<body …>` and `</body>` is for Matrix.
-pub(super) fn document(story: &Story, language: &Language) -> String {
+pub(super) fn document(story: &Story, language: &Voice<'_>) -> String {
     let colour = if story.resolved { "#1a7f37" } else { "#b42318" };
     let mut body = String::new();
     let title = story.head.as_ref().unwrap_or(&story.subject);
@@ -32,6 +35,13 @@ pub(super) fn document(story: &Story, language: &Language) -> String {
     for item in &story.items {
         body.push_str(&block(item, several, language));
     }
+    if story.picture.is_some() {
+        body.push_str(PLOT);
+    }
+    for (words, link) in &story.actions {
+        let (words, link) = (escape(words.trim_end()), escape(link));
+        body.push_str(&format!("<p>{words} <a href=\"{link}\">{link}</a></p>"));
+    }
     let notes: Vec<String> = story.notes.iter().map(|note| escape(note)).collect();
     body.push_str(&format!("<p>{}</p>", notes.join("<br>")));
     body.push_str(&format!("<p><em>{}</em></p>", escape(&story.footer)));
@@ -39,12 +49,12 @@ pub(super) fn document(story: &Story, language: &Language) -> String {
         "<!DOCTYPE html>\n<html lang=\"{}\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width\"><title>{}</title></head>\n<body style=\"font:16px/1.4 \
          sans-serif;border-left:4px solid {colour};padding:8px 12px;margin:0\">{body}</body></html>\n",
-        language.tag,
+        language.tag(),
         escape(&story.subject),
     )
 }
 
-fn block(item: &Item, several: bool, language: &Language) -> String {
+fn block(item: &Item, several: bool, language: &Voice<'_>) -> String {
     let mut lines = Vec::new();
     if several {
         let what = if item.firing {

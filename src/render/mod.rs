@@ -11,6 +11,7 @@
 mod html;
 mod payload;
 mod plain;
+pub mod plot;
 mod receivers;
 mod story;
 #[cfg(test)]
@@ -24,7 +25,10 @@ pub use receivers::{TemplateFiles, Voice, Way, Wording};
 use story::{Reader, class_of};
 use texts::Language;
 
+pub use html::PLOT;
+
 use crate::alerting::{Directory, LinkSigner, Notice, Owner};
+use crate::model::{Alert, Labels};
 use crate::ports::{Address, Channel, Message, Urgency};
 
 /// Where a message may point, and who sends it.
@@ -41,10 +45,42 @@ pub struct Links {
     pub acting: Option<LinkSigner>,
 }
 
+/// The expressions of alerts that can be drawn, by the alert's name.
+#[derive(Clone, Debug, Default)]
+pub struct Expressions(HashMap<Arc<str>, Vec<(Labels, Arc<str>)>>);
+
+impl Expressions {
+    /// Adds a rule: its name, the labels it gives to its alerts, its expression.
+    pub fn add(&mut self, alert: Arc<str>, labels: Labels, expression: Arc<str>) {
+        self.0.entry(alert).or_default().push((labels, expression));
+    }
+
+    /// Of the rule that made the alert: same name, and all labels that the rule writes as they are.
+    fn of(&self, alert: &Alert) -> Option<&str> {
+        let rules = self.0.get(alert.name())?;
+        let fits = |labels: &Labels| {
+            labels
+                .iter()
+                .all(|(name, value)| value.contains("{{") || alert.labels.get(name) == Some(value))
+        };
+        rules.iter().find(|(labels, _)| fits(labels)).map(|(_, expression)| &**expression)
+    }
+}
+
+/// Somebody's own sentences, as the text of Fluent files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Templates {
+    /// `de.ftl`
+    pub german: Option<String>,
+    /// `en.ftl`
+    pub english: Option<String>,
+}
+
 /// Turns decisions into messages.
 pub struct Renderer {
     directory: Arc<Directory>,
     links: Links,
+    expressions: Arc<Expressions>,
     english: Language,
     german: Language,
     voices: HashMap<(Arc<str>, Address), Voice>,
@@ -57,11 +93,32 @@ impl Renderer {
         Self {
             directory,
             links,
-            english: Language::english(),
-            german: Language::german(),
+            expressions: Arc::default(),
+            english: Language::english(None),
+            german: Language::german(None),
             voices: HashMap::new(),
             templates: TemplateFiles::default(),
         }
+    }
+
+    /// Messages about these alerts want a picture.
+    #[must_use]
+    pub fn with_expressions(mut self, expressions: Arc<Expressions>) -> Self {
+        self.expressions = expressions;
+        self
+    }
+
+    /// With own sentences in the place of shipped ones.
+    #[must_use]
+    pub fn with_templates(mut self, templates: &Templates) -> Self {
+        self.english = Language::english(templates.english.as_deref());
+        self.german = Language::german(templates.german.as_deref());
+        self
+    }
+
+    /// What cannot be used of the own sentences: `file:line` or `file: name`.
+    pub fn damaged_templates(&self) -> Vec<String> {
+        [&self.english, &self.german].iter().flat_map(|l| l.damaged().to_vec()).collect()
     }
 
     /// Gives receivers of an `alertmanager.yml` their own words: each by the name of the receiver
@@ -80,25 +137,36 @@ impl Renderer {
     /// The message for one owner, in their language and time zone.
     pub fn message(&self, notice: &Notice, owner: &Owner) -> Message {
         let language = if owner.language.starts_with("de") { &self.german } else { &self.english };
+        let voice = language.voice();
         let reader = Reader {
-            language,
+            language: &voice,
             zone: texts::zone(&owner.timezone),
             owner,
             directory: &self.directory,
             links: &self.links,
+            expressions: &self.expressions,
         };
-        let story = reader.story(notice);
+        let mut story = reader.story(notice);
+        let mut written = (plain::text(&story, &voice), html::document(&story, &voice));
+        let broken = voice.broken();
+        if !broken.is_empty() {
+            let names = broken.join(", ");
+            story.notes.push(voice.say("templates-broken", &[("names", names.into())]));
+            written = (plain::text(&story, &voice), html::document(&story, &voice));
+        }
+        let (text, html) = written;
         let webhook = owner.addresses.iter().any(|a| a.channel() == Channel::Webhook);
         let pages = self.links.pages.as_deref().unwrap_or("");
         Message {
-            text: plain::text(&story, language),
-            html: html::document(&story, language),
-            language: language.tag.to_owned(),
+            text,
+            html,
+            language: voice.tag().to_owned(),
             urgency: urgency(notice),
             resolved: story.resolved,
             incident: notice.incident.clone(),
             payload: if webhook { payload::payload(notice, pages) } else { String::new() },
             subject: story.subject,
+            plot: story.picture,
             ..Message::default()
         }
     }

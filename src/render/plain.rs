@@ -1,9 +1,9 @@
 //! The story as plain text: complete by itself, for watches, pagers and people who like it.
 
 use super::story::{Item, Story};
-use super::texts::Language;
+use super::texts::Voice;
 
-pub(super) fn text(story: &Story, language: &Language) -> String {
+pub(super) fn text(story: &Story, language: &Voice<'_>) -> String {
     let mut blocks: Vec<String> = Vec::new();
     if let Some(head) = &story.head {
         blocks.push(head.clone());
@@ -12,6 +12,8 @@ pub(super) fn text(story: &Story, language: &Language) -> String {
     for item in &story.items {
         blocks.push(block(item, several, language, story));
     }
+    let link = |(words, link): &(String, String)| format!("{} {link}", words.trim_end());
+    blocks.extend(story.actions.iter().map(link));
     blocks.push(story.notes.join("\n"));
     blocks.push(format!("-- \n{}", story.footer));
     let mut text = blocks.join("\n\n");
@@ -19,7 +21,7 @@ pub(super) fn text(story: &Story, language: &Language) -> String {
     text
 }
 
-fn block(item: &Item, several: bool, language: &Language, story: &Story) -> String {
+fn block(item: &Item, several: bool, language: &Voice<'_>, story: &Story) -> String {
     let mut lines = Vec::new();
     let what = if item.firing {
         item.what.clone()

@@ -2,10 +2,11 @@
 
 use jiff::tz::TimeZone;
 
-use super::Links;
-use super::texts::{Language, number};
+use super::texts::{Voice, number};
+use super::{Expressions, Links};
 use crate::alerting::{Directory, Notice, Owner, Why};
 use crate::model::{Alert, Phase, Timestamp};
+use crate::ports::Plot;
 
 /// So many alerts are told in full.
 const IN_FULL: usize = 10;
@@ -16,6 +17,10 @@ pub(super) struct Story {
     /// Counts, when it is about several alerts.
     pub(super) head: Option<String>,
     pub(super) items: Vec<Item>,
+    /// What the reader can do: sentence before the link, and the link.
+    pub(super) actions: Vec<(String, String)>,
+    /// What the picture of it shows, in words.
+    pub(super) picture: Option<Plot>,
     /// Sentences below the alerts.
     pub(super) notes: Vec<String>,
     pub(super) footer: String,
@@ -38,11 +43,12 @@ pub(super) struct Item {
 
 /// Whoever reads it.
 pub(super) struct Reader<'a> {
-    pub(super) language: &'a Language,
+    pub(super) language: &'a Voice<'a>,
     pub(super) zone: TimeZone,
     pub(super) owner: &'a Owner,
     pub(super) directory: &'a Directory,
     pub(super) links: &'a Links,
+    pub(super) expressions: &'a Expressions,
 }
 
 impl Reader<'_> {
@@ -83,7 +89,34 @@ impl Reader<'_> {
             ],
         );
         let subject = self.subject(notice, &service, &told, firing);
-        Story { subject, head, items, notes, footer, resolved: firing == 0 }
+        let signer = self.links.acting.as_ref().filter(|_| firing > 0);
+        let link = signer.map(|signer| signer.link(&notice.incident, &self.owner.name, notice.at));
+        let words = || language.say("take-over", &[("link", "".into())]);
+        let actions = link.into_iter().map(|link| (words(), link)).collect();
+        let picture = match notice.why {
+            // The picture has been seen; that one of several is over shows little.
+            Why::NewResolved => None,
+            _ => told.iter().find_map(|alert| self.picture(alert, notice.at)),
+        };
+        let resolved = firing == 0;
+        Story { subject, head, items, actions, picture, notes, footer, resolved }
+    }
+
+    /// What the alert's expression looked like, where the expression is known.
+    fn picture(&self, alert: &Alert, now: Timestamp) -> Option<Plot> {
+        let until = match alert.phase {
+            Phase::Resolved { resolved, .. } => resolved,
+            Phase::Pending { .. } | Phase::Firing { .. } => now,
+        };
+        Some(Plot {
+            expression: self.expressions.of(alert)?.to_owned(),
+            labels: alert.labels.clone(),
+            since: alert.phase.since(),
+            until,
+            firing: alert.is_firing(),
+            zone: self.owner.timezone.to_string(),
+            alt: self.language.say("picture", &[("what", self.summary(alert).into())]),
+        })
     }
 
     /// What the person calls the thing that is wrong.
@@ -235,7 +268,7 @@ impl Reader<'_> {
 
     /// The annotation in the reader's language, else the one without a language.
     fn annotation(&self, alert: &Alert, name: &str) -> Option<String> {
-        let own = format!("{name}_{}", self.language.tag);
+        let own = format!("{name}_{}", self.language.tag());
         let found = alert.annotations.get(&own).or_else(|| alert.annotations.get(name))?;
         Some(without_userinfo(found.trim())).filter(|text| !text.is_empty())
     }

@@ -201,3 +201,49 @@ fn a_webhook_gets_the_facts() {
     assert_eq!(payload["alerts"][1]["endsAt"], "2025-11-22T10:12:00Z");
     assert_eq!(payload["notification_reason"], "some alerts resolved");
 }
+
+#[test]
+fn a_picture_is_wanted_where_the_expression_is_known() {
+    let mut known = Expressions::default();
+    let class = |class: &str| labels(&[("class", class), ("text", "{{ $value }}")]);
+    known.add("ServiceDown".into(), class("2"), "up == 2".into());
+    known.add("ServiceDown".into(), class("1"), "probe_confirmed_down == 1".into());
+    let renderer = renderer().with_expressions(Arc::new(known));
+    let of = |alerts, why| renderer.message(&notice(alerts, why), &owner("de"));
+    let message = of(vec![slow(), down(FIRING)], Why::First);
+    let plot = message.plot.unwrap();
+    assert_eq!(plot.expression, "probe_confirmed_down == 1");
+    assert_eq!((plot.since, plot.until, plot.firing), (at(0), at(5), true));
+    assert_eq!(plot.alt, "Verlauf: www.example.org antwortet nicht");
+    assert!(message.html.contains(PLOT));
+    assert_eq!(of(vec![down(OVER)], Why::AllResolved).plot.unwrap().until, at(12));
+    assert_eq!(of(vec![down(OVER)], Why::NewResolved).plot, None);
+    let unknown = of(vec![slow()], Why::First);
+    assert_eq!((unknown.plot, unknown.html.contains(PLOT)), (None, false));
+}
+
+#[test]
+fn whoever_gets_it_can_say_i_have_it() {
+    let mut renderer = renderer();
+    let signer = LinkSigner::new("https://mon.example", &crate::model::Secret::new("key"));
+    let link = signer.link("i-1", "web-team", at(5));
+    renderer.links.acting = Some(signer);
+    let message = renderer.message(&notice(vec![down(FIRING)], Why::First), &owner("de"));
+    assert!(message.text.contains(&format!("Ich kümmere mich darum: {link}")), "{}", message.text);
+    assert!(message.html.contains(&html::escape(&link)), "{}", message.html);
+    let message = renderer.message(&notice(vec![down(OVER)], Why::AllResolved), &owner("de"));
+    assert!(!message.text.contains(&link), "{}", message.text);
+}
+
+#[test]
+fn a_broken_template_costs_nobody_the_message() {
+    let own = "subject-firing = ACHTUNG { $what }\nwhere = Ort: { $ort }\n";
+    let templates = Templates { german: Some(own.to_owned()), english: None };
+    let renderer = renderer().with_templates(&templates);
+    let message = renderer.message(&notice(vec![down(FIRING)], Why::First), &owner("de"));
+    assert!(message.subject.starts_with("ACHTUNG "), "{}", message.subject);
+    assert!(message.text.contains("Wo: https://www.example.org/ (http)"), "{}", message.text);
+    let says = "Eigene Textvorlagen sind fehlerhaft (de.ftl: where)";
+    assert!(message.text.contains(says), "{}", message.text);
+    assert!(message.html.contains(says), "{}", message.html);
+}

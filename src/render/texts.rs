@@ -1,5 +1,7 @@
 //! Sentences in the languages of the readers, from the Fluent files in `texts/`.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fluent_bundle::concurrent::FluentBundle;
@@ -12,44 +14,107 @@ use crate::model::Timestamp;
 const ENGLISH: &str = include_str!("texts/en.ftl");
 const GERMAN: &str = include_str!("texts/de.ftl");
 
-/// The sentences of one language.
+type Bundle = FluentBundle<FluentResource>;
+
+/// The sentences of one language: the shipped ones, and those that somebody put in their place.
 pub(super) struct Language {
     /// BCP 47 tag of the texts.
-    pub(super) tag: &'static str,
-    bundle: FluentBundle<FluentResource>,
+    tag: &'static str,
+    shipped: Bundle,
+    own: Option<Bundle>,
+    /// What cannot be used of the own ones: line numbers of what cannot be read, and names that
+    /// no sentence has.
+    damaged: Vec<String>,
+}
+
+/// A bundle of what can be read in a text, and the numbers of the lines where something cannot.
+fn bundle(tag: &str, texts: &str) -> (Bundle, Vec<String>) {
+    // The tags are ours and well-formed; the root language knows no plural forms.
+    let id: LanguageIdentifier = tag.parse().unwrap_or_default();
+    let mut bundle = FluentBundle::new_concurrent(vec![id]);
+    // Marks around inserted texts would show up as boxes in subjects.
+    bundle.set_use_isolating(false);
+    let (resource, errors) = match FluentResource::try_new(texts.to_owned()) {
+        Ok(resource) => (resource, Vec::new()),
+        Err((rest, errors)) => (rest, errors),
+    };
+    let line = |at: usize| {
+        let before = texts.as_bytes().iter().take(at);
+        format!("{tag}.ftl:{}", 1 + before.filter(|byte| **byte == b'\n').count())
+    };
+    let damaged = errors.iter().map(|error| line(error.pos.start)).collect();
+    bundle.add_resource_overriding(resource);
+    (bundle, damaged)
+}
+
+/// The names of the sentences in a Fluent file.
+fn names(texts: &str) -> impl Iterator<Item = &str> {
+    let entry = |line: &&str| line.starts_with(|c: char| c.is_ascii_alphabetic());
+    texts.lines().filter(entry).filter_map(|line| Some(line.split_once('=')?.0.trim_end()))
 }
 
 impl Language {
-    fn new(tag: &'static str, texts: &str) -> Self {
-        // The tags are ours and well-formed; the root language knows no plural forms.
-        let id: LanguageIdentifier = tag.parse().unwrap_or_default();
-        let mut bundle = FluentBundle::new_concurrent(vec![id]);
-        // Marks around inserted texts would show up as boxes in subjects.
-        bundle.set_use_isolating(false);
-        // A damaged entry is left out; a test holds that none is.
-        let resource = FluentResource::try_new(texts.to_owned()).unwrap_or_else(|(rest, _)| rest);
-        let _ = bundle.add_resource(resource);
-        Self { tag, bundle }
+    fn new(tag: &'static str, texts: &str, own: Option<&str>) -> Self {
+        let (shipped, _) = bundle(tag, texts);
+        let (bundle, damaged) = own.map(|own| bundle(tag, own)).unzip();
+        let mut damaged: Vec<String> = damaged.unwrap_or_default();
+        let unknown = names(own.unwrap_or_default()).filter(|name| !shipped.has_message(name));
+        damaged.extend(unknown.map(|name| format!("{tag}.ftl: {name}")));
+        Self { tag, shipped, own: bundle, damaged }
     }
 
-    pub(super) fn english() -> Self {
-        Self::new("en", ENGLISH)
+    /// English, with somebody's own sentences where there are some.
+    pub(super) fn english(own: Option<&str>) -> Self {
+        Self::new("en", ENGLISH, own)
     }
 
-    pub(super) fn german() -> Self {
-        Self::new("de", GERMAN)
+    /// German, likewise.
+    pub(super) fn german(own: Option<&str>) -> Self {
+        Self::new("de", GERMAN, own)
+    }
+
+    /// What cannot be used of the own sentences.
+    pub(super) fn damaged(&self) -> &[String] {
+        &self.damaged
+    }
+
+    /// To write one message with.
+    pub(super) fn voice(&self) -> Voice<'_> {
+        Voice { language: self, broken: RefCell::new(self.damaged.iter().cloned().collect()) }
+    }
+}
+
+/// A language while a message is written: it notices which own sentences failed.
+pub(super) struct Voice<'a> {
+    language: &'a Language,
+    broken: RefCell<BTreeSet<String>>,
+}
+
+impl Voice<'_> {
+    /// BCP 47 tag of the texts.
+    pub(super) fn tag(&self) -> &'static str {
+        self.language.tag
+    }
+
+    /// Own sentences that could not be used; the shipped ones stand in their place.
+    pub(super) fn broken(&self) -> Vec<String> {
+        self.broken.borrow().iter().cloned().collect()
     }
 
     /// A sentence; its name when there is none, so that a message goes out anyway.
     pub(super) fn say(&self, name: &str, arguments: &[(&str, FluentValue<'_>)]) -> String {
-        let Some(pattern) = self.bundle.get_message(name).and_then(|message| message.value())
-        else {
-            return name.to_owned();
-        };
         let arguments: FluentArgs<'_> =
             arguments.iter().map(|(name, value)| (*name, value.clone())).collect();
-        let mut errors = Vec::new();
-        self.bundle.format_pattern(pattern, Some(&arguments), &mut errors).into_owned()
+        if let Some(own) = self.language.own.as_ref().filter(|own| own.has_message(name)) {
+            match said(own, name, &arguments) {
+                Ok(said) => return said,
+                Err(_) => {
+                    let file = self.language.tag;
+                    self.broken.borrow_mut().insert(format!("{file}.ftl: {name}"));
+                }
+            }
+        }
+        said(&self.language.shipped, name, &arguments).unwrap_or_else(|said| said)
     }
 
     fn count(&self, name: &str, count: u64) -> String {
@@ -128,8 +193,18 @@ impl Language {
             }
         };
         let plain = if plain == "-0" { "0".to_owned() } else { plain };
-        if self.tag == "de" { plain.replace('.', ",") } else { plain }
+        if self.tag() == "de" { plain.replace('.', ",") } else { plain }
     }
+}
+
+/// The sentence, or what is left of it when something in it does not exist.
+fn said(bundle: &Bundle, name: &str, arguments: &FluentArgs<'_>) -> Result<String, String> {
+    let Some(pattern) = bundle.get_message(name).and_then(|message| message.value()) else {
+        return Err(name.to_owned());
+    };
+    let mut errors = Vec::new();
+    let said = bundle.format_pattern(pattern, Some(arguments), &mut errors).into_owned();
+    if errors.is_empty() { Ok(said) } else { Err(said) }
 }
 
 /// A number that decides between singular and plural.
@@ -146,30 +221,23 @@ pub(super) fn zone(name: &str) -> TimeZone {
 mod tests {
     use super::*;
 
-    fn names(texts: &str) -> Vec<&str> {
-        let mut names: Vec<&str> = texts
-            .lines()
-            .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
-            .filter_map(|line| line.split_once(" = ").map(|(name, _)| name))
-            .collect();
-        names.sort_unstable();
-        names
-    }
-
     #[test]
     fn every_sentence_exists_in_each_language() {
-        assert_eq!(names(ENGLISH), names(GERMAN));
-        for (texts, language) in [(ENGLISH, Language::english()), (GERMAN, Language::german())] {
+        let sorted = |texts| names(texts).collect::<BTreeSet<&str>>();
+        assert_eq!(sorted(ENGLISH), sorted(GERMAN));
+        let languages = [(ENGLISH, Language::english(None)), (GERMAN, Language::german(None))];
+        for (texts, language) in languages {
             assert!(FluentResource::try_new(texts.to_owned()).is_ok());
             for name in names(texts) {
-                assert!(language.bundle.get_message(name).is_some(), "{name}");
+                assert!(language.shipped.get_message(name).is_some(), "{name}");
             }
         }
     }
 
     #[test]
     fn lengths_of_time_are_short_to_read() {
-        let (english, german) = (Language::english(), Language::german());
+        let (english, german) = (Language::english(None), Language::german(None));
+        let (english, german) = (english.voice(), german.voice());
         let of = |seconds| Duration::from_secs(seconds);
         assert_eq!(english.duration(of(0)), "0 seconds");
         assert_eq!(english.duration(of(61)), "1 minute 1 second");
@@ -180,7 +248,8 @@ mod tests {
 
     #[test]
     fn values_are_written_for_people() {
-        let (english, german) = (Language::english(), Language::german());
+        let (english, german) = (Language::english(None), Language::german(None));
+        let (english, german) = (english.voice(), german.voice());
         assert_eq!(english.value(0.0), "0");
         assert_eq!(english.value(-0.0), "0");
         assert_eq!(english.value(1234.0), "1234");
@@ -194,10 +263,27 @@ mod tests {
     fn instants_are_in_the_readers_zone() {
         let at = Timestamp::from_millis(1_763_805_600_000);
         let berlin = zone("Europe/Berlin");
-        assert_eq!(Language::german().instant(at, &berlin), "Sa. 22.11.2025, 11:00 Uhr (+01:00)");
+        let (english, german) = (Language::english(None), Language::german(None));
+        assert_eq!(german.voice().instant(at, &berlin), "Sa. 22.11.2025, 11:00 Uhr (+01:00)");
         assert_eq!(
-            Language::english().instant(at, &zone("nonsense")),
+            english.voice().instant(at, &zone("nonsense")),
             "Sat 2025-11-22, 10:00 (+00:00)"
         );
+    }
+
+    #[test]
+    fn own_sentences_replace_shipped_ones_unless_they_are_broken() {
+        let own = "class-1 = Alles steht!\nwhere = Ort: { $ort }\nbogus = x\n";
+        let german = Language::german(Some(own));
+        let voice = german.voice();
+        assert_eq!(voice.say("class-1", &[]), "Alles steht!");
+        assert_eq!(voice.broken(), ["de.ftl: bogus"]);
+        assert_eq!(voice.say("where", &[("place", "S 71".into())]), "Wo: S 71");
+        assert_eq!(voice.broken(), ["de.ftl: bogus", "de.ftl: where"]);
+        assert_eq!(german.voice().broken(), ["de.ftl: bogus"]);
+        let german = Language::german(Some("class-1 = gut\nclass-2 = {\nclass-3 = auch gut\n"));
+        assert_eq!(german.damaged(), ["de.ftl:3"]);
+        assert_eq!(german.voice().say("class-1", &[]), "gut");
+        assert_eq!(german.voice().say("class-2", &[]), "Klasse 2: betriebsbehindernd.");
     }
 }

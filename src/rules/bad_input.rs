@@ -123,7 +123,7 @@ fn a_template_that_loops_or_fails_is_shown_and_its_alert_fires() {
             r#"{{ range query "up" }}{{ range query "up" }}{{ printf "%9999d" 1 }}{{ end }}{{ end }}"#,
             "longer",
         ),
-        (r#"{{ $labels.n | toTime }}"#, "toTime"),
+        (r#"{{ "soon" | toTime }}"#, "toTime"),
         (r#"{{ query "sum(" | first | value }}"#, "query"),
     ] {
         let rules = format!(

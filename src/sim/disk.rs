@@ -68,7 +68,8 @@ impl Store {
         let mut silences: Vec<_> = self.silences.values().cloned().collect();
         silences.sort_by(|a, b| (a.starts, &a.id).cmp(&(b.starts, &b.id)));
         let link_key = None;
-        Remembered { installation, incidents, tickets, heard, reached, silences, link_key }
+        let dead = Vec::new();
+        Remembered { installation, incidents, tickets, heard, dead, reached, silences, link_key }
     }
 
     pub(super) fn open_keys(&self) -> impl Iterator<Item = &String> {

@@ -253,6 +253,7 @@ fn directory(guest: bool, bug: Option<Bug>) -> Directory {
         ],
         services: vec![service("uplink", "office", &[]), service("home", "web", &["uplink"])],
         fallback: (bug != Some(Bug::NoFallback)).then(|| "dispatcher".into()),
+        ..Directory::default()
     }
 }
 

@@ -70,6 +70,13 @@ CREATE INDEX journal_incident ON journal (incident) WHERE incident IS NOT NULL;
 CREATE TRIGGER journal_is_append_only BEFORE UPDATE ON journal
 BEGIN SELECT RAISE(ABORT, 'the incident log is append-only'); END;
 ",
+    "
+-- What channels remember across restarts; ids ascend with age.
+CREATE TABLE note (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+  UNIQUE (topic, key)
+) STRICT;
+",
 ];
 
 /// The version a file has.

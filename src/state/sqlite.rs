@@ -6,7 +6,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{journal, schema, tables};
-use crate::ports::{Change, Doing, Entry, Lookup, Remembered, State, StateError};
+use crate::ports::{Change, Doing, Entry, Lookup, Notes, Remembered, State, StateError};
 
 /// Commands that may wait for the disk.
 const QUEUE: usize = 64;
@@ -62,6 +62,8 @@ pub enum OpenError {
 enum Command {
     Load(oneshot::Sender<Result<Remembered, StateError>>),
     Save(Change, oneshot::Sender<Result<(), StateError>>),
+    ReadNotes(String, oneshot::Sender<Result<Vec<(String, String)>, StateError>>),
+    WriteNotes(String, Vec<(String, Option<String>)>, oneshot::Sender<Result<(), StateError>>),
     Journal(Lookup, oneshot::Sender<Result<Vec<Entry>, StateError>>),
 }
 
@@ -113,6 +115,20 @@ impl State for SqliteState {
     }
 }
 
+impl Notes for SqliteState {
+    fn read<'a>(&'a self, topic: &'a str) -> Doing<'a, Result<Vec<(String, String)>, StateError>> {
+        Box::pin(self.ask(|answer| Command::ReadNotes(topic.to_owned(), answer)))
+    }
+
+    fn write<'a>(
+        &'a self,
+        topic: &'a str,
+        notes: Vec<(String, Option<String>)>,
+    ) -> Doing<'a, Result<(), StateError>> {
+        Box::pin(self.ask(|answer| Command::WriteNotes(topic.to_owned(), notes, answer)))
+    }
+}
+
 impl Drop for SqliteState {
     fn drop(&mut self) {
         drop(self.commands.take());
@@ -151,6 +167,18 @@ impl Shelf {
                         transaction.commit()
                     });
                     let _ = answer.send(saved);
+                }
+                Command::ReadNotes(topic, answer) => {
+                    let read = self.with(|connection| tables::read_notes(connection, &topic));
+                    let _ = answer.send(read);
+                }
+                Command::WriteNotes(topic, notes, answer) => {
+                    let written = self.with(|connection| {
+                        let transaction = connection.transaction()?;
+                        tables::write_notes(&transaction, &topic, &notes)?;
+                        transaction.commit()
+                    });
+                    let _ = answer.send(written);
                 }
             }
         }

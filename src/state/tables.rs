@@ -8,8 +8,8 @@ use crate::model::{
     AckKind, Acknowledgement, Alert, Fingerprint, Labels, Phase, Secret, Timestamp, Way,
 };
 use crate::ports::{
-    Address, Attachment, Change, Channel, Entry, Event, Heard, Incident, Message, Remembered,
-    Settled, Settlement, Ticket, Urgency,
+    Address, Attachment, Change, Channel, DeadLetter, Entry, Event, Heard, Incident, Message, Plot,
+    Remembered, Settled, Settlement, Ticket, Urgency,
 };
 
 /// How long settled tickets and ended incidents are kept.
@@ -25,6 +25,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Remembered> {
         incidents: incidents(connection)?,
         tickets: tickets(connection)?,
         heard: heard(connection)?,
+        dead: dead_letters(connection)?,
         reached: reached(connection)?,
         silences: silences::load(connection)?,
         link_key: (!key.is_empty()).then(|| Secret::new(&key)),
@@ -356,6 +357,25 @@ fn heard(connection: &Connection) -> rusqlite::Result<Vec<Heard>> {
     found.collect()
 }
 
+fn dead_letters(connection: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
+    let mut all = connection.prepare(
+        "SELECT owner, channel, address, subject, evidence, settled FROM ticket
+         WHERE how IN ('rejected', 'given up') ORDER BY settled DESC LIMIT 100",
+    )?;
+    let found = all.query_map([], |row| {
+        Ok(DeadLetter {
+            owner: row.get(0)?,
+            channel: address(row, 1)?.channel(),
+            subject: row.get(3)?,
+            reason: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+            at: instant(row, 5)?,
+        })
+    })?;
+    let mut letters: Vec<DeadLetter> = found.collect::<rusqlite::Result<_>>()?;
+    letters.reverse();
+    Ok(letters)
+}
+
 fn reached(connection: &Connection) -> rusqlite::Result<Vec<(String, u32)>> {
     let mut all = connection.prepare(
         "SELECT DISTINCT t.incident, t.number FROM ticket t JOIN ticket o
@@ -409,6 +429,43 @@ pub(super) fn damaged(
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, error.into())
 }
 
+/// The newest notes of a topic that are kept.
+const MOST_NOTES: i64 = 10_000;
+
+pub(super) fn read_notes(
+    connection: &Connection,
+    topic: &str,
+) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut all =
+        connection.prepare_cached("SELECT key, value FROM note WHERE topic = ?1 ORDER BY id")?;
+    let found = all.query_map([topic], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    found.collect()
+}
+
+pub(super) fn write_notes(
+    transaction: &Transaction<'_>,
+    topic: &str,
+    notes: &[(String, Option<String>)],
+) -> rusqlite::Result<()> {
+    for (key, value) in notes {
+        transaction
+            .prepare_cached("DELETE FROM note WHERE topic = ?1 AND key = ?2")?
+            .execute([topic, key])?;
+        if let Some(value) = value {
+            transaction
+                .prepare_cached("INSERT INTO note (topic, key, value) VALUES (?1, ?2, ?3)")?
+                .execute([topic, key, value])?;
+        }
+    }
+    transaction
+        .prepare_cached(
+            "DELETE FROM note WHERE topic = ?1 AND id <= (SELECT id FROM note WHERE topic = ?1
+             ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+        )?
+        .execute(params![topic, MOST_NOTES])?;
+    Ok(())
+}
+
 /// A message without its pictures, as JSON.
 #[derive(Serialize, Deserialize)]
 struct Body {
@@ -420,10 +477,42 @@ struct Body {
     resolved: bool,
     incident: String,
     payload: String,
+    #[serde(default)]
+    plot: Option<PlotBody>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     headers: Vec<(String, String)>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     account: String,
+}
+
+/// A picture that a message wants.
+#[derive(Serialize, Deserialize)]
+struct PlotBody {
+    expression: String,
+    labels: Vec<(String, String)>,
+    since: i64,
+    until: i64,
+    firing: bool,
+    zone: String,
+    alt: String,
+}
+
+impl PlotBody {
+    fn of(plot: Plot) -> Self {
+        let Plot { expression, labels, since, until, firing, zone, alt } = plot;
+        let labels = labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let (since, until) = (since.millis(), until.millis());
+        Self { expression, labels: labels.collect(), since, until, firing, zone, alt }
+    }
+
+    /// `None` when the labels are none: the message goes without.
+    fn into_plot(self) -> Option<Plot> {
+        let Self { expression, labels, since, until, firing, zone, alt } = self;
+        let labels = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let labels = Labels::from_pairs(labels).ok()?;
+        let (since, until) = (Timestamp::from_millis(since), Timestamp::from_millis(until));
+        Some(Plot { expression, labels, since, until, firing, zone, alt })
+    }
 }
 
 impl Body {
@@ -444,6 +533,7 @@ impl Body {
             payload: message.payload.clone(),
             headers: message.headers.clone(),
             account: message.account.clone(),
+            plot: message.plot.clone().map(PlotBody::of),
         }
     }
 
@@ -453,6 +543,7 @@ impl Body {
             1 => Urgency::Normal,
             _ => Urgency::High,
         };
+        let plot = self.plot.and_then(PlotBody::into_plot);
         Message {
             subject: self.subject,
             text: self.text,
@@ -465,6 +556,7 @@ impl Body {
             attachments: Vec::new(),
             headers: self.headers,
             account: self.account,
+            plot,
         }
     }
 }

@@ -19,6 +19,7 @@ pub struct NotifyTelemetry {
     delivery_duration_seconds: Family<Closed, Histogram>,
     escalations: Counter,
     unaddressed: Counter,
+    dead_letters: Gauge,
     incidents_open: Gauge,
     state_durable: Gauge,
     state_failures: Counter,
@@ -39,6 +40,7 @@ impl NotifyTelemetry {
             }),
             escalations: Counter::default(),
             unaddressed: Counter::default(),
+            dead_letters: Gauge::default(),
             incidents_open: Gauge::default(),
             state_durable: Gauge::default(),
             state_failures: Counter::default(),
@@ -82,6 +84,11 @@ impl NotifyTelemetry {
             self.unaddressed.clone(),
         );
         registry.register(
+            "dead_letters",
+            "Messages that were refused or given up within the last 24 hours",
+            self.dead_letters.clone(),
+        );
+        registry.register(
             "incidents_open",
             "Incidents that were told as begun and not as over yet",
             self.incidents_open.clone(),
@@ -118,6 +125,11 @@ impl NotifyTelemetry {
         self.tickets_open.set(i64::try_from(tickets).unwrap_or(i64::MAX));
         self.oldest_ticket_age_seconds.set(oldest_age_seconds);
         self.incidents_open.set(i64::try_from(incidents).unwrap_or(i64::MAX));
+    }
+
+    /// Messages lost within the last 24 hours.
+    pub fn lost(&self, letters: usize) {
+        self.dead_letters.set(i64::try_from(letters).unwrap_or(i64::MAX));
     }
 
     /// Messages ended, as counted since the start.

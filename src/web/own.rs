@@ -18,7 +18,7 @@ use super::answer;
 use super::connection::Peer;
 use super::people::look;
 use super::router::Shared;
-use crate::alerting::{AlertStatus, Explained, GroupStatus, explain, parse_matchers};
+use crate::alerting::{AlertStatus, Explained, GroupStatus, Verdict, explain, parse_matchers};
 use crate::model::{Labels, Silence, Timestamp, Way};
 use crate::ports::{ActError, Actor, Channel, Entry, Lookup, Scope, SilenceOrder, Until};
 
@@ -297,7 +297,39 @@ pub(super) async fn decisions(
     let entries = shared.doors.people.journal(lookup).await;
     let entries =
         entries.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    Ok(explain(&entries, to, at))
+    let mut all = explain(&entries, to, at);
+    let seen = look(shared, |desk, now| (desk.status(now), now)).await;
+    // What nobody has decided on yet stands in no log.
+    if let Some((groups, now)) = seen
+        && at.since(now).is_some()
+    {
+        let waiting = groups.iter().flat_map(|group| waiting(group, to));
+        let fresh: Vec<Explained> = waiting
+            .filter(|one| !all.iter().any(|e| e.alert == one.alert && e.receiver == one.receiver))
+            .collect();
+        all.extend(fresh);
+    }
+    Ok(all)
+}
+
+/// Alerts of a group that wait for the next look.
+fn waiting<'a>(group: &'a GroupStatus, to: &str) -> impl Iterator<Item = Explained> + use<'a> {
+    let theirs = *group.receiver == *to;
+    let waits = group.alerts.iter().filter(|alert| !alert.told && alert.why_not.is_none());
+    waits.map(move |alert| Explained {
+        alert: alert.alert.labels.clone(),
+        since: alert.alert.phase.since(),
+        verdict: if theirs { Verdict::Waiting } else { Verdict::NotTheirs },
+        reason: if theirs { "grouped".into() } else { "owner".into() },
+        detail: match theirs {
+            true => format!("until {}", group.next_look),
+            false => format!("{} is responsible", group.receiver),
+        },
+        at: alert.alert.phase.since(),
+        incident: group.incident.clone(),
+        receiver: group.receiver.clone(),
+        not_again: None,
+    })
 }
 
 async fn explanation(

@@ -1,9 +1,9 @@
 //! Mail through a real Postfix with STARTTLS and AUTH, read back from the mailbox.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,110 +14,75 @@ use augenmass::ports::{
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
-use crate::harness::{free_port, require, skip, wait_for, wait_for_port};
+use crate::harness::{free_port, require, wait_for, wait_for_port};
+use crate::mail_server;
+
+#[path = "mail/dovecot.rs"]
+mod dovecot;
 
 /// Takes mail from those who log in under TLS, and keeps it for two people.
-fn main_cf(folder: &Path) -> String {
-    let folder = folder.display();
-    format!(
-        "compatibility_level = 3.6
-queue_directory = {folder}/spool
-data_directory = {folder}/data
-mail_owner = postfix
-setgid_group = postdrop
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-myhostname = mail.example.org
-mydestination =
-local_recipient_maps =
-alias_maps =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-virtual_mailbox_domains = example.org
-virtual_mailbox_maps = inline:{{{{web@example.org=web/}}, {{dispatch@example.org=dispatch/}}}}
-virtual_mailbox_base = {folder}/mail
+const MAIN: &str = "virtual_mailbox_domains = example.org
+virtual_mailbox_maps = inline:{{web@example.org=web/}, {dispatch@example.org=dispatch/}}
+virtual_mailbox_base = HERE/mail
 virtual_uid_maps = static:65534
 virtual_gid_maps = static:65534
 virtual_minimum_uid = 100
 smtpd_tls_security_level = may
 smtpd_tls_auth_only = yes
-smtpd_tls_chain_files = {folder}/etc/chain.pem
+smtpd_tls_chain_files = HERE/etc/chain.pem
 smtpd_sasl_auth_enable = yes
-smtpd_sasl_path = smtpd
 smtpd_sasl_local_domain = mail.example.org
-cyrus_sasl_config_path = {folder}/etc/sasl
+cyrus_sasl_config_path = HERE/etc/sasl
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
 smtpd_recipient_restrictions = permit_sasl_authenticated, reject
-smtpd_peername_lookup = no
-maillog_file = {folder}/data/mail.log
-maillog_file_prefixes = {folder}
-"
-    )
-}
+";
 
-fn master_cf(port: u16) -> String {
-    format!(
-        "127.0.0.1:{port} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-virtual unix - n n - - virtual
-error unix - - n - - error
-retry unix - - n - - error
-anvil unix - - n - 1 anvil
-postlog unix-dgram n - n - 1 postlogd
-"
-    )
-}
-
-struct MailServer {
-    folder: tempfile::TempDir,
-    port: u16,
+pub struct MailServer {
+    server: mail_server::Postfix,
+    pub port: u16,
 }
 
 impl MailServer {
-    fn start() -> Option<Self> {
-        let postfix = require("postfix")?;
-        let saslpasswd = require("saslpasswd2")?;
-        if fs::metadata("/proc/self").unwrap().uid() != 0 {
-            skip("Postfix is started by root only");
-            return None;
-        }
-        let server = Self { folder: tempfile::tempdir().unwrap(), port: free_port() };
-        let path = server.folder.path();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-        for name in ["etc", "etc/sasl", "spool", "data", "mail"] {
-            fs::create_dir(path.join(name)).unwrap();
-        }
-        run(Command::new("chown").arg("postfix").arg(path.join("data")));
-        run(Command::new("chown").arg("65534:65534").arg(path.join("mail")));
-        fs::write(path.join("etc/main.cf"), main_cf(path)).unwrap();
-        fs::write(path.join("etc/master.cf"), master_cf(server.port)).unwrap();
+    pub fn start() -> Option<Self> {
+        Self::start_with("smtpd_sasl_path = smtpd\n", |path| {
+            let accounts = path.join("etc/sasldb2");
+            let sasl = format!(
+                "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\nsasldb_path: {}\n",
+                accounts.display()
+            );
+            fs::create_dir(path.join("etc/sasl")).unwrap();
+            fs::write(path.join("etc/sasl/smtpd.conf"), sasl).unwrap();
+            let made = Command::new("sh")
+                .args([
+                    "-c",
+                    "printf 'right horse' | \"$0\" -p -c -f \"$1\" -u mail.example.org orwell",
+                ])
+                .args([&require("saslpasswd2")?, &accounts])
+                .status();
+            assert!(made.unwrap().success());
+            fs::set_permissions(&accounts, fs::Permissions::from_mode(0o644)).unwrap();
+            Some(())
+        })
+    }
+
+    /// With further settings, and what they need in its folder.
+    fn start_with(main: &str, prepare: impl FnOnce(&Path) -> Option<()>) -> Option<Self> {
+        let server = Self { server: mail_server::Postfix::prepare()?, port: free_port() };
+        let path = server.server.path();
+        fs::create_dir(path.join("mail")).unwrap();
+        mail_server::run(Command::new("chown").arg("65534:65534").arg(path.join("mail")));
         write_certificates(&path.join("etc"));
-        let accounts = path.join("etc/sasldb2");
-        let sasl = format!(
-            "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\nsasldb_path: {}\n",
-            accounts.display()
-        );
-        fs::write(path.join("etc/sasl/smtpd.conf"), sasl).unwrap();
-        let made = Command::new("sh")
-            .args([
-                "-c",
-                "printf 'right horse' | \"$0\" -p -c -f \"$1\" -u mail.example.org orwell",
-            ])
-            .args([&saslpasswd, &accounts])
-            .status();
-        assert!(made.unwrap().success());
-        fs::set_permissions(&accounts, fs::Permissions::from_mode(0o644)).unwrap();
-        run(Command::new(&postfix).arg("-c").arg(path.join("etc")).arg("start"));
-        wait_for_port(server.port);
+        prepare(path)?;
+        let port = server.port;
+        let master =
+            format!("127.0.0.1:{port} inet n - n - - smtpd\nvirtual unix - n n - - virtual\n");
+        server.server.start(&format!("{MAIN}{main}"), &master);
+        wait_for_port(port);
         Some(server)
+    }
+
+    pub fn authority(&self) -> PathBuf {
+        self.server.path().join("etc/ca.pem")
     }
 
     fn settings(&self) -> EmailSettings {
@@ -128,15 +93,17 @@ impl MailServer {
             reply_to: Some("it@example.org".into()),
             hello: None,
             credentials: Some(("orwell".into(), Secret::new("right horse"))),
+            oauth_token: None,
+            headers: vec![("X-Team".into(), "IT Größe".into())],
             tls: SmtpTls::Required,
-            ca_file: Some(self.folder.path().join("etc/ca.pem")),
+            ca_file: Some(self.authority()),
             timeout: Duration::from_secs(30),
         }
     }
 
     /// The mails of one person.
-    fn mailbox(&self, name: &str) -> Vec<String> {
-        let folder: PathBuf = self.folder.path().join("mail").join(name).join("new");
+    pub fn mailbox(&self, name: &str) -> Vec<String> {
+        let folder: PathBuf = self.server.path().join("mail").join(name).join("new");
         let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
         let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
         files.sort();
@@ -149,22 +116,6 @@ impl MailServer {
             (mails.len() >= count).then_some(mails)
         })
     }
-
-    fn stop(&self) {
-        let mut postfix = Command::new("/usr/sbin/postfix");
-        let _ = postfix.arg("-c").arg(self.folder.path().join("etc")).arg("stop").output();
-    }
-}
-
-impl Drop for MailServer {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-fn run(command: &mut Command) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// An authority of our own, and a certificate for localhost.
@@ -224,6 +175,8 @@ fn a_mail_arrives_as_it_was_meant() {
         "To: web@example.org\n",
         "Subject: Homepage: =?utf-8?b?",
         "Content-Language: de\n",
+        "X-Team: IT =?utf-8?b?",
+        "List-Id: ",
         // Under TLS, and after login.
         "with ESMTPSA id",
     ] {
@@ -263,12 +216,12 @@ fn a_wrong_password_is_a_fault_of_the_configuration() {
         s.credentials = Some(("orwell".into(), Secret::new("wrong horse")));
     };
     let refused = deliver(&server, &delivery("key-4", "web@example.org"), wrong);
-    let Err(DeliveryError::Retry { reason, .. }) = &refused else { panic!("{refused:?}") };
+    let Err(DeliveryError::Down { reason, .. }) = &refused else { panic!("{refused:?}") };
     assert!(reason.contains("user name and password"), "{reason}");
     assert!(!reason.contains("horse") && !reason.contains("orwell"), "{reason}");
     // Without login the server takes nothing.
     let refused = deliver(&server, &delivery("key-4", "web@example.org"), |s| s.credentials = None);
-    assert!(matches!(refused, Err(DeliveryError::Retry { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(DeliveryError::Down { .. })), "{refused:?}");
     assert!(server.mailbox("web").is_empty());
 }
 
@@ -276,15 +229,66 @@ fn a_wrong_password_is_a_fault_of_the_configuration() {
 fn a_server_that_nobody_vouches_for_gets_no_password() {
     let Some(server) = MailServer::start() else { return };
     let refused = deliver(&server, &delivery("key-5", "web@example.org"), |s| s.ca_file = None);
-    let Err(DeliveryError::Retry { reason, .. }) = &refused else { panic!("{refused:?}") };
+    let Err(DeliveryError::Down { reason, .. }) = &refused else { panic!("{refused:?}") };
     assert!(reason.contains("no secure connection"), "{reason}");
 }
 
 #[test]
 fn a_server_that_is_down_is_tried_again() {
     let Some(server) = MailServer::start() else { return };
-    server.stop();
+    server.server.stop();
     let refused = deliver(&server, &delivery("key-6", "web@example.org"), |_| {});
-    let Err(DeliveryError::Retry { reason, .. }) = &refused else { panic!("{refused:?}") };
+    let Err(DeliveryError::Down { reason, .. }) = &refused else { panic!("{refused:?}") };
     assert!(reason.contains("cannot connect"), "{reason}");
+}
+
+#[test]
+fn one_session_carries_several_mails_and_a_dead_one_costs_none() {
+    let Some(server) = MailServer::start() else { return };
+    let notifier = EmailNotifier::new(&server.settings(), Arc::new(SystemClock::start())).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let send = |key: &str, to: &str| runtime.block_on(notifier.deliver(&delivery(key, to)));
+    for key in ["r-1", "r-2", "r-3"] {
+        send(key, "web@example.org").unwrap();
+    }
+    server.wait_for_mails("web", 3);
+    let log = fs::read_to_string(server.server.path().join("data/mail.log")).unwrap();
+    // Whoever waited for the port came once, and we came once.
+    assert!(log.matches(": connect from").count() <= 2, "{log}");
+    assert!(send("r-4", "nobody@example.org").is_err());
+    send("r-5", "web@example.org").unwrap();
+    // The server goes and comes back: the idle session is dead, the mail is not.
+    server.server.stop();
+    let mail = server.server.path().join("etc/main.cf");
+    let master = server.server.path().join("etc/master.cf");
+    assert!(mail.is_file() && master.is_file());
+    assert!(server.server.run(Path::new("/usr/sbin/postfix"), &["start"]));
+    wait_for_port(server.port);
+    send("r-6", "web@example.org").unwrap();
+    server.wait_for_mails("web", 5);
+}
+
+#[test]
+fn a_picture_is_part_of_the_mail() {
+    let Some(server) = MailServer::start() else { return };
+    let mut delivery = delivery("pic", "web@example.org");
+    delivery.message.html = "<body><p>x</p><!-- plot --></body>".to_owned();
+    delivery.message.attachments = vec![augenmass::ports::Attachment {
+        name: "plot.png".into(),
+        mime: "image/png".into(),
+        alt: "a \"curve\"".into(),
+        bytes: Arc::from(&b"\x89PNG not really"[..]),
+    }];
+    deliver(&server, &delivery, |_| {}).unwrap();
+    let mail = server.wait_for_mails("web", 1).remove(0);
+    for expected in [
+        "multipart/related",
+        "Content-Type: image/png",
+        "Content-ID: <part0.pic@example.org>",
+        "cid:part0.pic@example.org",
+    ] {
+        // Quoted-printable may have broken a long line.
+        let mail = mail.replace("=\n", "");
+        assert!(mail.contains(expected), "{expected:?} is missing:\n{mail}");
+    }
 }

@@ -6,6 +6,7 @@ mod dashboard;
 mod harness;
 mod http;
 mod mail;
+mod mail_server;
 mod nginx;
 mod postfix;
 mod prometheus;

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,106 +14,46 @@ use augenmass::probe::mail_queue::MailQueueProber;
 use augenmass::probe::{MailQueueSource, MailQueueTarget, Observation, Outcome, Prober};
 
 use crate::harness::{free_port, require, skip, wait_for_port};
+use crate::mail_server;
 
-/// Its main.cf: takes mail, delivers nothing (every delivery is put off), holds some.
-fn main_cf(folder: &Path) -> String {
-    let folder = folder.display();
-    format!(
-        "compatibility_level = 3.6
-queue_directory = {folder}/spool
-data_directory = {folder}/data
-mail_owner = postfix
-setgid_group = postdrop
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-myhostname = mail.example.org
-mydestination =
-local_recipient_maps =
-alias_maps =
-mynetworks = 127.0.0.0/8
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
+/// Takes mail, delivers nothing (every delivery is put off), holds some.
+const MAIN: &str = "mynetworks = 127.0.0.0/8
 defer_transports = smtp
-smtpd_recipient_restrictions = check_recipient_access inline:{{hold@example.net=HOLD}}, permit_mynetworks, reject
-smtpd_peername_lookup = no
+smtpd_recipient_restrictions = check_recipient_access inline:{hold@example.net=HOLD}, permit_mynetworks, reject
 smtp_dns_support_level = disabled
-maillog_file = {folder}/data/mail.log
-maillog_file_prefixes = {folder}
-"
-    )
-}
-
-/// Its master.cf: what receiving, queueing and showing need, nothing chrooted.
-fn master_cf(port: u16) -> String {
-    format!(
-        "127.0.0.1:{port} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-flush unix n - n 1000? 0 flush
-showq unix n - n - - showq
-smtp unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
-anvil unix - - n - 1 anvil
-postlog unix-dgram n - n - 1 postlogd
-"
-    )
-}
+";
 
 struct Postfix {
-    folder: tempfile::TempDir,
+    server: mail_server::Postfix,
     port: u16,
 }
 
 impl Postfix {
     fn start() -> Option<Self> {
-        let postfix = require("postfix")?;
-        if fs::metadata("/proc/self").unwrap().uid() != 0 {
-            skip("Postfix is started by root only");
-            return None;
-        }
-        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        for name in ["etc", "spool", "data"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
-        }
-        let owned = Command::new("chown").arg("postfix").arg(folder.path().join("data")).status();
-        assert!(owned.unwrap().success());
-        fs::write(folder.path().join("etc/main.cf"), main_cf(folder.path())).unwrap();
-        fs::write(folder.path().join("etc/master.cf"), master_cf(port)).unwrap();
-        let new = Self { folder, port };
-        let started = new.run(&postfix, &["start"]);
-        assert!(started, "postfix does not start: {}", new.log());
+        let server = mail_server::Postfix::prepare()?;
+        let port = free_port();
+        let master = format!(
+            "127.0.0.1:{port} inet n - n - - smtpd
+flush unix n - n 1000? 0 flush
+showq unix n - n - - showq
+smtp unix - - n - - smtp
+"
+        );
+        server.start(MAIN, &master);
         wait_for_port(port);
-        Some(new)
+        Some(Self { server, port })
     }
 
     fn run(&self, program: &Path, arguments: &[&str]) -> bool {
-        let output = Command::new(program)
-            .arg("-c")
-            .arg(self.config())
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        output.status.success()
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("data/mail.log")).unwrap_or_default()
+        self.server.run(program, arguments)
     }
 
     fn config(&self) -> PathBuf {
-        self.folder.path().join("etc")
+        self.server.path().join("etc")
     }
 
     fn spool(&self) -> PathBuf {
-        self.folder.path().join("spool")
+        self.server.path().join("spool")
     }
 
     fn socket(&self) -> PathBuf {
@@ -151,12 +91,6 @@ impl Postfix {
     fn by_program(&self) -> MailQueueSource {
         let config_dir = Some(self.config());
         MailQueueSource::Postqueue { program: "/usr/sbin/postqueue".into(), config_dir }
-    }
-}
-
-impl Drop for Postfix {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 

@@ -1,9 +1,7 @@
 //! A real Postfix greets, offers STARTTLS and shows its certificate.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,85 +14,38 @@ use augenmass::probe::{
 };
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
-use crate::harness::{free_port, require, skip, wait_for_port};
+use crate::harness::{free_port, wait_for_port};
+use crate::mail_server;
 
 struct Postfix {
-    folder: tempfile::TempDir,
-    program: PathBuf,
+    server: mail_server::Postfix,
     encrypted: u16,
     clear: u16,
 }
 
 impl Postfix {
     fn start() -> Option<Self> {
-        let program = require("postfix")?;
-        if fs::metadata("/proc/self").unwrap().uid() != 0 {
-            skip("Postfix is started by root only");
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path();
-        fs::set_permissions(at, fs::Permissions::from_mode(0o755)).unwrap();
-        for name in ["etc", "spool", "data"] {
-            fs::create_dir(at.join(name)).unwrap();
-        }
-        let owned = Command::new("chown").arg("postfix").arg(at.join("data")).status().unwrap();
-        assert!(owned.success());
-        certificate(at);
+        let server = mail_server::Postfix::prepare()?;
+        certificate(server.path());
         let (encrypted, clear) = (free_port(), free_port());
-        let here = at.display();
-        let main = format!(
-            "compatibility_level = 3.6
-queue_directory = {here}/spool
-data_directory = {here}/data
-mail_owner = postfix
-setgid_group = postdrop
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-myhostname = mail.example.org
-mydestination =
-local_recipient_maps =
-alias_maps =
-mynetworks = 127.0.0.0/8
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-smtpd_peername_lookup = no
+        let main = "mynetworks = 127.0.0.0/8
 smtpd_tls_security_level = may
-smtpd_tls_cert_file = {here}/mail.pem
-smtpd_tls_key_file = {here}/mail.key
-maillog_file = {here}/data/mail.log
-maillog_file_prefixes = {here}
-"
-        );
+smtpd_tls_cert_file = HERE/mail.pem
+smtpd_tls_key_file = HERE/mail.key
+";
         let master = format!(
             "127.0.0.1:{encrypted} inet n - n - - smtpd
 127.0.0.1:{clear} inet n - n - - smtpd -o smtpd_tls_security_level=none
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-anvil unix - - n - 1 anvil
-postlog unix-dgram n - n - 1 postlogd
 "
         );
-        fs::write(at.join("etc/main.cf"), main).unwrap();
-        fs::write(at.join("etc/master.cf"), master).unwrap();
-        let new = Self { folder, program, encrypted, clear };
-        assert!(new.run("start"), "postfix does not start");
+        server.start(main, &master);
         wait_for_port(encrypted);
         wait_for_port(clear);
-        Some(new)
-    }
-
-    fn run(&self, word: &str) -> bool {
-        let mut command = Command::new(&self.program);
-        command.arg("-c").arg(self.folder.path().join("etc")).arg(word);
-        command.stdin(Stdio::null()).output().unwrap().status.success()
+        Some(Self { server, encrypted, clear })
     }
 
     fn trusted(&self) -> TlsSettings {
-        TlsSettings { ca_file: Some(self.folder.path().join("mail.pem")), ..TlsSettings::default() }
+        TlsSettings { ca_file: Some(self.server.path().join("mail.pem")), ..TlsSettings::default() }
     }
 
     fn smtp(&self, port: u16, starttls: Requirement, tls: TlsSettings) -> Observation {
@@ -106,12 +57,6 @@ postlog unix-dgram n - n - 1 postlogd
             family: Family::Any,
             hello: "monitor.example.org".into(),
         })))
-    }
-}
-
-impl Drop for Postfix {
-    fn drop(&mut self) {
-        self.run("stop");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Matrix rooms on a real Synapse: no event twice, rooms by alias, two users, a wrong token.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ use crate::harness::{Running, free_port, require, wait_for};
 
 #[path = "synapse/kill.rs"]
 mod kill;
+#[path = "synapse/talk.rs"]
+mod talk;
 
 /// One process, no federation, everything in a temporary folder.
 fn configuration(folder: &Path, port: u16) -> String {
@@ -37,6 +40,7 @@ form_secret: f
 report_stats: false
 trusted_key_servers: []
 federation_domain_whitelist: []
+refreshable_access_token_lifetime: 1s
 "
     )
 }
@@ -63,6 +67,7 @@ fn environment(python: PathBuf) -> PathBuf {
 struct User {
     id: String,
     token: String,
+    refresh: Option<String>,
 }
 
 impl Homeserver {
@@ -108,11 +113,17 @@ impl Homeserver {
         }
         let mut stream = std::net::TcpStream::connect(self.address).ok()?;
         std::io::Write::write_all(&mut stream, format!("{head}\r\n{body}").as_bytes()).ok()?;
-        let mut answer = String::new();
-        std::io::Read::read_to_string(&mut stream, &mut answer).ok()?;
+        let mut answer = Vec::new();
+        std::io::Read::read_to_end(&mut stream, &mut answer).ok()?;
+        let answer = String::from_utf8_lossy(&answer);
         let status = answer.split_whitespace().nth(1)?.parse().ok()?;
         let (_, body) = answer.split_once("\r\n\r\n")?;
         Some((status, serde_json::from_str(body).unwrap_or_default()))
+    }
+
+    /// The status of a request without content.
+    fn status(&self, method: &str, path: &str, user: &User) -> u16 {
+        self.try_ask(method, path, Some(&user.token), None).unwrap().0
     }
 
     #[track_caller]
@@ -139,7 +150,7 @@ impl Homeserver {
             json!({"nonce": nonce, "username": name, "password": "pass word", "admin": false, "mac": mac}),
         );
         let id = made["user_id"].as_str().unwrap().to_owned();
-        User { id, token: made["access_token"].as_str().unwrap().to_owned() }
+        User { id, token: made["access_token"].as_str().unwrap().to_owned(), refresh: None }
     }
 
     /// A room with an alias, to which `guest` is invited.
@@ -165,7 +176,10 @@ impl Homeserver {
             homeserver: format!("http://{}", self.address).parse().unwrap(),
             token: Secret::new(token),
             ca_file: None,
-            clear_text_in_encrypted_rooms: false,
+            refresh_token: None,
+            allow_unencrypted: false,
+            rooms: BTreeMap::new(),
+            act_power_level: 50,
             timeout: Duration::from_secs(20),
         };
         MatrixNotifier::new(&settings, Arc::new(SystemClock::start())).unwrap()

@@ -1,5 +1,6 @@
 //! The binary as its users run it: start, reload, stop, kill. Its peers are those of the demo.
 
+mod closed;
 #[path = "../peers/harness.rs"]
 mod harness;
 mod hostile;

@@ -142,6 +142,8 @@ impl Smtp {
             (_, Some(true) | None) => SmtpTls::Required,
         };
         Some(EmailSettings {
+            oauth_token: None,
+            headers: Vec::new(),
             host: host.into(),
             port,
             from,

@@ -67,6 +67,8 @@ mod tests {
     #[test]
     fn each_message_goes_by_its_account() {
         let settings = |port| EmailSettings {
+            oauth_token: None,
+            headers: Vec::new(),
             host: "localhost".into(),
             port,
             from: "a@example.org".into(),

@@ -1,12 +1,14 @@
 //! A delivery as a mail (RFC 5322): the same bytes for the same delivery, but for the date.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment as Part, Mailbox, Message as Mail, MultiPart, SinglePart};
 
 use crate::model::Timestamp;
-use crate::ports::{Delivery, Urgency};
+use crate::ports::{Attachment, Delivery, Urgency};
+use crate::render::PLOT;
 
 /// Writes the mail.
 ///
@@ -17,6 +19,7 @@ pub(super) fn compose(
     from: &Mailbox,
     reply_to: Option<Mailbox>,
     to: &Mailbox,
+    own: &[(Arc<str>, Arc<str>)],
     now: Timestamp,
 ) -> Result<Vec<u8>, lettre::error::Error> {
     let message = &delivery.message;
@@ -44,6 +47,12 @@ pub(super) fn compose(
     for (name, value) in headers(message.urgency, message.resolved, domain) {
         builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
     }
+    for (name, value) in own {
+        // Names were checked when the configuration was read.
+        if let Ok(name) = HeaderName::new_from_ascii(name.to_string()) {
+            builder = builder.raw_header(HeaderValue::new(name, one_line(value)));
+        }
+    }
     if !message.language.is_empty() {
         let name = HeaderName::new_from_ascii_str("Content-Language");
         builder = builder.raw_header(HeaderValue::new(name, token(&message.language)));
@@ -53,19 +62,41 @@ pub(super) fn compose(
         return Ok(builder.singlepart(plain)?.formatted());
     }
     let alternative = MultiPart::alternative().boundary(format!("=_{key}")).singlepart(plain);
-    let html = SinglePart::html(message.html.clone());
+    let name = |number: usize| format!("part{number}.{key}@{domain}");
+    let html = SinglePart::html(illustrated(&message.html, &message.attachments, name));
     let whole = if message.attachments.is_empty() {
         alternative.singlepart(html)
     } else {
         let mut related = MultiPart::related().boundary(format!("=_{key}-r")).singlepart(html);
         for (number, attachment) in message.attachments.iter().enumerate() {
             let mime: ContentType = attachment.mime.parse().unwrap_or(ContentType::TEXT_PLAIN);
-            let part = Part::new_inline(format!("part{number}.{key}@{domain}"));
+            let part = Part::new_inline_with_name(name(number), attachment.name.to_string());
             related = related.singlepart(part.body(attachment.bytes.to_vec(), mime));
         }
         alternative.multipart(related)
     };
     Ok(builder.multipart(whole)?.formatted())
+}
+
+/// The document with its pictures where they belong.
+fn illustrated(html: &str, pictures: &[Attachment], name: impl Fn(usize) -> String) -> String {
+    let escape = |text: &str| {
+        text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
+    };
+    let shown: String = pictures
+        .iter()
+        .enumerate()
+        .filter(|(_, picture)| picture.mime.starts_with("image/"))
+        .map(|(number, picture)| {
+            format!(
+                "<p><img src=\"cid:{}\" alt=\"{}\" width=\"720\" style=\"max-width:100%;\
+                 height:auto\"></p>",
+                name(number),
+                escape(&picture.alt)
+            )
+        })
+        .collect();
+    html.replacen(PLOT, &shown, 1)
 }
 
 fn date(now: Timestamp) -> SystemTime {

@@ -1,42 +1,60 @@
 //! Mail: one transaction for each delivery, so that one refused recipient costs nobody else the
-//! message.
+//! message; sessions stay open for a while and carry the next ones.
 //!
 //! The message is built with lettre's builder. The SMTP session is our own ([`smtp`]): it tells "surely
 //! not delivered" from "perhaps delivered", bounds what a hostile server can make us read, and throws
 //! away what a server sends in clear before TLS begins.
 
 mod accounts;
+mod auth;
 mod compose;
 mod smtp;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lettre::message::Mailbox;
 
 pub use self::accounts::EmailAccounts;
+use self::auth::Proof;
 use self::compose::compose;
 use self::smtp::{Fault, Reply, Session, Stage};
 use super::wire::{ChannelError, Dialer, scrubbed, within};
 use super::{EmailSettings, SmtpTls};
-use crate::ports::{Address, Clock, Delivery, DeliveryError, Doing, Notifier, Receipt};
+use crate::model::Secret;
+use crate::ports::{Address, Clock, Delivery, DeliveryError, Doing, Notifier, Receipt, Tick};
 
-/// First wait after a server asks to come back later (greylisting): coming back at once does not
 /// The wait after a fault of the settings, which only a person can repair. A reload tries at once.
 const REPAIR: Duration = Duration::from_secs(60);
+/// First wait after a server asks to come back later (greylisting): coming back at once does not
 /// help.
 const GREYLISTED: Duration = Duration::from_secs(60);
 
 /// Delivers mail through one submission server.
 pub struct EmailNotifier {
+    idle: Mutex<Vec<Idle>>,
     settings: EmailSettings,
     from: Mailbox,
     hello: String,
     dialer: Dialer,
     clock: Arc<dyn Clock>,
 }
+
+/// A session that waits for the next message.
+struct Idle {
+    session: Session,
+    since: Tick,
+    used: u32,
+}
+
+/// How long a session waits for the next message: Postfix waits five minutes, others one.
+const KEPT_OPEN: Duration = Duration::from_secs(20);
+/// Sessions that wait.
+const MOST_IDLE: usize = 4;
+/// Messages over one session; servers end it after a hundred or so.
+const MOST_MESSAGES: u32 = 50;
 
 impl EmailNotifier {
     /// Reads the trust anchors from the disk; does not connect.
@@ -55,7 +73,8 @@ impl EmailNotifier {
             && hello.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b));
         let hello = if fine { hello.to_owned() } else { "localhost".to_owned() };
         let dialer = Dialer::new(settings.ca_file.as_deref())?;
-        Ok(Self { settings: settings.clone(), from, hello, dialer, clock })
+        let idle = Mutex::default();
+        Ok(Self { idle, settings: settings.clone(), from, hello, dialer, clock })
     }
 
     async fn send(&self, delivery: &Delivery) -> Result<Receipt, DeliveryError> {
@@ -65,16 +84,87 @@ impl EmailNotifier {
         let to: Mailbox =
             to.parse().map_err(|_| rejected("the mail address is not well-formed"))?;
         let reply_to = self.settings.reply_to.as_deref().and_then(|text| text.parse().ok());
-        let mail = compose(delivery, &self.from, reply_to, &to, self.clock.wall())
-            .map_err(|why| rejected(&format!("the mail cannot be written: {why}")))?;
+        let mail =
+            compose(delivery, &self.from, reply_to, &to, &self.settings.headers, self.clock.wall())
+                .map_err(|why| rejected(&format!("the mail cannot be written: {why}")))?;
+        if let Some(answer) = self.on_open_session(&mail, &to).await {
+            return answer;
+        }
         // Shared with the deadline: what was reached when time ran out decides what that means.
         let mut stage = Stage::Connect;
         let work = self.transaction(&mail, &to, &mut stage);
-        match within(&*self.clock, self.settings.timeout, work).await {
-            Some(Ok(reply)) => Ok(Receipt(scrubbed(&reply.line()))),
+        self.judged(within(&*self.clock, self.settings.timeout, work).await, stage)
+    }
+
+    fn judged(
+        &self,
+        done: Option<Result<(Reply, Session), Fault>>,
+        stage: Stage,
+    ) -> Result<Receipt, DeliveryError> {
+        match done {
+            Some(Ok((reply, session))) => {
+                self.keep(session);
+                Ok(Receipt(scrubbed(&reply.line())))
+            }
             Some(Err(fault)) => Err(verdict(stage, &fault)),
             None => Err(verdict(stage, &Fault::Silent)),
         }
+    }
+
+    /// Over a session that the last delivery left open. `None` when there is none, or when it
+    /// turned out to be dead before the message was sent.
+    async fn on_open_session(
+        &self,
+        mail: &[u8],
+        to: &Mailbox,
+    ) -> Option<Result<Receipt, DeliveryError>> {
+        let session = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = self.clock.mono();
+            idle.retain(|open| now.since(open.since) < KEPT_OPEN);
+            idle.pop()?
+        };
+        let mut stage = Stage::Sender;
+        let used = session.used;
+        let work = async {
+            let mut session = session.session;
+            session.reset().await?;
+            let reply = self.message(&mut session, mail, to, &mut stage).await?;
+            Ok((reply, session))
+        };
+        match within(&*self.clock, self.settings.timeout, work).await {
+            Some(Ok((reply, session))) => {
+                self.keep_used(session, used + 1);
+                Some(Ok(Receipt(scrubbed(&reply.line()))))
+            }
+            // Servers close idle sessions. Surely nothing was sent yet, and what a fresh session
+            // says is what counts.
+            Some(Err(_)) | None if stage == Stage::Sender => None,
+            other => Some(self.judged(other, stage)),
+        }
+    }
+
+    fn keep(&self, session: Session) {
+        self.keep_used(session, 1);
+    }
+
+    /// Leaves a session open for the next message, a few of them, each for a few messages.
+    fn keep_used(&self, session: Session, used: u32) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MOST_IDLE && used < MOST_MESSAGES {
+            idle.push(Idle { session, since: self.clock.mono(), used });
+        }
+    }
+
+    /// What proves who we are; a token is read anew, since something else keeps it fresh.
+    async fn proof(&self) -> Result<Option<(Arc<str>, Proof)>, Fault> {
+        if let Some((user, file)) = &self.settings.oauth_token {
+            let token = tokio::fs::read_to_string(file).await;
+            let token = token.map_err(|error| Fault::NoToken(error.kind().to_string()))?;
+            return Ok(Some((user.clone(), Proof::Token(Secret::new(token.trim())))));
+        }
+        let credentials = self.settings.credentials.clone();
+        Ok(credentials.map(|(user, password)| (user, Proof::Password(password))))
     }
 
     async fn transaction(
@@ -82,7 +172,7 @@ impl EmailNotifier {
         mail: &[u8],
         to: &Mailbox,
         stage: &mut Stage,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<(Reply, Session), Fault> {
         let (host, port) = (&*self.settings.host, self.settings.port);
         let stream = self.dialer.connect(host, port).await.map_err(Fault::Dial)?;
         let local = stream.peer_addr().is_ok_and(|address| address.ip().is_loopback());
@@ -107,13 +197,25 @@ impl EmailNotifier {
             }
             _ => {}
         }
-        if let Some((user, password)) = &self.settings.credentials {
-            *stage = Stage::Login;
+        *stage = Stage::Login;
+        if let Some((user, proof)) = self.proof().await? {
             if !session.is_encrypted() && !local {
                 return Err(Fault::PasswordInClear);
             }
-            session.login(user, password).await?;
+            session.login(&user, &proof).await?;
         }
+        let reply = self.message(&mut session, mail, to, stage).await?;
+        Ok((reply, session))
+    }
+
+    /// One message over a session that is ready.
+    async fn message(
+        &self,
+        session: &mut Session,
+        mail: &[u8],
+        to: &Mailbox,
+        stage: &mut Stage,
+    ) -> Result<Reply, Fault> {
         *stage = Stage::Sender;
         session.sender(&self.from.email, &to.email, mail.len()).await?;
         *stage = Stage::Recipient;
@@ -124,9 +226,7 @@ impl EmailNotifier {
         session.content(mail).await?;
         // From here on the server may have taken the message even if we never hear so.
         *stage = Stage::Final;
-        let reply = session.finish().await?;
-        session.quit().await;
-        Ok(reply)
+        session.finish().await
     }
 }
 
@@ -144,30 +244,33 @@ fn rejected(reason: &str) -> DeliveryError {
 fn verdict(stage: Stage, fault: &Fault) -> DeliveryError {
     let reason = format!("{}: {fault}", stage.doing());
     let retry = |after: Option<Duration>| DeliveryError::Retry { reason: reason.clone(), after };
+    let down = |after: Option<Duration>| DeliveryError::Down { reason: reason.clone(), after };
     match fault {
         Fault::Reply(reply) => match (stage, reply.code) {
             // The server goes down; nothing was accepted.
-            (_, 421) => retry(None),
+            (_, 421) => down(None),
+            (Stage::Greeting | Stage::Hello | Stage::Tls | Stage::Login, 400..500) => down(None),
             (Stage::Recipient | Stage::Sender, 450 | 451) => retry(Some(GREYLISTED)),
             // Nobody's message is at fault, and somebody can repair it: it waits.
-            (Stage::Login, code) if code >= 500 => DeliveryError::Retry {
+            (Stage::Login, code) if code >= 500 => DeliveryError::Down {
                 reason: format!(
                     "the mail server does not accept our user name and password: {fault}"
                 ),
                 after: Some(REPAIR),
             },
             // It wants a login that our settings do not have (RFC 4954 §6).
-            (_, 530) => retry(Some(REPAIR)),
+            (_, 530) => down(Some(REPAIR)),
             // Too many recipients, in the words of old servers (RFC 5321 §4.5.3.1.10).
             (Stage::Recipient, 552) => retry(None),
             (_, 400..500) => retry(None),
             _ => DeliveryError::Rejected { reason },
         },
-        Fault::NoStartTls | Fault::PasswordInClear | Fault::NoLogin(_) => retry(Some(REPAIR)),
+        Fault::NoStartTls | Fault::PasswordInClear | Fault::NoLogin(_) => down(Some(REPAIR)),
         Fault::NoUtf8 | Fault::TooBig(_) => DeliveryError::Rejected { reason },
-        Fault::Dial(_) => retry(None),
+        Fault::Dial(_) | Fault::NoToken(_) => down(None),
         Fault::Io(_) | Fault::Silent | Fault::Nonsense(_) => match stage {
             Stage::Final => DeliveryError::Unsure { reason },
+            Stage::Connect | Stage::Greeting | Stage::Hello | Stage::Tls => down(None),
             _ => retry(None),
         },
     }

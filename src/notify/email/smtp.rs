@@ -10,7 +10,6 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::model::Secret;
 use crate::notify::wire::{DialError, Dialer, Wire, scrubbed};
 
 /// RFC 5321 allows 512 bytes; servers exceed it.
@@ -67,6 +66,8 @@ pub(super) enum Fault {
     PasswordInClear,
     /// The mechanisms that the server offers.
     NoLogin(String),
+    /// Why the file with our token cannot be read.
+    NoToken(String),
     NoUtf8,
     /// The server's limit in bytes.
     TooBig(u64),
@@ -95,6 +96,7 @@ impl fmt::Display for Fault {
             Fault::NoLogin(offered) => {
                 write!(f, "the server offers no login that we know, only {offered}")
             }
+            Fault::NoToken(why) => write!(f, "the file with the token cannot be read: {why}"),
             Fault::NoUtf8 => f.write_str("the server takes no address with non-ASCII characters"),
             Fault::TooBig(limit) => write!(f, "the server takes at most {limit} bytes"),
         }
@@ -118,6 +120,14 @@ impl Reply {
     /// Code and text on one line.
     pub(super) fn line(&self) -> String {
         format!("{} {}", self.code, self.lines.join(" "))
+    }
+
+    /// The text as what base64 hides in it.
+    pub(super) fn decoded(&self) -> Option<String> {
+        let text = self.lines.last()?;
+        // A final answer carries it behind an enhanced status code.
+        let word = text.split_whitespace().next_back()?;
+        String::from_utf8(STANDARD.decode(word).ok()?).ok()
     }
 
     fn is_ok(&self) -> bool {
@@ -207,7 +217,7 @@ impl Session {
     }
 
     /// A command without line breaks.
-    async fn command(&mut self, command: &str) -> Result<Reply, Fault> {
+    pub(super) async fn command(&mut self, command: &str) -> Result<Reply, Fault> {
         debug_assert!(!command.contains(['\r', '\n']));
         self.write(format!("{command}\r\n").as_bytes()).await?;
         self.ok().await
@@ -234,22 +244,14 @@ impl Session {
         Ok(Self::encrypted(stream))
     }
 
-    /// PLAIN where it is offered, else LOGIN.
-    pub(super) async fn login(&mut self, user: &str, password: &Secret) -> Result<(), Fault> {
-        let offered = self.extension("AUTH").unwrap_or_default().to_owned();
-        let offers = |name: &str| offered.split_ascii_whitespace().any(|word| word == name);
-        if offers("PLAIN") {
-            let response = STANDARD.encode(format!("\0{user}\0{}", password.reveal()));
-            self.command(&format!("AUTH PLAIN {response}")).await?;
-            return Ok(());
-        }
-        if offers("LOGIN") {
-            self.command("AUTH LOGIN").await?;
-            self.command(&STANDARD.encode(user)).await?;
-            self.command(&STANDARD.encode(password.reveal())).await?;
-            return Ok(());
-        }
-        Err(Fault::NoLogin(scrubbed(&offered)))
+    /// The mechanisms for logging in, in upper case.
+    pub(super) fn mechanisms(&self) -> String {
+        self.extension("AUTH").unwrap_or_default().to_owned()
+    }
+
+    /// Forgets a transaction that was begun, so that the session can carry another message.
+    pub(super) async fn reset(&mut self) -> Result<(), Fault> {
+        self.command("RSET").await.map(|_| ())
     }
 
     pub(super) async fn sender(
@@ -293,12 +295,6 @@ impl Session {
     pub(super) async fn finish(&mut self) -> Result<Reply, Fault> {
         self.write(b".\r\n").await?;
         self.ok().await
-    }
-
-    /// Politely; the message is delivered already, so nothing that happens here matters.
-    pub(super) async fn quit(&mut self) {
-        let _ = self.write(b"QUIT\r\n").await;
-        let _ = self.wire.shutdown().await;
     }
 }
 

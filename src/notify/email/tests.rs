@@ -18,6 +18,8 @@ fn settings(port: u16) -> EmailSettings {
         reply_to: None,
         hello: None,
         credentials: None,
+        oauth_token: None,
+        headers: Vec::new(),
         tls: SmtpTls::Off,
         ca_file: None,
         timeout: Duration::from_millis(500),
@@ -130,7 +132,7 @@ async fn a_mail_is_delivered() {
 
 #[tokio::test]
 async fn answers_have_their_classes() {
-    use DeliveryError::{Rejected, Retry, Unsure};
+    use DeliveryError::{Down, Rejected, Retry, Unsure};
     assert!(
         matches!(answering("RCPT", "550 5.1.1 <web@example.org> unknown\r\n").await, Err(Rejected { reason }) if !reason.contains('@') && reason.contains("5.1.1"))
     );
@@ -138,15 +140,15 @@ async fn answers_have_their_classes() {
         answering("RCPT", "450 4.2.0 greylisted\r\n").await,
         Err(Retry { after: Some(_), .. })
     ));
-    assert!(matches!(answering("MAIL", "421 closing\r\n").await, Err(Retry { after: None, .. })));
+    assert!(matches!(answering("MAIL", "421 closing\r\n").await, Err(Down { .. })));
     assert!(matches!(answering("greeting", "554 no\r\n").await, Err(Rejected { .. })));
-    assert!(matches!(answering("greeting", "").await, Err(Retry { .. })));
+    assert!(matches!(answering("greeting", "").await, Err(Down { .. })));
     assert!(matches!(answering("DATA", "").await, Err(Retry { .. })));
     assert!(matches!(answering(".", "451 4.3.0 later\r\n").await, Err(Retry { .. })));
     assert!(matches!(answering(".", "554 5.7.1 spam\r\n").await, Err(Rejected { .. })));
     assert!(matches!(answering(".", "").await, Err(Unsure { .. })));
-    assert!(matches!(answering("EHLO", "hello there\r\n").await, Err(Retry { .. })));
-    assert!(matches!(answering("EHLO", "250-x\r\n").await, Err(Retry { .. })));
+    assert!(matches!(answering("EHLO", "hello there\r\n").await, Err(Down { .. })));
+    assert!(matches!(answering("EHLO", "250-x\r\n").await, Err(Down { .. })));
 }
 
 #[tokio::test]
@@ -168,7 +170,7 @@ async fn nobody_there_is_tried_again() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let error = deliver(port, |_| {}).await.unwrap_err();
-    assert!(matches!(error, DeliveryError::Retry { .. }), "{error}");
+    assert!(matches!(error, DeliveryError::Retry { .. } | DeliveryError::Down { .. }), "{error}");
     assert!(error.to_string().contains("cannot connect"), "{error}");
 }
 
@@ -194,7 +196,7 @@ async fn encryption_is_not_given_up() {
     let mut tasks = JoinSet::new();
     let (port, _) = serve(&mut tasks, friendly).await;
     let error = deliver(port, |s| s.tls = SmtpTls::Required).await.unwrap_err();
-    assert!(matches!(&error, DeliveryError::Retry { .. }), "{error}");
+    assert!(matches!(&error, DeliveryError::Retry { .. } | DeliveryError::Down { .. }), "{error}");
     assert!(error.to_string().contains("STARTTLS"), "{error}");
     // Offered, but the handshake fails: no mail in clear text.
     let say = |line: &str| match line {
@@ -204,7 +206,7 @@ async fn encryption_is_not_given_up() {
     };
     let (port, heard) = serve(&mut tasks, say).await;
     let error = deliver(port, |s| s.tls = SmtpTls::Opportunistic).await.unwrap_err();
-    assert!(matches!(&error, DeliveryError::Retry { .. }), "{error}");
+    assert!(matches!(&error, DeliveryError::Retry { .. } | DeliveryError::Down { .. }), "{error}");
     assert!(!heard.lock().unwrap().join("\n").contains("MAIL"));
 }
 
@@ -221,7 +223,7 @@ async fn a_wrong_password_is_said_and_not_shown() {
     let login =
         |s: &mut EmailSettings| s.credentials = Some(("joe".into(), Secret::new("hunter2")));
     let error = deliver(port, login).await.unwrap_err();
-    assert!(matches!(&error, DeliveryError::Retry { after: Some(_), .. }), "{error}");
+    assert!(matches!(&error, DeliveryError::Down { after: Some(_), .. }), "{error}");
     let text = format!("{error} {error:?}");
     assert!(text.contains("user name and password") && !text.contains("hunter2"), "{text}");
     let (port, _) = serve(&mut tasks, friendly).await;
@@ -237,8 +239,8 @@ async fn the_same_delivery_is_the_same_mail() {
     let from: Mailbox = "Größe <orwell@example.org>".parse().unwrap();
     let to: Mailbox = "web@example.org".parse().unwrap();
     let at = crate::model::Timestamp::from_millis(1_763_805_600_000);
-    let first = compose(&delivery(), &from, None, &to, at).unwrap();
-    assert_eq!(first, compose(&delivery(), &from, None, &to, at).unwrap());
+    let first = compose(&delivery(), &from, None, &to, &[], at).unwrap();
+    assert_eq!(first, compose(&delivery(), &from, None, &to, &[], at).unwrap());
     assert!(first.is_ascii());
     assert!(first.split(|b| *b == b'\n').all(|line| line.len() <= 998));
 }
@@ -249,4 +251,36 @@ fn a_sender_must_be_an_address() {
     settings.from = "nobody".into();
     let made = EmailNotifier::new(&settings, Arc::new(SystemClock::start()));
     assert!(matches!(made.err(), Some(ChannelError::Sender(_))));
+}
+
+#[tokio::test]
+async fn a_token_from_a_file_logs_in_by_xoauth2() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "ya29.geheim\n").unwrap();
+    let path = file.path().to_owned();
+    let with_token =
+        move |s: &mut EmailSettings| s.oauth_token = Some(("joe@example.org".into(), path));
+    let mut tasks = JoinSet::new();
+    let say = |line: &str| match line {
+        line if line.starts_with("EHLO") => "250-hello\r\n250 AUTH XOAUTH2 PLAIN\r\n".to_owned(),
+        // "user=joe@example.org^Aauth=Bearer ya29.geheim^A^A"
+        "AUTH XOAUTH2 dXNlcj1qb2VAZXhhbXBsZS5vcmcBYXV0aD1CZWFyZXIgeWEyOS5nZWhlaW0BAQ==" => {
+            "235 2.7.0 accepted\r\n".to_owned()
+        }
+        line if line.starts_with("AUTH") => "500 no\r\n".to_owned(),
+        line => friendly(line),
+    };
+    let (port, _) = serve(&mut tasks, say).await;
+    assert!(deliver(port, with_token.clone()).await.is_ok());
+    // The refusal comes after an empty answer to the challenge with the reason.
+    let say = |line: &str| match line {
+        line if line.starts_with("EHLO") => "250-hello\r\n250 AUTH XOAUTH2\r\n".to_owned(),
+        line if line.starts_with("AUTH") => "334 eyJzdGF0dXMiOiI0MDEifQ==\r\n".to_owned(),
+        "" => "535 5.7.8 token expired\r\n".to_owned(),
+        line => friendly(line),
+    };
+    let (port, _) = serve(&mut tasks, say).await;
+    let error = deliver(port, with_token).await.unwrap_err();
+    assert!(error.to_string().contains("user name and password"), "{error}");
+    assert!(!error.to_string().contains("geheim"), "{error}");
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::ports::{Message, Urgency};
+use crate::ports::{Attachment, Message, Urgency};
+use crate::render::PLOT;
 
 /// An event is at most 65,536 bytes with everything the servers add, and escapes count; text and
 /// HTML together stay well below that.
@@ -26,6 +27,18 @@ pub(super) fn message(message: &Message) -> Value {
         content["formatted_body"] = html.into();
     }
     content
+}
+
+/// The content of an `m.image`; `address` is where the homeserver keeps it.
+pub(super) fn picture(file: &Attachment, address: &str) -> Value {
+    json!({
+        "msgtype": "m.image",
+        "body": &*file.alt,
+        "filename": &*file.name,
+        "url": address,
+        "info": {"mimetype": &*file.mime, "size": file.bytes.len()},
+        "m.mentions": {},
+    })
 }
 
 /// Hangs it into the thread that `root` began.
@@ -77,7 +90,8 @@ fn for_matrix(html: &str) -> String {
         let close = html[open..].find("</body>").map_or(html.len(), |close| open + close);
         Some(&html[open..close])
     });
-    let mut rest = body.unwrap_or(html);
+    let body = body.unwrap_or(html).replacen(PLOT, "", 1);
+    let mut rest = body.as_str();
     let mut clean = String::with_capacity(rest.len());
     while let Some(at) = rest.find(" style=\"") {
         clean.push_str(&rest[..at]);

@@ -3,51 +3,58 @@
 //! A delivery's key is the transaction id, so that a repeat after a crash or a lost answer is the
 //! same event (Matrix client-server API, "Transaction identifiers"). Messages of one incident form a
 //! thread, and its first message is edited to show how things stand now. Which event began a thread is
-//! known until this process ends; afterwards a message of an old incident stands on its own.
+//! noted durably before the delivery counts as done. What people answer in a thread is read by
+//! [`MatrixNotifier::listen`].
 
+mod client;
 mod content;
+mod listen;
 #[cfg(test)]
 mod tests;
+mod wish;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use self::content::{edited, message, threaded};
+use self::client::{Client, Refused, rejected, segment};
+use self::content::{edited, message, picture, threaded};
 use super::MatrixSettings;
-use super::http::{Answer, Ask, AskError, Endpoint, ask};
-use super::wire::{ChannelError, Dialer, scrubbed, within};
-use crate::ports::{Address, Clock, Delivery, DeliveryError, Doing, Notifier, Receipt, Tick};
-
-/// What may stand in a path segment as it is (RFC 3986, unreserved).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use super::wire::ChannelError;
+use crate::ports::{
+    Address, Attachment, Clock, Delivery, DeliveryError, Doing, Notes, Notifier, Receipt, Tick,
+};
 
 /// A room that was not encrypted is looked at again after this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(600);
-
 /// So many threads are remembered.
 const MOST_THREADS: usize = 2_000;
+/// Topic of the notes about the events that began threads.
+const THREADS: &str = "matrix-thread";
+/// The longest that a finished delivery waits for its edit or its picture.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Delivers to rooms on one homeserver.
+/// Delivers to rooms on one homeserver, and hears what people answer there.
 pub struct MatrixNotifier {
     settings: MatrixSettings,
-    endpoint: Endpoint,
-    /// Path of the homeserver's URL without a slash at its end.
-    base: String,
-    dialer: Dialer,
-    clock: Arc<dyn Clock>,
+    client: Client,
     memory: Mutex<Memory>,
+    recalled: tokio::sync::OnceCell<()>,
 }
 
 #[derive(Default)]
 struct Memory {
     rooms: HashMap<Arc<str>, Room>,
-    threads: HashMap<(String, String), Root>,
-    oldest: VecDeque<(String, String)>,
+    threads: HashMap<Thread, Root>,
+    oldest: VecDeque<Thread>,
+    /// Edits that the server did not take at once, by the event they change.
+    late: BTreeMap<String, Late>,
 }
+
+/// Room and incident.
+type Thread = (String, String);
 
 /// A room that we are in.
 #[derive(Clone)]
@@ -58,10 +65,19 @@ struct Room {
 }
 
 /// The event that began a thread.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Root {
     key: String,
     event: String,
+    /// Language of its readers.
+    language: String,
+}
+
+/// An edit that has to be tried again.
+struct Late {
+    room: String,
+    key: String,
+    content: Value,
 }
 
 impl MatrixNotifier {
@@ -70,11 +86,16 @@ impl MatrixNotifier {
     /// # Errors
     /// The homeserver's URL is none, or the trust anchors cannot be used.
     pub fn new(settings: &MatrixSettings, clock: Arc<dyn Clock>) -> Result<Self, ChannelError> {
-        let endpoint = Endpoint::new(&settings.homeserver, "the homeserver")?;
-        let dialer = Dialer::new(settings.ca_file.as_deref())?;
-        let base = settings.homeserver.path().trim_end_matches('/').to_owned();
+        let client = Client::new(settings, clock)?;
         let memory = Mutex::new(Memory::default());
-        Ok(Self { settings: settings.clone(), endpoint, base, dialer, clock, memory })
+        let recalled = tokio::sync::OnceCell::new();
+        Ok(Self { settings: settings.clone(), client, memory, recalled })
+    }
+
+    /// Threads, renewed tokens and what was read outlive the process there. To be called before
+    /// the first delivery; later calls change nothing.
+    pub fn remember_in(&self, notes: Arc<dyn Notes>) {
+        let _ = self.client.notes.set(notes);
     }
 
     fn remembered<T>(&self, look: impl FnOnce(&mut Memory) -> T) -> T {
@@ -82,10 +103,41 @@ impl MatrixNotifier {
         look(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The threads that earlier processes began.
+    async fn recall(&self) {
+        let recall = async {
+            for (key, value) in self.client.recall(THREADS).await {
+                let parts = (key.split_once('\n'), serde_json::from_str::<Value>(&value));
+                let (Some((room, incident)), Ok(value)) = parts else { continue };
+                let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+                let root =
+                    Root { key: text("key"), event: text("event"), language: text("language") };
+                self.enter((room.to_owned(), incident.to_owned()), root);
+            }
+        };
+        self.recalled.get_or_init(|| recall).await;
+    }
+
+    /// Gives the threads that are forgotten for it.
+    fn enter(&self, thread: Thread, root: Root) -> Option<Thread> {
+        self.remembered(|memory| {
+            if memory.threads.insert(thread.clone(), root).is_none() {
+                memory.oldest.push_back(thread);
+            }
+            if memory.oldest.len() <= MOST_THREADS {
+                return None;
+            }
+            let oldest = memory.oldest.pop_front()?;
+            memory.threads.remove(&oldest);
+            Some(oldest)
+        })
+    }
+
     async fn send(&self, delivery: &Delivery) -> Result<Receipt, DeliveryError> {
         let Address::Matrix(name) = &delivery.to else {
             return Err(rejected("this is no Matrix room".to_owned()));
         };
+        self.recall().await;
         let room = self.room(name).await.map_err(Refused::into_error)?;
         let (room, sent) = match self.post(&room, delivery).await {
             // The room may have been replaced by a newer one, or we may have been thrown out.
@@ -109,9 +161,9 @@ impl MatrixNotifier {
             Some(room) => room,
             None => Room { id: self.join(name).await?, clear: None },
         };
-        let now = self.clock.mono();
+        let now = self.client.clock.mono();
         let fresh = room.clear.is_some_and(|seen| now.since(seen) < LOOK_AGAIN);
-        if !fresh && !self.settings.clear_text_in_encrypted_rooms {
+        if !fresh && !self.settings.allow_unencrypted {
             self.must_be_clear(&room.id).await?;
             room.clear = Some(now);
         }
@@ -125,20 +177,20 @@ impl MatrixNotifier {
         if let Some((_, server)) = name.split_once(':').filter(|_| name.starts_with('!')) {
             path.push_str(&format!("?via={}", segment(server)));
         }
-        let answer = self.ask(http::Method::POST, &path, Some(json!({}))).await?;
+        let answer = self.client.ask(http::Method::POST, &path, Some(json!({}))).await?;
         answer["room_id"].as_str().map(str::to_owned).ok_or_else(|| Refused::odd("no room id"))
     }
 
     async fn must_be_clear(&self, room: &str) -> Result<(), Refused> {
         let path = format!("/_matrix/client/v3/rooms/{}/state/m.room.encryption/", segment(room));
-        match self.ask(http::Method::GET, &path, None).await {
+        match self.client.ask(http::Method::GET, &path, None).await {
             Err(refused) if refused.code == "M_NOT_FOUND" => Ok(()),
             Err(refused) => Err(refused),
             Ok(_) => Err(Refused {
                 code: String::new(),
                 error: rejected(
                     "the room is encrypted and we write in clear text; use a room without \
-                     encryption, or allow clear text"
+                     encryption, or set allow_unencrypted"
                         .to_owned(),
                 ),
             }),
@@ -156,7 +208,7 @@ impl MatrixNotifier {
     async fn put(&self, room: &str, key: &str, content: Value) -> Result<String, Refused> {
         let (room, key) = (segment(room), segment(key));
         let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/{key}");
-        let answer = self.ask(http::Method::PUT, &path, Some(content)).await?;
+        let answer = self.client.ask(http::Method::PUT, &path, Some(content)).await?;
         answer["event_id"].as_str().map(str::to_owned).ok_or_else(|| Refused::odd("no event id"))
     }
 
@@ -165,59 +217,99 @@ impl MatrixNotifier {
         self.remembered(|memory| memory.threads.get(&thread).cloned())
     }
 
-    /// Remembers a new thread, or shows at the beginning of an old one how things stand now.
+    /// Remembers a new thread, or shows at the beginning of an old one how things stand now; then
+    /// the picture. The news itself has arrived: nothing that fails here changes that.
     async fn follow_up(&self, room: &Room, delivery: &Delivery, event: &str) {
-        if delivery.message.incident.is_empty() {
-            return;
-        }
-        match self.root(room, delivery) {
-            Some(root) if root.key == delivery.key => {}
-            Some(root) => {
-                // Without it the thread still tells everything, so a failure changes nothing.
-                let content = edited(&delivery.message, &root.event);
-                let _ = self.put(&room.id, &format!("{}-edit", delivery.key), content).await;
-            }
+        let root = match self.root(room, delivery) {
+            Some(root) => root,
             None => {
-                let thread = (room.id.clone(), delivery.message.incident.clone());
-                let root = Root { key: delivery.key.clone(), event: event.to_owned() };
-                self.remembered(|memory| {
-                    memory.oldest.push_back(thread.clone());
-                    memory.threads.insert(thread, root);
-                    if memory.oldest.len() > MOST_THREADS
-                        && let Some(oldest) = memory.oldest.pop_front()
-                    {
-                        memory.threads.remove(&oldest);
-                    }
-                });
+                let language = delivery.message.language.clone();
+                Root { key: delivery.key.clone(), event: event.to_owned(), language }
+            }
+        };
+        if !delivery.message.incident.is_empty() {
+            if root.key == delivery.key {
+                self.begin_thread(room, delivery, root.clone()).await;
+            } else {
+                let content = edited(&delivery.message, &root.event);
+                let late =
+                    Late { room: room.id.clone(), key: format!("{}-edit", delivery.key), content };
+                self.edit(root.event.clone(), late).await;
+            }
+        }
+        for (number, file) in (1..).zip(&delivery.message.attachments) {
+            let key = format!("{}-picture{number}", delivery.key);
+            if let Err(refused) = self.show(&room.id, &key, file, &root.event).await {
+                tracing::warn!(error = %refused.error, "a picture did not reach its room");
             }
         }
     }
 
-    async fn ask(
-        &self,
-        method: http::Method,
-        path: &str,
-        content: Option<Value>,
-    ) -> Result<Value, Refused> {
-        let path = format!("{}{path}", self.base);
-        let question = Ask {
-            method,
-            path: &path,
-            bearer: Some(&self.settings.token),
-            json: content.map(|content| content.to_string()),
-        };
-        let asked = ask(&self.dialer, &self.endpoint, question);
-        match within(&*self.clock, self.settings.timeout, asked).await {
-            Some(Ok(answer)) if answer.status.is_success() => Ok(answer.json()),
-            Some(Ok(answer)) => Err(refusal(&answer)),
-            Some(Err(error)) => Err(unanswered(&error)),
-            None => Err(Refused {
-                code: String::new(),
-                error: DeliveryError::Unsure {
-                    reason: "the homeserver: no answer in time".to_owned(),
-                },
-            }),
+    async fn begin_thread(&self, room: &Room, delivery: &Delivery, root: Root) {
+        let thread = (room.id.clone(), delivery.message.incident.clone());
+        let key = |(room, incident): &Thread| format!("{room}\n{incident}");
+        let value =
+            json!({"key": root.key, "event": root.event, "language": root.language}).to_string();
+        let mut notes = vec![(key(&thread), Some(value))];
+        notes.extend(self.enter(thread, root).map(|oldest| (key(&oldest), None)));
+        self.client.note(THREADS, notes).await;
+    }
+
+    /// Edits now, or, when the server is busy, with the next chance.
+    async fn edit(&self, event: String, late: Late) {
+        self.remembered(|memory| memory.late.remove(&event));
+        let again = self.patiently(|| self.put(&late.room, &late.key, late.content.clone())).await;
+        if let Err(refused) = again
+            && refused.wait().is_some()
+        {
+            self.remembered(|memory| {
+                memory.late.insert(event, late);
+                while memory.late.len() > MOST_THREADS {
+                    memory.late.pop_first();
+                }
+            });
         }
+    }
+
+    /// Edits that the server did not take in time.
+    async fn late_edits(&self) {
+        let events: Vec<String> = self.remembered(|memory| memory.late.keys().cloned().collect());
+        for event in events {
+            let Some(late) = self.remembered(|memory| memory.late.remove(&event)) else { continue };
+            self.edit(event, late).await;
+        }
+    }
+
+    /// Tries again once when the server asks for a short pause.
+    async fn patiently<T, F>(&self, ask: impl Fn() -> F) -> Result<T, Refused>
+    where
+        F: Future<Output = Result<T, Refused>>,
+    {
+        let refused = match ask().await {
+            Ok(done) => return Ok(done),
+            Err(refused) => refused,
+        };
+        let Some(wait) = refused.wait().filter(|wait| *wait <= PATIENCE) else {
+            return Err(refused);
+        };
+        let clock = &self.client.clock;
+        clock.sleep_until(clock.mono().after(wait)).await;
+        ask().await
+    }
+
+    /// A picture into the thread of an event.
+    async fn show(
+        &self,
+        room: &str,
+        key: &str,
+        file: &Attachment,
+        root: &str,
+    ) -> Result<(), Refused> {
+        let address =
+            self.patiently(|| self.client.upload(&file.name, &file.mime, &file.bytes)).await?;
+        let mut content = picture(file, &address);
+        threaded(&mut content, root);
+        self.patiently(|| self.put(room, key, content.clone())).await.map(|_| ())
     }
 }
 
@@ -225,80 +317,4 @@ impl Notifier for MatrixNotifier {
     fn deliver<'a>(&'a self, delivery: &'a Delivery) -> Doing<'a, Result<Receipt, DeliveryError>> {
         Box::pin(self.send(delivery))
     }
-}
-
-/// A request that did not succeed.
-struct Refused {
-    /// Matrix' name for the reason; empty when there was no answer.
-    code: String,
-    error: DeliveryError,
-}
-
-impl Refused {
-    fn odd(what: &str) -> Self {
-        let reason = format!("the homeserver answers without sense: {what}");
-        Self { code: String::new(), error: DeliveryError::Retry { reason, after: None } }
-    }
-
-    fn into_error(self) -> DeliveryError {
-        self.error
-    }
-}
-
-fn rejected(reason: String) -> DeliveryError {
-    DeliveryError::Rejected { reason }
-}
-
-fn segment(text: &str) -> String {
-    utf8_percent_encode(text, SEGMENT).to_string()
-}
-
-fn refusal(answer: &Answer) -> Refused {
-    let said = answer.json();
-    let code: String = said["errcode"]
-        .as_str()
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '_')
-        .take(60)
-        .collect();
-    let status = answer.status.as_u16();
-    let words = without_ids(said["error"].as_str().unwrap_or_default());
-    let reason = format!("the homeserver answers {status} {code}: {words}");
-    let reason = reason.trim_end_matches([':', ' ']).to_owned();
-    let error = match (status, code.as_str()) {
-        (429, _) => {
-            let millis = said["retry_after_ms"].as_u64().map(Duration::from_millis);
-            DeliveryError::Retry { reason, after: answer.retry_after().or(millis) }
-        }
-        (401, _) => rejected(format!("the homeserver does not accept our access token ({code})")),
-        // A proxy lost patience; the homeserver behind it may have taken the event.
-        (504, _) => DeliveryError::Unsure { reason },
-        (408, _) | (500.., _) => DeliveryError::Retry { reason, after: answer.retry_after() },
-        (_, "M_NOT_FOUND") => rejected("there is no such room, or its alias is gone".to_owned()),
-        (_, "M_FORBIDDEN") => {
-            rejected(format!("we may not write into the room: are we invited? ({words})"))
-        }
-        _ => rejected(reason),
-    };
-    Refused { code, error }
-}
-
-/// A foreign sentence without names of users, rooms and events.
-fn without_ids(text: &str) -> String {
-    let words = text.split_whitespace().map(|word| {
-        let bare = word.trim_start_matches(['\'', '"', '(', '<']);
-        if bare.starts_with(['@', '#', '!', '$']) { "…" } else { word }
-    });
-    scrubbed(&words.collect::<Vec<_>>().join(" "))
-}
-
-fn unanswered(error: &AskError) -> Refused {
-    let reason = format!("the homeserver: {error}");
-    let error = match error {
-        AskError::Dial(_) => DeliveryError::Retry { reason, after: None },
-        AskError::Request(_) => rejected(reason),
-        AskError::Lost(_) => DeliveryError::Unsure { reason },
-    };
-    Refused { code: String::new(), error }
 }

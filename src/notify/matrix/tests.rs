@@ -64,7 +64,10 @@ fn notifier(port: u16) -> MatrixNotifier {
         homeserver: format!("http://127.0.0.1:{port}/base/").parse().unwrap(),
         token: Secret::new("geheim"),
         ca_file: None,
-        clear_text_in_encrypted_rooms: false,
+        refresh_token: None,
+        allow_unencrypted: false,
+        rooms: BTreeMap::new(),
+        act_power_level: 50,
         timeout: Duration::from_secs(5),
     };
     MatrixNotifier::new(&settings, Arc::new(SystemClock::start())).unwrap()
@@ -176,7 +179,7 @@ async fn an_encrypted_room_gets_no_clear_text() {
     let error = notifier.deliver(&delivery("k", false)).await.unwrap_err();
     assert!(error.to_string().contains("encrypted"), "{error}");
     assert!(heard.lock().unwrap().iter().all(|(method, ..)| method != "PUT"));
-    notifier.settings.clear_text_in_encrypted_rooms = true;
+    notifier.settings.allow_unencrypted = true;
     assert!(notifier.deliver(&delivery("k", false)).await.is_ok());
 }
 

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Open, Outbox, Progress, Stage, Story, story, tells_of_a_beginning};
-use crate::alerting::Directory;
+use crate::alerting::{Directory, Owner};
 use crate::model::Timestamp;
 use crate::notify::render::{Render, Unreached};
-use crate::ports::{Channel, Delivery, DeliveryError, Receipt, Settlement, Ticket};
+use crate::ports::{Address, Channel, Delivery, DeliveryError, Receipt, Settlement, Ticket};
 
 impl Outbox {
     /// What to send now.
@@ -14,7 +14,7 @@ impl Outbox {
         let mut deliveries = Vec::new();
         let channels: Vec<Channel> = self.waiting.keys().copied().collect();
         for channel in channels {
-            while self.in_flight.get(&channel).copied().unwrap_or(0) < self.patience.concurrency {
+            while self.in_flight.get(&channel).copied().unwrap_or(0) < self.room(channel, now) {
                 let Some(queue) = self.waiting.get_mut(&channel) else { break };
                 let Some(&(until, serial)) = queue.first() else { break };
                 if now < until {
@@ -50,20 +50,32 @@ impl Outbox {
         if let Some(flying) = self.in_flight.get_mut(&channel) {
             *flying = flying.saturating_sub(1);
         }
+        let mut down = false;
         let (reason, after) = match answer {
             Ok(Receipt(evidence)) => {
                 let (story, by_owner) = (story(&open.ticket), !open.ticket.escalated);
+                let owner = open.ticket.owner.clone();
+                self.open(channel);
                 self.settle(serial, Settlement::Delivered, evidence, now);
+                if directory.tells_first(&owner) {
+                    self.withdraw_others(&story, &owner, now);
+                }
                 if by_owner && self.stories.get(&story).is_some_and(|p| p.escalated) {
                     self.withdraw(&story, now);
                 }
                 return;
             }
             Err(DeliveryError::Rejected { reason }) => {
+                self.open(channel);
                 self.fail(serial, Settlement::Rejected, reason, directory, render, now);
                 return;
             }
             Err(DeliveryError::Retry { reason, after }) => (reason, after),
+            Err(DeliveryError::Down { reason, after }) => {
+                // One of several accounts says nothing about the others.
+                down = open.ticket.message.account.is_empty();
+                (reason, after)
+            }
             Err(DeliveryError::Unsure { reason }) => {
                 open.perhaps = true;
                 (reason, None)
@@ -71,11 +83,19 @@ impl Outbox {
         };
         *self.counts.retries.entry(channel).or_default() += 1;
         open.trouble.clone_from(&reason);
-        let wait =
-            self.patience.wait(&open.ticket.key, open.attempts).max(after.unwrap_or_default());
+        let after = after.unwrap_or_default();
+        // The gate makes it wait, together with the others.
+        let wait = match down {
+            true => std::time::Duration::ZERO,
+            false => self.patience.wait(&open.ticket.key, open.attempts).max(after),
+        };
         let waited = now.since(open.ticket.created).unwrap_or_default();
         open.stage = Stage::Waiting(now + wait);
         let lane = (open.ticket.incident.clone(), open.ticket.to.clone());
+        match down {
+            true => self.shut(channel, after, now),
+            false => self.open(channel),
+        }
         if self.patience.give_up_after <= waited {
             self.fail(serial, Settlement::GivenUp, reason, directory, render, now);
             return;
@@ -95,6 +115,58 @@ impl Outbox {
             let evidence = "the owner was reached meanwhile".to_owned();
             self.settle(serial, Settlement::Superseded, evidence, now);
         }
+    }
+
+    /// One way has worked: what the ways before it still hold is not needed any more.
+    fn withdraw_others(&mut self, told: &Story, owner: &str, now: Timestamp) {
+        let unsent = |open: &Open| {
+            *open.ticket.owner == *owner && !open.perhaps && open.stage != Stage::InFlight
+        };
+        let needless = self.open.iter().filter(|(_, open)| unsent(open));
+        let needless = needless.filter(|(_, open)| story(&open.ticket) == *told);
+        let needless: Vec<u64> = needless.map(|(&serial, _)| serial).collect();
+        for serial in needless {
+            let evidence = "another way reached the owner".to_owned();
+            self.settle(serial, Settlement::Superseded, evidence, now);
+        }
+    }
+
+    /// The way of an owner who is told by the first that works, behind all that were tried.
+    fn next_way(&self, ticket: &Ticket, directory: &Directory) -> Option<(Owner, Address)> {
+        let owner = directory.owner(&ticket.owner)?;
+        if !directory.tells_first(&owner.name) || ticket.escalated {
+            return None;
+        }
+        let of_story = |open: &&Open| {
+            story(&open.ticket) == story(ticket) && open.ticket.owner == ticket.owner
+        };
+        let tried = self.open.values().filter(of_story).map(|open| &open.ticket.to);
+        let position = |to: &Address| owner.addresses.iter().position(|address| address == to);
+        let last = tried.chain([&ticket.to]).filter_map(position).max()?;
+        owner.addresses.iter().nth(last + 1).map(|to| (owner.clone(), to.clone()))
+    }
+
+    /// Tells the same news by the owner's next way, with the reason.
+    fn go_on(
+        &mut self,
+        ticket: &Ticket,
+        (owner, to): (Owner, Address),
+        unreached: &Unreached,
+        render: &dyn Render,
+        now: Timestamp,
+    ) {
+        if let Some(progress) = self.stories.get_mut(&story(ticket)) {
+            progress.deadline = now + self.patience.escalate_after;
+        }
+        let next = Ticket {
+            key: self.key(&ticket.incident, ticket.number, &to),
+            serial: self.next_serial,
+            message: render.escalated(ticket.message.clone(), unreached, &owner),
+            to,
+            created: now,
+            ..ticket.clone()
+        };
+        self.issue(next, now);
     }
 
     /// Ends a ticket that did not arrive; tells the fallback owner when it was the last way.
@@ -128,6 +200,15 @@ impl Outbox {
         render: &dyn Render,
         now: Timestamp,
     ) {
+        let unreached = Unreached {
+            owner: ticket.owner.clone(),
+            channel: ticket.to.channel(),
+            reason: reason.to_owned(),
+        };
+        if let Some(next) = self.next_way(ticket, directory) {
+            self.go_on(ticket, next, &unreached, render, now);
+            return;
+        }
         if let Some(progress) = self.stories.get_mut(&story(ticket)) {
             progress.escalated = true;
         }
@@ -137,11 +218,6 @@ impl Outbox {
         if over || !tells_of_a_beginning(ticket) {
             return;
         }
-        let unreached = Unreached {
-            owner: ticket.owner.clone(),
-            channel: ticket.to.channel(),
-            reason: reason.to_owned(),
-        };
         self.counts.escalated += 1;
         for to in fallback.addresses.iter() {
             let escalated = Ticket {

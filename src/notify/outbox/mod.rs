@@ -3,6 +3,7 @@
 //! what to save and what to send next.
 
 mod delivery;
+mod gate;
 mod patience;
 mod status;
 
@@ -11,13 +12,15 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::gate::Gate;
 use super::render::{Render, Wording};
 use crate::alerting::{Decision, Directory, Notice, Owner, Why};
 use crate::model::{NonEmpty, Timestamp};
 use crate::ports::{Address, Change, Channel, Heard, Remembered, Settled, Settlement, Ticket};
 
+pub use crate::ports::DeadLetter;
 pub use patience::Patience;
-pub use status::{Counts, DeadLetter, OpenTicket};
+pub use status::{Counts, OpenTicket};
 
 /// Messages of one incident to one address go one after the other.
 type Lane = (String, Address);
@@ -35,6 +38,8 @@ pub struct Outbox {
     lanes: HashMap<Lane, VecDeque<u64>>,
     waiting: BTreeMap<Channel, BTreeSet<(Timestamp, u64)>>,
     in_flight: BTreeMap<Channel, usize>,
+    /// Channels that do not work now.
+    gates: BTreeMap<Channel, Gate>,
     stories: BTreeMap<Story, Progress>,
     /// No story's deadline is earlier.
     next_deadline: Timestamp,
@@ -91,7 +96,7 @@ impl Outbox {
     /// Goes on where an earlier process ended: every ticket without an end is delivered (again)
     /// with its own key.
     pub fn restore(patience: Patience, remembered: Remembered, now: Timestamp) -> Self {
-        let Remembered { installation, incidents, tickets, heard, reached, .. } = remembered;
+        let Remembered { installation, incidents, tickets, heard, dead, reached, .. } = remembered;
         let mut outbox = Self {
             patience,
             installation,
@@ -101,11 +106,12 @@ impl Outbox {
             lanes: HashMap::new(),
             waiting: BTreeMap::new(),
             in_flight: BTreeMap::new(),
+            gates: BTreeMap::new(),
             stories: BTreeMap::new(),
             next_deadline: Timestamp::MAX,
             incidents: HashMap::new(),
             change: Change::default(),
-            dead: VecDeque::new(),
+            dead: dead.into(),
             counts: Counts::default(),
         };
         for heard in heard {
@@ -147,7 +153,9 @@ impl Outbox {
             _ => match owner_or_fallback(directory, &notice.receiver) {
                 Some(owner) => {
                     let pair = |to: &Address| (owner.name.clone(), to.clone());
-                    owner.addresses.iter().map(pair).collect()
+                    // The others only when the one before cannot be reached.
+                    let most = if directory.tells_first(&owner.name) { 1 } else { usize::MAX };
+                    owner.addresses.iter().take(most).map(pair).collect()
                 }
                 None => BTreeSet::new(),
             },
@@ -377,17 +385,17 @@ impl Outbox {
 
     /// When it wants to be asked again, if at all. An answer may come earlier.
     pub fn next_due(&self) -> Option<Timestamp> {
-        let free = |channel: &Channel| {
-            self.in_flight.get(channel).copied().unwrap_or(0) < self.patience.concurrency
-        };
-        let waiting = self.waiting.iter().filter(|(channel, _)| free(channel));
-        let waiting = waiting.filter_map(|(_, queue)| queue.first()).map(|(until, _)| *until);
+        let waiting = self.waiting.iter().filter_map(|(channel, queue)| {
+            let (until, _) = queue.first()?;
+            self.opens(*channel).map(|opens| opens.max(*until))
+        });
         let deadline = Some(self.next_deadline).filter(|at| *at < Timestamp::MAX);
         waiting.chain(deadline).min()
     }
 
     /// The channels were changed, perhaps repaired: what waits is tried at once.
     pub fn hurry(&mut self, now: Timestamp) {
+        self.gates.clear();
         for open in self.open.values_mut() {
             if let Stage::Waiting(until) = open.stage {
                 open.stage = Stage::Waiting(until.min(now));
@@ -410,6 +418,9 @@ impl Outbox {
         }
         for queue in self.waiting.values_mut() {
             *queue = queue.iter().map(|(until, serial)| (moved(*until), *serial)).collect();
+        }
+        for gate in self.gates.values_mut() {
+            gate.until = moved(gate.until);
         }
         for progress in self.stories.values_mut() {
             progress.deadline = moved(progress.deadline);

@@ -3,22 +3,7 @@ use std::sync::Arc;
 
 use super::{Outbox, Stage};
 use crate::model::Timestamp;
-use crate::ports::{Channel, Settlement};
-
-/// A message that did not and will not arrive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Owner it was for.
-    pub owner: Arc<str>,
-    /// By which channel.
-    pub channel: Channel,
-    /// Its subject.
-    pub subject: String,
-    /// Why.
-    pub reason: String,
-    /// When it was given up.
-    pub at: Timestamp,
-}
+use crate::ports::{Channel, DeadLetter, Settlement};
 
 /// A message on its way, for the pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +67,11 @@ impl Outbox {
     /// The last messages that did not arrive and will not.
     pub fn dead_letters(&self) -> impl Iterator<Item = &DeadLetter> {
         self.dead.iter()
+    }
+
+    /// Messages that were lost after that instant, counted.
+    pub fn lost_since(&self, instant: Timestamp) -> usize {
+        self.dead.iter().filter(|letter| instant < letter.at).count()
     }
 
     /// What happened since the start.

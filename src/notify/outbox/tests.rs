@@ -24,6 +24,7 @@ fn directory() -> Directory {
         ],
         services: Vec::new(),
         fallback: Some("dispatcher".into()),
+        ..Directory::default()
     }
 }
 
@@ -326,4 +327,99 @@ fn asking_early_is_no_busy_loop() {
     }
     let arc: Arc<dyn Render> = Arc::new(plain);
     drop(arc);
+}
+
+fn down() -> Result<Receipt, DeliveryError> {
+    Err(DeliveryError::Down { reason: "cannot connect".to_owned(), after: None })
+}
+
+#[test]
+fn a_channel_that_is_down_is_tried_by_one_message_at_a_time() {
+    let mut bench = Bench::new();
+    for (number, name) in ["office", "office"].iter().enumerate() {
+        let mut told = decision(name, 1, Why::First, &[("A", true)]);
+        told.notice.incident = format!("i{number}");
+        bench.tell(&told);
+    }
+    let sent: Vec<Delivery> = {
+        bench.outbox.take_change();
+        bench.outbox.saved(bench.now);
+        bench.outbox.send(bench.now)
+    };
+    assert_eq!(sent.len(), 2);
+    for delivery in &sent {
+        bench.answer(delivery, down());
+    }
+    let mut tries = 0;
+    for second in 1..60 {
+        bench.now = at(second);
+        for delivery in bench.outbox.send(bench.now) {
+            tries += 1;
+            bench.answer(&delivery, down());
+        }
+    }
+    // 2, 4, 8, 16, 32 seconds apart, and not that often for each message.
+    assert!((3..=6).contains(&tries), "{tries}");
+    let due = bench.outbox.next_due().unwrap();
+    assert!(bench.now < due, "{due}");
+    // The first that gets through opens the way for all.
+    bench.now = at(300);
+    let probe = bench.outbox.send(bench.now);
+    assert_eq!(probe.len(), 1);
+    bench.answer(&probe[0], yes());
+    assert_eq!(bench.outbox.send(bench.now).len(), 1);
+}
+
+#[test]
+fn an_owner_who_wants_one_way_gets_the_next_one_with_the_reason() {
+    let mut bench = Bench::new();
+    bench.directory.first_that_works.insert("web".into());
+    bench.tell(&decision("web", 1, Why::First, &[("A", true)]));
+    let sent = bench.turn();
+    assert_eq!(sent.keys().collect::<Vec<_>>(), ["Email(\"web@example.org\")"]);
+    let mail = sent.into_values().next().unwrap();
+    bench.answer(&mail, Err(DeliveryError::Rejected { reason: "no such user".to_owned() }));
+    let sent = bench.turn();
+    assert_eq!(sent.keys().collect::<Vec<_>>(), [ROOM]);
+    let text = &sent[ROOM].message.text;
+    let says = "email did not arrive (no such user). That is why this message comes this way.";
+    assert!(text.starts_with(says), "{text}");
+    // The last way fails too: the fallback owner.
+    bench.answer(&sent[ROOM], Err(DeliveryError::Rejected { reason: "encrypted".to_owned() }));
+    let sent = bench.turn();
+    assert!(sent.values().next().unwrap().message.text.contains("web could not be reached"));
+    assert_eq!(bench.outbox.dead_letters().count(), 2);
+    assert_eq!(bench.outbox.lost_since(at(-1)), 2);
+    assert_eq!(bench.outbox.lost_since(bench.now), 0);
+}
+
+#[test]
+fn a_way_that_is_down_for_long_is_passed_by_and_does_not_tell_twice() {
+    let mut bench = Bench::new();
+    bench.directory.first_that_works.insert("web".into());
+    bench.tell(&decision("web", 1, Why::First, &[("A", true)]));
+    let mail = bench.turn().into_values().next().unwrap();
+    bench.answer(&mail, down());
+    bench.now = at(121);
+    let sent = bench.turn();
+    assert!(sent.contains_key(ROOM), "{sent:?}");
+    if let Some(mail) = sent.get("Email(\"web@example.org\")") {
+        bench.answer(mail, down());
+    }
+    bench.answer(&sent[ROOM], yes());
+    assert_eq!(bench.outbox.open_count(), 0, "the mail is not needed any more");
+}
+
+#[test]
+fn dead_letters_outlive_the_process() {
+    let letter = DeadLetter {
+        owner: "web".into(),
+        channel: Channel::Email,
+        subject: "down".to_owned(),
+        reason: "no such user".to_owned(),
+        at: at(5),
+    };
+    let remembered = Remembered { dead: vec![letter], ..Remembered::default() };
+    let outbox = Outbox::restore(Patience::default(), remembered, at(10));
+    assert_eq!((outbox.lost_since(at(0)), outbox.lost_since(at(5))), (1, 0));
 }

@@ -134,6 +134,8 @@ impl Spool {
             flushed: watch::Sender::new(0),
         };
         spool.tidy();
+        // Where new destinations begin must be known after a crash in the first second too.
+        spool.remember()?;
         Ok(spool)
     }
 

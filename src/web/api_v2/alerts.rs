@@ -29,7 +29,6 @@ pub(super) struct Wanted {
     active: bool,
     silenced: bool,
     inhibited: bool,
-    unprocessed: bool,
     muted: bool,
     matchers: Vec<Matcher>,
     receiver: Option<Pattern>,
@@ -43,7 +42,6 @@ impl Wanted {
             active: asked.wants("active"),
             silenced: asked.wants("silenced"),
             inhibited: asked.wants("inhibited"),
-            unprocessed: asked.wants("unprocessed"),
             muted: asked.wants("muted"),
             matchers: asked.matchers("filter")?,
             receiver: asked.receiver()?,
@@ -60,7 +58,6 @@ impl Wanted {
     fn alert(&self, view: &AlertView) -> bool {
         let fits = self.matchers.iter().all(|matcher| matcher.matches(&view.alert.labels));
         fits && match state(view) {
-            "unprocessed" => self.unprocessed,
             "active" => self.active,
             _ => {
                 (self.silenced || view.silenced_by.is_empty())
@@ -71,9 +68,8 @@ impl Wanted {
 }
 
 fn state(view: &AlertView) -> &'static str {
-    if view.unprocessed {
-        "unprocessed"
-    } else if view.silenced_by.is_empty() && view.inhibited_by.is_empty() {
+    // Every alert is in its groups at once: none is `unprocessed`.
+    if view.silenced_by.is_empty() && view.inhibited_by.is_empty() {
         "active"
     } else {
         "suppressed"

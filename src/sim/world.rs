@@ -143,6 +143,8 @@ struct World {
     /// How much faster the wall clock runs, milliseconds for each look of the rules.
     drift: i64,
     set_in_the_dark: bool,
+    /// When the wall clock was set last.
+    set_at: Option<i64>,
     leaks: Vec<String>,
     crashes_left: u64,
     accidents: Accidents,
@@ -187,6 +189,7 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
         late: None,
         drift: i64::try_from(luck.below(17)).unwrap() - 8,
         set_in_the_dark: false,
+        set_at: None,
         leaks: Vec::new(),
         // A full disk and a crash together do lose what was in memory only.
         crashes_left: if calm || full { 0 } else { luck.below(6) },
@@ -504,6 +507,7 @@ impl World {
             self.offset += by;
             self.accidents.clock_jumps += 1;
             self.set_in_the_dark |= self.process.is_none();
+            self.set_at = Some(self.now);
             self.say(|| format!("the wall clock is set by {by} ms"));
             if let Some(process) = &mut self.process
                 && self.bug != Some(Bug::IgnoresClock)
@@ -644,6 +648,8 @@ impl World {
     fn crash(&mut self) {
         self.crashes_left -= 1;
         self.accidents.crashes += 1;
+        // What was learnt of it had no time to reach the disk.
+        self.set_in_the_dark |= self.set_at == Some(self.now);
         self.process = None;
         self.late = None;
         self.answers.clear();

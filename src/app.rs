@@ -117,6 +117,7 @@ pub struct App {
     reload_requests: mpsc::Receiver<reload::Request>,
     changes: mpsc::Receiver<VerdictChange>,
     common: Labels,
+    data: Option<PathBuf>,
     link_key: Option<Secret>,
     acting: Arc<RwLock<Option<LinkSigner>>>,
     /// From its end on we say that we are not ready.
@@ -182,6 +183,7 @@ impl App {
             self.append.clone(),
             self.clock.clone(),
             self.common.clone(),
+            self.data,
             stop.clone(),
         ));
         probes.spawn(forward(

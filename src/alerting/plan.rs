@@ -135,6 +135,7 @@ impl Plan {
         let fallback = directory.fallback.as_ref().and_then(known);
         let fallback = fallback.or_else(|| directory.owners.first().map(|o| o.name.clone()));
         let mut children = owner_routes(directory, timing);
+        children.push(RouteSpec { mute: vec![TOLD_TO_NOBODY.into()], ..heartbeat() });
         children.push(without_service());
         let root = RouteSpec { receiver: fallback, children, ..timed(timing) };
         let mut plan = Self::new(RouteTree::new(root)?, Ends::ReachWhoHeard);
@@ -142,6 +143,8 @@ impl Plan {
         plan.restart_grace = timing.restart_grace;
         plan.damping = Some(Damping::default());
         plan.inhibit = dependencies(directory);
+        // An interval without limits is always.
+        plan.intervals.insert(TOLD_TO_NOBODY.into(), vec![TimeInterval::always()]);
         Ok(plan)
     }
 
@@ -198,7 +201,7 @@ fn owner_routes(directory: &Directory, timing: Timing) -> Vec<RouteSpec> {
     let to_owner = |owner: &Arc<str>, label: &str, value: &str| RouteSpec {
         receiver: Some(owner.clone()),
         matchers: vec![Matcher::equal(label, value)],
-        children: vec![without_service()],
+        children: vec![heartbeat(), without_service()],
         ..RouteSpec::default()
     };
     let mut routes = Vec::new();
@@ -264,6 +267,20 @@ fn dependencies(directory: &Directory) -> Vec<InhibitRule> {
     rules
 }
 
+/// The name of the time interval that mutes alerts which only prove that alerts come through.
+const TOLD_TO_NOBODY: &str = "told to nobody";
+
+/// An alert that always fires is told again and again to whom it was given: whoever expects it
+/// misses it soon. Who has no owner for it is not told.
+fn heartbeat() -> RouteSpec {
+    RouteSpec {
+        matchers: vec![Matcher::equal("severity", "none")],
+        group_by: Some(GroupBy::labels(&["alertname"])),
+        repeat_interval: Some(Duration::from_secs(300)),
+        ..RouteSpec::default()
+    }
+}
+
 fn without_service() -> RouteSpec {
     RouteSpec {
         matchers: vec![Matcher::equal("service", "")],
@@ -318,6 +335,23 @@ mod tests {
             receiver(&[("alertname", "A"), ("owner", "left"), ("service", "homepage")]).0,
             "web"
         );
+    }
+
+    #[test]
+    fn a_watchdog_is_told_to_its_owner_alone_and_often() {
+        let plan = Plan::of_owners(&directory(), Timing::default()).unwrap();
+        let closed = |pairs: &[(&str, &str)]| {
+            let labels = Labels::from_pairs(pairs.iter().copied()).unwrap();
+            let found = plan.routes.resolve(&labels);
+            assert_eq!(found.len(), 1);
+            let route = plan.routes.get(found[0]);
+            let why = plan.closed(route, Timestamp::from_millis(1_700_000_000_000));
+            (route.receiver.to_string(), route.repeat_interval, why.is_some())
+        };
+        let nobody = closed(&[("alertname", "Watchdog"), ("severity", "none")]);
+        assert!(nobody.2, "{nobody:?}");
+        let owner = [("alertname", "Watchdog"), ("severity", "none"), ("owner", "office")];
+        assert_eq!(closed(&owner), ("office".to_owned(), Duration::from_secs(300), false));
     }
 
     #[test]

@@ -143,9 +143,7 @@ pub(super) async fn build(
     clock: Arc<dyn Clock>,
 ) -> Result<App, BuildError> {
     let telemetry = Telemetry::new();
-    if let Some(data) = &options.data {
-        data_folder(data)?;
-    }
+    options.data.as_deref().map_or(Ok(()), data_folder)?;
     // SQLite's name for a file that lives in memory.
     let file = options.data.as_ref().map(|data| data.join("state.sqlite"));
     let state = SqliteState::open(&file.unwrap_or_else(|| PathBuf::from(":memory:")))?;
@@ -234,6 +232,7 @@ pub(super) async fn build(
         link_key,
         acting,
         common: common_labels(&meaning.config),
+        data: options.data,
         clock,
         telemetry,
         store,
@@ -274,7 +273,12 @@ fn evaluation(meaning: &Meaning) -> evaluate::Settings {
     evaluate::Settings {
         groups: meaning.groups.clone(),
         interval: meaning.config.rules.interval,
-        world: World { external_url: meaning.base.clone(), settle, ..World::default() },
+        world: World {
+            external_url: meaning.base.clone(),
+            settle,
+            lookback: meaning.config.query.lookback,
+            ..World::default()
+        },
         ..evaluate::Settings::default()
     }
 }
@@ -292,6 +296,7 @@ fn web_settings(config: &Config, options: &Options) -> web::Settings {
         // The name was checked when the configuration was read.
         timezone: jiff::tz::TimeZone::get(&config.timezone).unwrap_or(jiff::tz::TimeZone::UTC),
         language: config.language.clone(),
+        queries: config.query,
         ..web::Settings::default()
     }
 }

@@ -2,6 +2,7 @@
 //! are reported at once as `file:line:column: what is wrong, what was expected, did you mean …`.
 
 mod alertmanager;
+mod alerts;
 mod calendars;
 mod channels;
 mod people;
@@ -9,6 +10,7 @@ mod probes;
 mod problem;
 mod process;
 mod quantity;
+mod query;
 mod reader;
 mod remote;
 mod routes;
@@ -32,6 +34,7 @@ use crate::calendar::ServiceHours;
 use crate::model::Labels;
 use crate::notify;
 use crate::probe;
+use crate::rules::tune::Tuning;
 use reader::Reader;
 
 /// Where the configuration comes from: the file system and the environment, or a test's.
@@ -96,6 +99,8 @@ pub struct Config {
     pub storage: StorageSection,
     /// Where samples are pushed.
     pub remote_write: Vec<crate::remote::Destination>,
+    /// What a query may cost.
+    pub query: crate::web::QueryLimits,
 }
 
 /// `alerting:` in the file.
@@ -110,7 +115,7 @@ pub struct AlertingSection {
 }
 
 /// `rules:` in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RulesSection {
     /// Rule files; a `*` stands for any part of a file name.
     pub files: Vec<PathBuf>,
@@ -118,6 +123,8 @@ pub struct RulesSection {
     pub shipped: bool,
     /// Names of shipped alerts that do not run.
     pub disable: Vec<Arc<str>>,
+    /// What is to be different about shipped alerts, for everything or for one service.
+    pub tunings: Vec<Tuning>,
     /// How often groups without an own interval are evaluated.
     pub interval: Duration,
 }
@@ -256,10 +263,12 @@ fn sections(
     let services = services::read(services, &owners, &calendars, &defaults, &common, reader);
     let (alerting, fallback) = process::alerting(top.get("alerting"), &owners, reader);
     let foreign = routes::alertmanager(foreign, alertmanager, &owners, &basics, &channels, reader);
-    let rules = process::rules(top.get("rules"), reader);
+    let mut rules = process::rules(top.get("rules"), &owners, reader);
+    rules.tunings.extend(services.tunings);
     let web = web::read(top.get("web"), reader);
     let storage = process::storage(top.get("storage"), reader);
     let remote_write = remote::read(top.get("remote_write"), reader);
+    let query = query::read(top.get("query"), reader);
     top.finish(reader);
     Some(Config {
         instance: basics.instance,
@@ -282,6 +291,7 @@ fn sections(
         web,
         storage,
         remote_write,
+        query,
     })
 }
 

@@ -206,37 +206,6 @@ fn a_huge_file_is_an_error_and_not_the_memory() {
     assert!(told.starts_with("x.yml:1:1: cannot read the configuration"), "{told}");
 }
 
-#[test]
-fn storage_keys_have_bounds_and_say_them() {
-    let with = |storage: &str| format!("{}storage: {storage}\n", with_probe("tcp: localhost:25"));
-    let read = |text: &str| {
-        Config::parse(&with(text), Path::new("etc"), &given()).map(|config| config.storage)
-    };
-    let second = Duration::from_secs(1);
-    let section = read("{}").unwrap();
-    assert_eq!((section.out_of_order, section.commit_delay), (3_600 * second, second));
-    let section =
-        read("{out_of_order_window: 24h, commit_interval: 250ms, retention: 30d}").unwrap();
-    assert_eq!(section.out_of_order, 86_400 * second);
-    assert_eq!(section.commit_delay, second / 4);
-    assert_eq!(section.retention, 30 * 86_400 * second);
-    assert!(read("{sync: every-append, retention_size: 10GiB}").unwrap().commit_delay.is_zero());
-    for (text, wanted) in [
-        ("{out_of_order_window: 25h}", "from 0s to 1d"),
-        ("{commit_interval: 1ms}", "from 10ms to 1m"),
-        ("{commit_interval: 2h}", "from 10ms to 1m"),
-        ("{retention: 5m}", "from 1h"),
-        ("{retention_size: 3kB}", "at least `1MiB`"),
-        ("{sync: allways}", "`interval`, `every-append`"),
-        ("{sync: every-append, commit_interval: 1s}", "leave one of them out"),
-        ("{retension: 1d}", "retention"),
-    ] {
-        let found = problems(&with(text));
-        assert_eq!(found.len(), 1, "{text}: {found:?}");
-        assert!(found[0].contains(wanted), "{text}: {found:?}");
-    }
-}
-
 fn with_file(text: &str, alertmanager: &str) -> Result<Config, Vec<String>> {
     let mut given = given();
     given.files.insert(Path::new("etc").join("am.yml"), alertmanager.to_owned());
@@ -295,4 +264,35 @@ fn an_owner_without_a_channel_and_a_zone_that_is_none_are_refused() {
         "{found:?}"
     );
     assert!(found.iter().any(|p| p.starts_with("1:26: `timezone` should be a zone")), "{found:?}");
+}
+
+#[test]
+fn storage_keys_have_bounds_and_say_them() {
+    let with = |storage: &str| format!("{}storage: {storage}\n", with_probe("tcp: localhost:25"));
+    let read = |text: &str| {
+        Config::parse(&with(text), Path::new("etc"), &given()).map(|config| config.storage)
+    };
+    let second = Duration::from_secs(1);
+    let section = read("{}").unwrap();
+    assert_eq!((section.out_of_order, section.commit_delay), (3_600 * second, second));
+    let section =
+        read("{out_of_order_window: 24h, commit_interval: 250ms, retention: 30d}").unwrap();
+    assert_eq!(section.out_of_order, 86_400 * second);
+    assert_eq!(section.commit_delay, second / 4);
+    assert_eq!(section.retention, 30 * 86_400 * second);
+    assert!(read("{sync: every-append, retention_size: 10GiB}").unwrap().commit_delay.is_zero());
+    for (text, wanted) in [
+        ("{out_of_order_window: 25h}", "from 0s to 1d"),
+        ("{commit_interval: 1ms}", "from 10ms to 1m"),
+        ("{commit_interval: 2h}", "from 10ms to 1m"),
+        ("{retention: 5m}", "from 1h"),
+        ("{retention_size: 3kB}", "at least `1MiB`"),
+        ("{sync: allways}", "`interval`, `every-append`"),
+        ("{sync: every-append, commit_interval: 1s}", "leave one of them out"),
+        ("{retension: 1d}", "retention"),
+    ] {
+        let found = problems(&with(text));
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert!(found[0].contains(wanted), "{text}: {found:?}");
+    }
 }

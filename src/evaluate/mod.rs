@@ -181,8 +181,14 @@ impl Evaluator {
     ) {
         let now = self.clock.wall();
         let mut names: HashMap<Arc<str>, usize> = HashMap::new();
-        for rule in rules.iter().flat_map(|group| &group.rules) {
-            *names.entry(rule.name().clone()).or_default() += 1;
+        for group in &rules {
+            let mut parts = HashSet::new();
+            for rule in &group.rules {
+                // Parts of one rule, each about other series, share nothing.
+                if rule.scope.is_empty() || parts.insert(rule.name().clone()) {
+                    *names.entry(rule.name().clone()).or_default() += 1;
+                }
+            }
         }
         let shared = names.into_iter().filter(|(_, times)| *times > 1).map(|(name, _)| name);
         let shared: HashSet<Arc<str>> = shared.collect();
@@ -342,7 +348,8 @@ impl Evaluator {
         let views = locked(&self.views);
         let alerts = views.iter().flat_map(|group| &group.rules).flat_map(|rule| &rule.alerts);
         let (mut pending, mut firing) = (0, 0);
-        for alert in alerts {
+        // What always fires to prove that alerts come through is none to count.
+        for alert in alerts.filter(|alert| alert.labels.get("severity") != Some("none")) {
             match alert.state {
                 crate::rules::AlertState::Firing => firing += 1,
                 _ => pending += 1,

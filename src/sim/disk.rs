@@ -266,7 +266,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let load = |path: &Path| {
             let found = runtime.block_on(SqliteState::open(path).unwrap().load()).unwrap();
-            Remembered { installation: "sim".to_owned(), ..found }
+            Remembered { installation: "sim".to_owned(), link_key: None, ..found }
         };
         let (mut torn, mut kept) = (0, 0);
         for seed in 0..12 {

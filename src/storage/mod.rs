@@ -41,6 +41,7 @@ mod store;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod warm;
 
 pub use fuzz::decode_anything;
 pub use offline::{

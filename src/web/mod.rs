@@ -22,6 +22,7 @@ mod settings;
 mod tls;
 
 pub use access::Guard;
+pub use api::result_json;
 pub use people::{Look, People};
 pub use server::{Doors, Server, StartError};
 pub use settings::{

@@ -219,7 +219,7 @@ fn what_is_asked_wrongly_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let nothing = path("nothing");
-    let bad = path("bad.om");
+    let (bad, absent) = (path("bad.om"), path("absent.om"));
     std::fs::write(&bad, "up 1 1780000000\nup one 1780000001\n# EOF\n").unwrap();
     for (arguments, code, wanted) in [
         (vec!["storage", "status", "--data", &nothing], 1, "there are no samples in"),
@@ -228,7 +228,7 @@ fn what_is_asked_wrongly_is_explained() {
         (vec!["storage", "export", "--data", &nothing, "--from", "soon"], 2, "seconds since 1970"),
         (vec!["storage", "status"], 2, "--data"),
         (vec!["import", "openmetrics", &bad, "--data", &nothing], 1, "bad.om:2:4: "),
-        (vec!["import", "openmetrics", &nothing, "--data", &nothing], 1, "No such file"),
+        (vec!["import", "openmetrics", &absent, "--data", &nothing], 1, "No such file"),
     ] {
         let output = ask(&arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));

@@ -259,11 +259,11 @@ mod tests {
     async fn the_same_picture_is_drawn_once() {
         let clock = Arc::new(crate::ports::SystemClock::start());
         let plotter = Plotter::new(Arc::new(pages()), clock);
-        let first = plotter.draw(&plot("seconds > 2"), "de").await.unwrap();
+        let first = plotter.picture(&plot("seconds > 2"), "de").await.unwrap();
         assert!(first.bytes.starts_with(b"\x89PNG"));
         assert_eq!(&*first.alt, "a curve");
-        let again = plotter.draw(&plot("seconds > 2"), "de").await.unwrap();
+        let again = plotter.picture(&plot("seconds > 2"), "de").await.unwrap();
         assert!(Arc::ptr_eq(&first.bytes, &again.bytes));
-        assert_eq!(plotter.draw(&plot("nothing > 2"), "de").await, None);
+        assert_eq!(plotter.picture(&plot("nothing > 2"), "de").await, None);
     }
 }

@@ -182,3 +182,41 @@ async fn a_mail_server_that_is_down_for_a_while_loses_nothing() {
     assert!(!is_over(&world.letter().await));
     assert_eq!(process.stop(), 0);
 }
+
+fn verb(port: u16, arguments: &[&str]) -> String {
+    let server = format!("http://127.0.0.1:{port}");
+    let output = augenmass().args(arguments).args(["--server", &server]).output().unwrap();
+    let problem = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {problem}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledgement_and_a_silence_outlive_kill_nine() {
+    let mut world = World::start().await;
+    let process = world.run();
+    wait_for("the first probe", LONG, || process.metric("probe_success").filter(|up| *up == 1.0));
+    world.page.set("/", FAILING);
+    world.letter().await;
+    let port = world.port;
+    verb(port, &["ack", "--claim", "--by", "anna", "service=page"]);
+    // The others who were told hear that somebody has it.
+    let known = world.letter().await;
+    assert!(known.mail.text.contains("anna"), "{}", known.mail.subject);
+    let silence = ["silence", "add", "service=other", "--for", "2h", "-c", "work", "--by", "bob"];
+    let id = verb(port, &silence);
+    process.kill();
+    let process = world.run();
+    assert!(verb(port, &["silence", "query"]).contains(id.trim()));
+    let list = verb(port, &["incidents", "list"]);
+    assert!(list.contains("claimed by anna"), "{list}");
+    let log = verb(port, &["incidents", "export"]);
+    for event in ["told", "delivered", "claimed", "silenced"] {
+        assert!(log.contains(&format!(",{event},")), "{event}: {log}");
+    }
+    assert!(!log.contains("team@example.org"), "no address in the log: {log}");
+    // Forged links are refused, counted, and change nothing.
+    assert!(process.get("/act/AAAA").unwrap().starts_with("HTTP/1.1 404"), "no external_url");
+    assert_eq!(process.stop(), 0);
+    assert!(world.letters.try_recv().is_err(), "nothing is told again after the restart");
+}

@@ -115,11 +115,9 @@ pub(in crate::web) async fn invitation(
 }
 
 /// The button of [`invitation`].
-#[derive(Deserialize)]
-pub(in crate::web) struct Pressed {
-    #[serde(default)]
+#[derive(Default)]
+struct Pressed {
     what: String,
-    #[serde(default)]
     name: String,
 }
 
@@ -130,8 +128,16 @@ pub(in crate::web) async fn accept(
     Path(token): Path<String>,
     Query(wishes): Query<Wishes>,
     headers: HeaderMap,
-    Form(pressed): Form<Pressed>,
+    body: axum::body::Bytes,
 ) -> Response {
+    let mut pressed = Pressed::default();
+    for (name, value) in url::form_urlencoded::parse(&body) {
+        match &*name {
+            "what" => pressed.what = value.into_owned(),
+            "name" => pressed.name = value.into_owned(),
+            _ => {}
+        }
+    }
     let telemetry = &shared.doors.telemetry.notify;
     let frame = still(&shared, &wishes, &headers, "..");
     if is_foreign(&headers) {

@@ -16,10 +16,9 @@ use crate::notify::{
     DispatchError, DispatchSettings, Dispatcher, EmailNotifier, MatrixNotifier, Notifiers,
     Patience, Render, WebhookNotifier,
 };
-use crate::ports::{Channel, Clock, Message, State};
+use crate::ports::{Append, Channel, Clock, Message, Receive, State};
 use crate::probe::snmp::UdpSnmp;
-use crate::probe::{Resolver, Schedule, ScheduleDoors};
-use crate::remote::{Receiver, ReceiverSettings};
+use crate::probe::{Resolver, Schedule, ScheduleDoors, VerdictChange};
 use crate::render::{Links, Renderer};
 use crate::rules::{GroupRules, World};
 use crate::state::SqliteState;
@@ -173,17 +172,7 @@ pub(super) async fn build(
     let push = remote::Push::open(&meaning.config, &options, &clock, &telemetry)?;
     let append = push.before(store.clone());
     let (changed, changes) = mpsc::channel(CHANGES);
-    let schedule = Schedule::new(
-        &meaning.config.probes,
-        ScheduleDoors {
-            clock: clock.clone(),
-            append: append.clone(),
-            changes: changed,
-            telemetry: telemetry.clone(),
-            resolver: Arc::new(Resolver::from_system(clock.clone())),
-            snmp: Arc::new(UdpSnmp::new()),
-        },
-    );
+    let schedule = schedule(&meaning.config, &clock, &append, &telemetry, changed);
     let (report, reports) = mpsc::channel(REPORTS);
     let evaluator = Evaluator::new(
         evaluation(&meaning),
@@ -206,39 +195,22 @@ pub(super) async fn build(
         reports,
     )
     .await?;
-    let receiver = Receiver::new(
-        ReceiverSettings::default(),
-        append.clone(),
-        clock.clone(),
-        telemetry.clone(),
-    );
-    let receiver =
-        Arc::new(receiver.map_err(|error| BuildError::Web(web::StartError::Random(error)))?);
-    push.ask(schedule.clone(), receiver.clone());
+    let receiver = push.receiver(&append, &clock, &telemetry, &schedule)?;
     let ending = CancellationToken::new();
-    let stopping = ending.clone();
     let (reload, reload_requests) = Reload::new(&options);
     let summary = Arc::new(RwLock::new(summary(&meaning.config)));
-    let server = {
-        let (views, asked, shown) = (evaluator.clone(), reload.clone(), summary.clone());
-        let doors = web::Doors {
-            clock: clock.clone(),
-            telemetry: telemetry.clone(),
-            board: schedule.clone(),
-            samples: store.clone(),
-            rules: Arc::new(move || views.groups()),
-            config: Arc::new(move || shown.read().unwrap_or_else(PoisonError::into_inner).clone()),
-            reload: Arc::new(move || {
-                let asked = asked.clone();
-                Box::pin(async move { asked.ask().await })
-            }),
-            receive: Some(receiver),
-            ready: Arc::new(move || {
-                if stopping.is_cancelled() { Err("it is stopping".to_owned()) } else { Ok(()) }
-            }),
-        };
-        Server::bind(web_settings(&meaning.config, &options), doors).await?
+    let rooms = Rooms {
+        clock: &clock,
+        telemetry: &telemetry,
+        schedule: &schedule,
+        store: &store,
+        evaluator: &evaluator,
+        summary: &summary,
+        reload: &reload,
+        ending: &ending,
     };
+    let doors = rooms.doors(receiver);
+    let server = Server::bind(web_settings(&meaning.config, &options), doors).await?;
     reload::accepted(&telemetry, &*clock);
     Ok(App {
         link_key,
@@ -260,6 +232,61 @@ pub(super) async fn build(
         changes,
         ending,
     })
+}
+
+fn schedule(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    append: &Arc<dyn Append>,
+    telemetry: &Arc<Telemetry>,
+    changes: mpsc::Sender<VerdictChange>,
+) -> Arc<Schedule> {
+    Schedule::new(
+        &config.probes,
+        ScheduleDoors {
+            clock: clock.clone(),
+            append: append.clone(),
+            changes,
+            telemetry: telemetry.clone(),
+            resolver: Arc::new(Resolver::from_system(clock.clone())),
+            snmp: Arc::new(UdpSnmp::new()),
+        },
+    )
+}
+
+/// What the web server may look at.
+struct Rooms<'a> {
+    clock: &'a Arc<dyn Clock>,
+    telemetry: &'a Arc<Telemetry>,
+    schedule: &'a Arc<Schedule>,
+    store: &'a Arc<Store>,
+    evaluator: &'a Arc<Evaluator>,
+    summary: &'a Arc<RwLock<String>>,
+    reload: &'a Reload,
+    ending: &'a CancellationToken,
+}
+
+impl Rooms<'_> {
+    fn doors(&self, receiver: Arc<dyn Receive>) -> web::Doors {
+        let (views, asked) = (self.evaluator.clone(), self.reload.clone());
+        let (shown, stopping) = (self.summary.clone(), self.ending.clone());
+        web::Doors {
+            clock: self.clock.clone(),
+            telemetry: self.telemetry.clone(),
+            board: self.schedule.clone(),
+            samples: self.store.clone(),
+            rules: Arc::new(move || views.groups()),
+            config: Arc::new(move || shown.read().unwrap_or_else(PoisonError::into_inner).clone()),
+            reload: Arc::new(move || {
+                let asked = asked.clone();
+                Box::pin(async move { asked.ask().await })
+            }),
+            receive: Some(receiver),
+            ready: Arc::new(move || {
+                if stopping.is_cancelled() { Err("it is stopping".to_owned()) } else { Ok(()) }
+            }),
+        }
+    }
 }
 
 /// The labels that a Prometheus which scrapes us would add.

@@ -1,11 +1,18 @@
-//! What samples cost: `cargo bench --bench storage`. Prints one line for each figure.
+//! What samples cost: `cargo bench --bench storage [-- append|sizes|memory SERIES ROWS|select|ready|
+//! writes TARGETS HOURS|churn SERIES|soak SERIES]`. Prints one line for each figure; without a word
+//! those that take less than a minute.
 //!
-//! - appending: samples per CPU-second in process, in memory and durable (the process' own CPU time,
+//! - append: samples per CPU-second in process, in memory and durable (the process' own CPU time,
 //!   so that other load on the machine counts less)
-//! - memory per series with a short past
-//! - bytes per sample on disk after sealing 2 h, and after merging 8 h, for each kind of probe data,
-//!   with the entropy floor of the noise where it is known
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+//! - sizes: bytes per sample on disk after sealing 2 h, and after merging 8 h, for each kind of probe
+//!   data, with the entropy floor of the noise where it is known
+//! - memory: bytes per series with so many rows of past
+//! - select: CPU time to read 10,000 series of 6 h from the disk
+//! - ready: time to open the folder of a process with 100,000 series that ended without a goodbye
+//! - writes: bytes written to the disk per byte kept, one commit a second
+//! - churn: memory after so many series have come and gone
+//! - soak: an hour of so many series with sealing, merging and readers; every sample is looked for
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -69,6 +76,13 @@ fn cpu() -> Duration {
     let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
     // Fields 14 and 15, counted from the one behind the name; a tick is 10 ms.
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
+}
+
+/// Bytes this process caused to be written to the disk.
+fn written() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    line.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
 }
 
 /// Resident memory in bytes.
@@ -258,16 +272,264 @@ fn sizes(folder: &Path, targets: usize, rows: i64) {
     );
 }
 
+/// Appends `rows` rows of all targets, one commit for each second of their time, with sealing and
+/// merging when they are due.
+async fn live(
+    store: &Arc<Store>,
+    clock: &SetClock,
+    labels: &[Vec<Labels>],
+    rows: std::ops::Range<i64>,
+    each: &mut dyn FnMut(i64),
+) {
+    let mut random = Random(7);
+    for row in rows {
+        for second in 0..STEP / 1_000 {
+            let now = START + row * STEP + second * 1_000;
+            clock.now.store(now, Ordering::Relaxed);
+            let due = labels.iter().enumerate().skip(second as usize).step_by(15);
+            let waiting: Vec<_> =
+                due.map(|(t, l)| store.append(probe_at(t, l, now, &mut random))).collect();
+            for appended in waiting {
+                appended.await.unwrap();
+            }
+        }
+        each(row);
+        if row % 480 == 479 {
+            clock.go.notify_one();
+        }
+    }
+}
+
+fn probe_at(target: usize, labels: &[Labels], now: i64, random: &mut Random) -> Batch {
+    let at = now + random.below(20) as i64;
+    let mut batch = Batch::new(format!("probe/http/{target}").into(), Timestamp::from_millis(at));
+    batch.rows = probe(target, labels, 0, random).rows;
+    batch
+}
+
+fn on(folder: &Path) -> Settings {
+    Settings { data: Some(folder.to_owned()), commit_delay: Duration::ZERO, ..Settings::default() }
+}
+
+async fn opened(settings: Settings, clock: &Arc<SetClock>) -> (Arc<Store>, impl AsyncFnOnce()) {
+    let store = Store::open(settings, clock.clone(), Telemetry::new()).unwrap();
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&store).run(stop.clone()));
+    let end = async move || {
+        stop.cancel();
+        running.await.unwrap();
+    };
+    (store, end)
+}
+
+async fn memory(series: usize, rows: i64) {
+    let settings = Settings::default();
+    appending(&format!("{series} series"), settings, series / 25, rows).await;
+}
+
+async fn select(folder: &Path) {
+    let clock = clock();
+    let (targets, rows) = (400, 1_440);
+    let all: Vec<_> = (0..targets).map(labels).collect();
+    let (store, end) = opened(on(folder), &clock).await;
+    live(&store, &clock, &all, 0..rows, &mut |_| {}).await;
+    end().await;
+    drop(store);
+    let clock = clock_at(rows);
+    for round in 1..=3 {
+        let start = cpu();
+        let store = Store::open(on(folder), clock.clone(), Telemetry::new()).unwrap();
+        let opened = cpu().saturating_sub(start);
+        let start = cpu();
+        let (series, read) = read_all(&store);
+        let took = cpu().saturating_sub(start).as_secs_f64();
+        println!(
+            "select {round}: {read} samples of {series} series in {took:.2} CPU-seconds \
+             (opening: {:.2})",
+            opened.as_secs_f64()
+        );
+        store.close();
+    }
+}
+
+fn clock_at(row: i64) -> Arc<SetClock> {
+    let clock = clock();
+    clock.now.store(START + row * STEP, Ordering::Relaxed);
+    clock
+}
+
+fn read_all(store: &Arc<Store>) -> (usize, usize) {
+    let view = store.snapshot();
+    let window = Window { after: Timestamp::MIN, through: Timestamp::MAX };
+    let found = view.find(&[Matcher::equal("owner", "web-team")], window).unwrap();
+    let (mut columns, mut read) = (augenmass::model::Columns::default(), 0);
+    for series in &found {
+        view.read(series.id, window, &mut columns).unwrap();
+        read += columns.len();
+    }
+    (found.len(), read)
+}
+
+/// The child of `ready`: fills the tail with two hours less one row and ends like a pulled plug.
+async fn filled(folder: &Path) {
+    let clock = clock();
+    let all: Vec<_> = (0..4_000).map(labels).collect();
+    let store = Store::open(on(folder), clock.clone(), Telemetry::new()).unwrap();
+    live(&store, &clock, &all, 0..READY_ROWS, &mut |_| {}).await;
+    std::process::abort();
+}
+
+/// Rows of 15 s that the tail holds, as `p4_rules.py` leaves behind in a peer: 5 min.
+const READY_ROWS: i64 = 20;
+
+fn ready(folder: &Path) {
+    let me = std::env::current_exe().unwrap();
+    let child = std::process::Command::new(me).arg("filled").arg(folder).status().unwrap();
+    assert!(!child.success(), "it should have been aborted");
+    let clock = clock_at(READY_ROWS);
+    let (before, start, wall) = (resident(), cpu(), std::time::SystemTime::UNIX_EPOCH);
+    let begun = elapsed(wall);
+    let store = Store::open(on(folder), clock, Telemetry::new()).unwrap();
+    let took = elapsed(wall) - begun;
+    let spent = cpu().saturating_sub(start).as_secs_f64();
+    let memory = resident().saturating_sub(before) >> 20;
+    let (series, read) = read_all(&store);
+    println!(
+        "ready: {series} series with {read} samples in {:.3} s ({spent:.2} CPU-seconds), {memory} MiB",
+        took.as_secs_f64()
+    );
+}
+
+#[allow(clippy::disallowed_methods)]
+fn elapsed(since: std::time::SystemTime) -> Duration {
+    std::time::SystemTime::now().duration_since(since).unwrap_or_default()
+}
+
+async fn writes(folder: &Path, targets: usize, hours: i64) {
+    let clock = clock();
+    let all: Vec<_> = (0..targets).map(labels).collect();
+    let (store, end) = opened(on(folder), &clock).await;
+    let before = written();
+    live(&store, &clock, &all, 0..hours * 240, &mut |_| {}).await;
+    end().await;
+    drop(store);
+    let wrote = written() - before;
+    let told = status(folder, &mut |_, _| {}).unwrap();
+    let kept: u64 = told.segments.iter().map(|segment| segment.bytes).sum();
+    let samples: u64 = told.segments.iter().map(|segment| segment.samples).sum();
+    let all = targets as f64 * 25.0 * hours as f64 * 240.0;
+    println!(
+        "writes: {targets} targets, {hours} h, {} commits: {:.2} bytes written per sample, {:.2} kept \
+         ({} files): {:.1} times",
+        hours * 3_600,
+        wrote as f64 / all,
+        kept as f64 / samples.max(1) as f64,
+        told.segments.len(),
+        wrote as f64 / all / (kept as f64 / samples.max(1) as f64)
+    );
+}
+
+async fn churn(series: usize) {
+    let clock = clock();
+    let (store, end) = opened(Settings::default(), &clock).await;
+    let stays = labels(9_999_999);
+    let before = resident();
+    let mut most = 0;
+    for n in 0..series / 25 {
+        let row = n as i64 / 100;
+        clock.now.store(START + row * STEP, Ordering::Relaxed);
+        store.append(probe(n, &labels(n), row, &mut Random(3))).await.unwrap();
+        if n % 100 == 0 {
+            store.append(probe(9_999_999, &stays, row, &mut Random(3))).await.unwrap();
+        }
+        if n % 10_000 == 0 {
+            clock.go.notify_one();
+            most = most.max(resident());
+        }
+    }
+    most = most.max(resident()) - before;
+    let last = START + (series / 2_500) as i64 * STEP + 4 * 3_600_000;
+    clock.now.store(last, Ordering::Relaxed);
+    clock.go.notify_one();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let left =
+        store.snapshot().find(&[], Window { after: Timestamp::MIN, through: Timestamp::MAX });
+    let after = resident().saturating_sub(before);
+    println!(
+        "churn: {series} series came and went: {} MiB at most, {} MiB after, {} series left",
+        most >> 20,
+        after >> 20,
+        left.unwrap().len()
+    );
+    end().await;
+}
+
+async fn soak(folder: &Path, series: usize) {
+    let clock = clock();
+    let rows = 240;
+    let all: Vec<_> = (0..series / 25).map(labels).collect();
+    let settings = Settings { seal_every: Duration::from_secs(300), ..on(folder) };
+    let (store, end) = opened(settings, &clock).await;
+    let (start, begun) = (cpu(), elapsed(std::time::SystemTime::UNIX_EPOCH));
+    let (mut most, mut reads) = (0, 0u64);
+    let mut each = |row: i64| {
+        most = most.max(resident());
+        if row % 20 == 19 {
+            clock.go.notify_one();
+        }
+        if row % 60 == 59 {
+            reads += read_all(&store).1 as u64;
+        }
+    };
+    live(&store, &clock, &all, 0..rows, &mut each).await;
+    let (found, read) = read_all(&store);
+    assert_eq!((found, read), (series / 25 * 25, series / 25 * 25 * rows as usize));
+    end().await;
+    drop(store);
+    let again = Store::open(on(folder), clock_at(rows), Telemetry::new()).unwrap();
+    assert_eq!(read_all(&again).1, read);
+    let verified = augenmass::storage::verify(folder, &mut |_, _| {}).unwrap();
+    assert!(verified.damage.is_empty(), "{:?}", verified.damage);
+    println!(
+        "soak: {series} series for an hour: {read} samples written once, read {:.1} times and found \
+         again, {:.1} CPU-seconds, {:.1} s, {} MiB at most",
+        reads as f64 / read as f64 + 2.0,
+        cpu().saturating_sub(start).as_secs_f64(),
+        (elapsed(std::time::SystemTime::UNIX_EPOCH) - begun).as_secs_f64(),
+        most >> 20
+    );
+}
+
+async fn append(folder: &Path) {
+    appending("in memory", Settings::default(), 4_000, 120).await;
+    let data = Some(folder.to_owned());
+    let durable = Settings { data, commit_delay: Duration::from_millis(1), ..Settings::default() };
+    appending("durable", durable, 4_000, 120).await;
+}
+
 fn main() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let number = |at: usize, usual: usize| words.get(at).map_or(usual, |w| w.parse().unwrap());
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        appending("in memory", Settings::default(), 4_000, 120).await;
-        let data = Some(folder.path().join("a"));
-        let durable =
-            Settings { data, commit_delay: Duration::from_millis(1), ..Settings::default() };
-        appending("durable", durable, 4_000, 120).await;
-        on_disk(&folder.path().join("b")).await;
+        let path = folder.path();
+        match words.first().map(String::as_str) {
+            None => {
+                append(&path.join("a")).await;
+                on_disk(&path.join("b")).await;
+            }
+            Some("append") => append(path).await,
+            Some("sizes") => on_disk(path).await,
+            Some("memory") => memory(number(1, 100_000), number(2, 480) as i64).await,
+            Some("select") => select(path).await,
+            Some("ready") => ready(path),
+            Some("filled") => filled(Path::new(&words[1])).await,
+            Some("writes") => writes(path, number(1, 500), number(2, 8) as i64).await,
+            Some("churn") => churn(number(1, 1_000_000)).await,
+            Some("soak") => soak(path, number(1, 100_000)).await,
+            Some(other) => panic!("{other}?"),
+        }
     });
 }

@@ -7,6 +7,8 @@
 
 mod looks;
 mod own_metrics;
+mod people;
+mod recipients;
 mod reload;
 mod remote;
 mod rules;
@@ -22,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::alerting::LinkSigner;
 use crate::config::Config;
 use crate::evaluate::Evaluator;
 use crate::model::{Labels, METRIC_NAME, Secret};
@@ -33,6 +36,7 @@ use crate::rules::GroupView;
 use crate::storage::Store;
 use crate::telemetry::Telemetry;
 use crate::web::Server;
+pub use recipients::who_is_told;
 pub use reload::Reload;
 pub use rules::{RuleError, load_rules};
 
@@ -46,6 +50,8 @@ const FLOOR: Duration = Duration::from_secs(3);
 pub struct Options {
     /// The file the configuration came from; it is read again on a reload.
     pub file: Option<PathBuf>,
+    /// An `alertmanager.yml` in place of the one that the configuration names.
+    pub alertmanager: Option<PathBuf>,
     /// Folder for samples and state; everything is in memory without one.
     pub data: Option<PathBuf>,
     /// Listen here instead of where the configuration says.
@@ -72,6 +78,9 @@ pub enum BuildError {
     /// A channel.
     #[error("notify: {0}")]
     Channel(String),
+    /// Nobody is told.
+    #[error("nobody would be told of anything: {0}")]
+    Routes(#[from] crate::alerting::RouteError),
     /// Who is told.
     #[error("{0}")]
     Dispatch(#[from] DispatchError),
@@ -110,9 +119,11 @@ pub struct App {
     reload_requests: mpsc::Receiver<reload::Request>,
     changes: mpsc::Receiver<VerdictChange>,
     common: Labels,
+    data: Option<PathBuf>,
+    link_key: Option<Secret>,
+    acting: Arc<RwLock<Option<LinkSigner>>>,
     /// From its end on we say that we are not ready.
     ending: CancellationToken,
-    link_key: Option<Secret>,
 }
 
 /// A view of what runs, for `demo` and for tests.
@@ -174,6 +185,7 @@ impl App {
             self.append.clone(),
             self.clock.clone(),
             self.common.clone(),
+            self.data,
             stop.clone(),
         ));
         probes.spawn(forward(
@@ -195,6 +207,7 @@ impl App {
                 guard: self.server.guard(),
                 clock: self.clock.clone(),
                 link_key: self.link_key.clone(),
+                acting: self.acting.clone(),
             },
             stop.clone(),
         ));

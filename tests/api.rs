@@ -345,6 +345,20 @@ fn rules_and_alerts() {
     assert_eq!(names("rules?rule_group[]=office"), ["TonerLow"]);
     assert_eq!(names("rules?file[]=other.yml"), [""; 0]);
     assert_eq!(names("rules?match[]={class=\"1\"}"), [""; 0]);
+    assert_eq!(names("rules?match[]={class=\"2\"}&match[]={x=\"y\"}"), names("rules"));
+    assert_eq!(names("rules?type=alert"), ["PageSlow", "ServiceDown", "TonerLow"]);
+    assert_eq!(
+        names("rules?type=alert&rule_name[]=PageSlow&rule_name[]=TonerLow"),
+        ["PageSlow", "TonerLow"]
+    );
+    assert_eq!(names("rules?file[]=rules/web.yml&rule_group[]=office"), ["TonerLow"]);
+    let toner = data(&served, "rules?rule_name[]=TonerLow")["groups"][0]["rules"][0].clone();
+    assert_eq!(toner["health"], "ok");
+    assert!(toner["warnings"][0].as_str().unwrap().contains("template depth"));
+    assert!(toner["alerts"][0]["keepFiringSince"].is_string());
+    for field in ["lastEvaluation", "evaluationTime", "query", "labels", "annotations"] {
+        assert!(!toner[field].is_null(), "{field}");
+    }
     let quiet = data(&served, "rules?exclude_alerts=true");
     assert_eq!(quiet["groups"][0]["rules"][0]["alerts"], json!([]));
     let first = data(&served, "rules?group_limit=1");

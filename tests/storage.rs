@@ -320,17 +320,13 @@ async fn a_full_disk_is_told_and_survived() {
     wait_for("the disk to take samples again", LONG, || {
         (process.metric("augenmass_storage_disk_failing") == 0.0).then_some(())
     });
-    let commits = process.metric("augenmass_storage_commits_total");
+    // What memory alone had goes to the disk at the latest when the program ends.
     let now = seen(&process);
-    wait_for("two commits", LONG, || {
-        (process.metric("augenmass_storage_commits_total") >= commits + 2.0).then_some(())
-    });
-    // A clean end brings all to the disk that memory still has.
     process.stop();
     let process = world.run();
     let after = seen(&process);
-    let latest = now.keys().max_by_key(|(_, time)| time.clone()).unwrap();
-    assert!(after.contains_key(latest), "{latest:?} was written after there was room again");
+    let lost: Vec<_> = now.iter().filter(|(key, value)| after.get(*key) != Some(value)).collect();
+    assert!(lost.is_empty(), "{lost:?} of {}", now.len());
     drop(world.mailbox);
 }
 

@@ -36,6 +36,8 @@ pub struct Desk {
     by_key: HashMap<GroupKey, GroupId>,
     due: BTreeSet<(Timestamp, GroupId)>,
     next_group: GroupId,
+    /// Groups with an incident.
+    open: usize,
     /// Nothing is told before: what inhibits and silences may not be known yet.
     hold: Option<Timestamp>,
     windows: Windows,
@@ -127,6 +129,7 @@ impl Desk {
             by_key: HashMap::new(),
             due: BTreeSet::new(),
             next_group: 0,
+            open: 0,
             hold: None,
             windows: Windows::default(),
             resolved_check: Timestamp::MIN,
@@ -159,6 +162,7 @@ impl Desk {
                 known.groups.push(id);
             }
             if let Some(group) = desk.groups.get_mut(&id) {
+                desk.open += usize::from(group.incident.is_none());
                 group.remember(incident);
                 if group.digest {
                     group.members = group.told().cloned().collect();
@@ -248,6 +252,7 @@ impl Desk {
                     alert.phase = Phase::Resolved { fired, resolved: since };
                 }
                 let again = alert.is_firing() && !known.is_firing(now);
+                let ends = known.alert.is_firing() && !alert.is_firing();
                 if known.over.is_none()
                     && !alert.is_firing()
                     && let Some(damping) = self.plan.damping
@@ -261,8 +266,12 @@ impl Desk {
                 known.alert = alert;
                 known.expires = expires;
                 known.updated = now;
+                let labels = known.alert.labels.clone();
+                if ends {
+                    self.inhibitor.left(&labels);
+                }
                 if again {
-                    let labels = known.alert.labels.clone();
+                    self.inhibitor.came(&labels);
                     self.place(&labels, now);
                 }
             }
@@ -356,6 +365,11 @@ impl Desk {
         self.due = self.due.iter().map(|(due, id)| (moved(*due), *id)).collect();
         for group in self.groups.values_mut() {
             group.due = moved(group.due);
+            if let Some(open) = &mut group.incident {
+                open.told = moved(open.told);
+            }
+            // After a restart it is to be known when it was told by this clock.
+            self.pending.incidents.extend(group.memory());
         }
         for known in self.alerts.values_mut() {
             known.expires = moved(known.expires);
@@ -386,7 +400,10 @@ impl Desk {
     fn look_at(&mut self, id: GroupId, now: Timestamp, decided: &mut Decided) {
         let plan = self.plan.clone();
         let Some(group) = self.groups.get(&id) else { return };
+        self.open -= usize::from(group.incident.is_some());
         let route = plan.routes.get(group.route.unwrap_or(plan.routes.root()));
+        let faithful = plan.ends_of(group.route) == Ends::AsAlertmanager;
+        let max_alerts = if faithful { usize::MAX } else { plan.max_alerts };
         let (interval, repeat) = (route.group_interval, route.repeat_interval);
         let seen = self.see(group, now);
         let last = group.incident.as_ref().map(|incident| Last { told: incident.told });
@@ -404,11 +421,12 @@ impl Desk {
             let over: Vec<Alert> = over.collect();
             let firing = seen.firing.iter().filter_map(|labels| self.alerts.get(labels));
             let firing: Vec<Alert> = firing.map(|known| known.as_of(now)).collect();
-            let flapping = firing.iter().any(|alert| self.is_flapping(&alert.labels, false, now));
+            let flapping =
+                !faithful && firing.iter().any(|alert| self.is_flapping(&alert.labels, false, now));
             let others = self.receivers_of(firing.iter().chain(&over), &group.receiver);
             if let Some(group) = self.groups.get_mut(&id) {
                 let (decision, memory) =
-                    group.tell(why, firing, over, others, flapping, plan.max_alerts, now);
+                    group.tell(why, firing, over, others, flapping, max_alerts, now);
                 decided.journal.push(reasons::told(&decision.notice));
                 decided.decisions.push(decision);
                 match memory {
@@ -420,11 +438,12 @@ impl Desk {
                 }
             }
         }
-        if let Some(group) = self.groups.get_mut(&id)
-            && let Some(incident) = group.forget(&seen.unheard)
-        {
-            decided.journal.push(group.entry(Event::Ended, now).of(&incident));
-            decided.ended.push(incident);
+        if let Some(group) = self.groups.get_mut(&id) {
+            if let Some(incident) = group.forget(&seen.unheard) {
+                decided.journal.push(group.entry(Event::Ended, now).of(&incident));
+                decided.ended.push(incident);
+            }
+            self.open += usize::from(group.incident.is_some());
         }
         self.end_silences_of(now, decided);
         self.note_if_shut(id, &seen, now);
@@ -445,7 +464,7 @@ impl Desk {
         let closed = route.and_then(|route| self.plan.closed(route, now));
         let incident = group.incident.as_ref().map(|open| &*open.id);
         let why_not = |labels: &Labels| self.why_not(labels, closed.as_ref(), incident, now);
-        let faithful = self.plan.ends == Ends::AsAlertmanager;
+        let faithful = self.plan.ends_of(group.route) == Ends::AsAlertmanager;
         let mut seen = Seen::default();
         for labels in &group.members {
             let told = group.was_told(labels);
@@ -475,7 +494,7 @@ impl Desk {
         for labels in group.incident.iter().flat_map(|incident| incident.alerts.keys()) {
             if fires(labels) {
                 seen.sight.told_and_firing += 1;
-            } else if self.may_come_back(labels, now) {
+            } else if !faithful && self.may_come_back(labels, now) {
                 seen.sight.told_and_firing += 1;
                 seen.damped.push(labels.clone());
             } else if !faithful || !group.members.contains(labels) {

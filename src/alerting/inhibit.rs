@@ -4,7 +4,7 @@ use std::sync::Arc;
 use crate::model::{Labels, Matcher};
 
 /// While a source alert fires, target alerts with the same values of some labels are not told.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct InhibitRule {
     /// What it is called; may be empty.
     pub name: Arc<str>,
@@ -37,7 +37,16 @@ impl InhibitRule {
 /// and go, so that a look-up costs the same with ten alerts and ten thousand.
 #[derive(Debug, Default)]
 pub(super) struct Inhibitor {
-    rules: Vec<(InhibitRule, HashMap<Labels, BTreeSet<Labels>>)>,
+    rules: Vec<(InhibitRule, HashMap<Labels, Sources>)>,
+}
+
+/// Those with the same values of the labels that must be equal.
+#[derive(Debug, Default)]
+struct Sources {
+    /// Not targets of the same rule.
+    plain: BTreeSet<Labels>,
+    /// Targets as well: they do not inhibit their likes.
+    two_sided: BTreeSet<Labels>,
 }
 
 impl Inhibitor {
@@ -55,7 +64,8 @@ impl Inhibitor {
 
     pub(super) fn came(&mut self, labels: &Labels) {
         for (rule, sources) in self.rules.iter_mut().filter(|(rule, _)| rule.is_source(labels)) {
-            sources.entry(rule.key(labels)).or_default().insert(labels.clone());
+            let same = sources.entry(rule.key(labels)).or_default();
+            same.of(rule.is_target(labels)).insert(labels.clone());
         }
     }
 
@@ -63,8 +73,8 @@ impl Inhibitor {
         for (rule, sources) in self.rules.iter_mut().filter(|(rule, _)| rule.is_source(labels)) {
             let key = rule.key(labels);
             if let Some(same) = sources.get_mut(&key) {
-                same.remove(labels);
-                if same.is_empty() {
+                same.of(rule.is_target(labels)).remove(labels);
+                if same.plain.is_empty() && same.two_sided.is_empty() {
                     sources.remove(&key);
                 }
             }
@@ -79,13 +89,54 @@ impl Inhibitor {
         fires: impl Fn(&Labels) -> bool,
     ) -> Option<(&Labels, &InhibitRule)> {
         for (rule, sources) in self.rules.iter().filter(|(rule, _)| rule.is_target(target)) {
-            let two_sided = rule.is_source(target);
-            let same = sources.get(&rule.key(target)).into_iter().flatten();
-            let mut inhibiting = same.filter(|source| !(two_sided && rule.is_target(source)));
-            if let Some(source) = inhibiting.find(|source| fires(source)) {
+            let Some(same) = sources.get(&rule.key(target)) else { continue };
+            let also = (!rule.is_source(target)).then_some(&same.two_sided).into_iter().flatten();
+            if let Some(source) = same.plain.iter().chain(also).find(|source| fires(source)) {
                 return Some((source, rule));
             }
         }
         None
+    }
+}
+
+impl Sources {
+    fn of(&mut self, two_sided: bool) -> &mut BTreeSet<Labels> {
+        if two_sided { &mut self.two_sided } else { &mut self.plain }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alerting::parse_matchers;
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        Labels::from_pairs(pairs.iter().copied()).unwrap()
+    }
+
+    #[test]
+    fn an_alert_on_both_sides_is_not_inhibited_by_its_likes() {
+        let rule = InhibitRule {
+            name: "".into(),
+            source: parse_matchers("severity=critical").unwrap(),
+            target: parse_matchers("severity=~\"critical|warning\"").unwrap(),
+            equal: vec!["site".into()],
+            ..InhibitRule::default()
+        };
+        let critical = labels(&[("severity", "critical"), ("site", "a"), ("i", "1")]);
+        let other = labels(&[("severity", "critical"), ("site", "a"), ("i", "2")]);
+        let warning = labels(&[("severity", "warning"), ("site", "a")]);
+        let elsewhere = labels(&[("severity", "warning"), ("site", "b")]);
+        let mut inhibitor = Inhibitor::new(&[rule], [&critical, &other].into_iter());
+        let find = |labels: &Labels| inhibitor.find(labels, |_| true).map(|(by, _)| by.clone());
+        assert_eq!(find(&critical), None);
+        assert_eq!(find(&warning), Some(critical.clone()));
+        let by_other = inhibitor.find(&warning, |source| *source == other);
+        assert_eq!(by_other.map(|(by, _)| by), Some(&other));
+        assert_eq!(find(&elsewhere), None);
+        inhibitor.left(&critical);
+        inhibitor.left(&other);
+        assert!(inhibitor.find(&warning, |_| true).is_none());
+        assert!(inhibitor.rules[0].1.is_empty());
     }
 }

@@ -3,6 +3,8 @@
 mod decide;
 mod desk;
 mod directory;
+mod explain;
+mod export;
 mod flapping;
 mod group;
 mod inhibit;
@@ -17,6 +19,7 @@ pub use crate::model::Silence;
 pub use decide::{Last, Sight, decide};
 pub use desk::{AlertStatus, AlertView, Decided, Decision, Desk, GroupStatus, GroupView, WhyNot};
 pub use directory::{Directory, Owner, Service};
+pub use explain::{Explained, Verdict, explain};
 pub use flapping::Damping;
 pub use inhibit::InhibitRule;
 pub use link::{BadLink, Invitation, LinkSigner};

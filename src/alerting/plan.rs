@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::route::{GroupBy, Route, RouteSpec, RouteTree};
+use super::route::{GroupBy, Route, RouteId, RouteSpec, RouteTree};
 use super::{Damping, Directory, InhibitRule, RouteError, Service, WhyNot};
 use crate::calendar::TimeInterval;
 use crate::model::{Matcher, Timestamp};
@@ -81,6 +81,14 @@ impl Plan {
         }
     }
 
+    /// Who hears of the ends of alerts on this route, or on one that is gone.
+    pub fn ends_of(&self, route: Option<RouteId>) -> Ends {
+        match route {
+            Some(route) => self.routes.get(route).ends.unwrap_or(self.ends),
+            None => self.ends,
+        }
+    }
+
     /// Whether the route's time intervals forbid to tell now.
     pub fn closed(&self, route: &Route, now: Timestamp) -> Option<WhyNot> {
         let within = |name: &Arc<str>| {
@@ -126,47 +134,95 @@ impl Plan {
         let known = |name: &Arc<str>| directory.owner(name).map(|owner| owner.name.clone());
         let fallback = directory.fallback.as_ref().and_then(known);
         let fallback = fallback.or_else(|| directory.owners.first().map(|o| o.name.clone()));
-        let to_owner = |owner: &Arc<str>, label: &str, value: &str| RouteSpec {
-            receiver: Some(owner.clone()),
-            matchers: vec![Matcher::equal(label, value)],
-            children: vec![without_service()],
-            ..RouteSpec::default()
-        };
-        let mut children = Vec::new();
-        for owner in &directory.owners {
-            children.push(to_owner(&owner.name, "owner", &owner.name));
-        }
-        for service in &directory.services {
-            if let Some(owner) = known(&service.owner) {
-                children.push(to_owner(&owner, "service", &service.name));
-            }
-        }
-        for service in directory.services.iter().filter(|s| !s.depends_on.is_empty()) {
-            for child in children.iter_mut().filter(|child| leads_to(child, service)) {
-                child.children.push(RouteSpec {
-                    matchers: vec![Matcher::equal("service", &service.name)],
-                    group_wait: Some(timing.group_wait.max(DEPENDENCY_WAIT)),
-                    ..RouteSpec::default()
-                });
-            }
-        }
+        let mut children = owner_routes(directory, timing);
+        children.push(RouteSpec { mute: vec![TOLD_TO_NOBODY.into()], ..heartbeat() });
         children.push(without_service());
-        let root = RouteSpec {
-            receiver: fallback,
-            group_by: Some(GroupBy::labels(&["service"])),
-            group_wait: Some(timing.group_wait),
-            group_interval: Some(timing.group_interval),
-            repeat_interval: Some(timing.repeat_interval),
-            children,
-            ..RouteSpec::default()
-        };
+        let root = RouteSpec { receiver: fallback, children, ..timed(timing) };
         let mut plan = Self::new(RouteTree::new(root)?, Ends::ReachWhoHeard);
-        plan.max_alerts = 100;
+        plan.max_alerts = MAX_ALERTS;
         plan.restart_grace = timing.restart_grace;
         plan.damping = Some(Damping::default());
         plan.inhibit = dependencies(directory);
+        // An interval without limits is always.
+        plan.intervals.insert(TOLD_TO_NOBODY.into(), vec![TimeInterval::always()]);
         Ok(plan)
     }
+
+    /// Owners and services as [`Plan::of_owners`] takes them, and for everything else the routes
+    /// of an `alertmanager.yml`, whose own plan is `others` and whose root is `root`.
+    ///
+    /// # Errors
+    /// The routes do not fit together.
+    pub fn beside(
+        others: &Plan,
+        root: RouteSpec,
+        directory: &Directory,
+        timing: Timing,
+    ) -> Result<Self, RouteError> {
+        let ours = owner_routes(directory, timing).into_iter().map(|route| {
+            let frame = timed(timing);
+            RouteSpec {
+                group_by: frame.group_by,
+                group_wait: frame.group_wait,
+                group_interval: frame.group_interval,
+                repeat_interval: frame.repeat_interval,
+                ends: Some(Ends::ReachWhoHeard),
+                ..route
+            }
+        });
+        let mut root = root;
+        root.children = ours.chain(root.children).collect();
+        let mut plan = Self { routes: RouteTree::new(root)?, ..others.clone() };
+        plan.max_alerts = MAX_ALERTS;
+        plan.restart_grace = timing.restart_grace.max(others.restart_grace);
+        plan.damping = Some(Damping::default());
+        plan.inhibit.extend(dependencies(directory));
+        Ok(plan)
+    }
+}
+
+/// So many alerts stand in one message to an owner.
+const MAX_ALERTS: usize = 100;
+
+/// What all routes to owners have in common.
+fn timed(timing: Timing) -> RouteSpec {
+    RouteSpec {
+        group_by: Some(GroupBy::labels(&["service"])),
+        group_wait: Some(timing.group_wait),
+        group_interval: Some(timing.group_interval),
+        repeat_interval: Some(timing.repeat_interval),
+        ..RouteSpec::default()
+    }
+}
+
+/// The first two kinds of [`Plan::of_owners`].
+fn owner_routes(directory: &Directory, timing: Timing) -> Vec<RouteSpec> {
+    let known = |name: &Arc<str>| directory.owner(name).map(|owner| owner.name.clone());
+    let to_owner = |owner: &Arc<str>, label: &str, value: &str| RouteSpec {
+        receiver: Some(owner.clone()),
+        matchers: vec![Matcher::equal(label, value)],
+        children: vec![heartbeat(), without_service()],
+        ..RouteSpec::default()
+    };
+    let mut routes = Vec::new();
+    for owner in &directory.owners {
+        routes.push(to_owner(&owner.name, "owner", &owner.name));
+    }
+    for service in &directory.services {
+        if let Some(owner) = known(&service.owner) {
+            routes.push(to_owner(&owner, "service", &service.name));
+        }
+    }
+    for service in directory.services.iter().filter(|s| !s.depends_on.is_empty()) {
+        for route in routes.iter_mut().filter(|route| leads_to(route, service)) {
+            route.children.push(RouteSpec {
+                matchers: vec![Matcher::equal("service", &service.name)],
+                group_wait: Some(timing.group_wait.max(DEPENDENCY_WAIT)),
+                ..RouteSpec::default()
+            });
+        }
+    }
+    routes
 }
 
 /// An outage of what a service depends on may be confirmed a little later than its own.
@@ -209,6 +265,20 @@ fn dependencies(directory: &Directory) -> Vec<InhibitRule> {
         }));
     }
     rules
+}
+
+/// The name of the time interval that mutes alerts which only prove that alerts come through.
+const TOLD_TO_NOBODY: &str = "told to nobody";
+
+/// An alert that always fires is told again and again to whom it was given: whoever expects it
+/// misses it soon. Who has no owner for it is not told.
+fn heartbeat() -> RouteSpec {
+    RouteSpec {
+        matchers: vec![Matcher::equal("severity", "none")],
+        group_by: Some(GroupBy::labels(&["alertname"])),
+        repeat_interval: Some(Duration::from_secs(300)),
+        ..RouteSpec::default()
+    }
 }
 
 fn without_service() -> RouteSpec {
@@ -268,6 +338,23 @@ mod tests {
     }
 
     #[test]
+    fn a_watchdog_is_told_to_its_owner_alone_and_often() {
+        let plan = Plan::of_owners(&directory(), Timing::default()).unwrap();
+        let closed = |pairs: &[(&str, &str)]| {
+            let labels = Labels::from_pairs(pairs.iter().copied()).unwrap();
+            let found = plan.routes.resolve(&labels);
+            assert_eq!(found.len(), 1);
+            let route = plan.routes.get(found[0]);
+            let why = plan.closed(route, Timestamp::from_millis(1_700_000_000_000));
+            (route.receiver.to_string(), route.repeat_interval, why.is_some())
+        };
+        let nobody = closed(&[("alertname", "Watchdog"), ("severity", "none")]);
+        assert!(nobody.2, "{nobody:?}");
+        let owner = [("alertname", "Watchdog"), ("severity", "none"), ("owner", "office")];
+        assert_eq!(closed(&owner), ("office".to_owned(), Duration::from_secs(300), false));
+    }
+
+    #[test]
     fn an_empty_seat_reaches_the_fallback() {
         assert_eq!(receiver(&[("alertname", "A"), ("service", "orphan")]).0, "dispatcher");
         let (who, group) = receiver(&[("alertname", "A"), ("x", "1")]);
@@ -321,6 +408,37 @@ mod tests {
         let why_not = page.alerts[0].why_not.as_ref().unwrap();
         assert_eq!(why_not.name(), "dependency");
         assert!(why_not.detail().starts_with("uplink"), "{}", why_not.detail());
+    }
+
+    #[test]
+    fn owners_stand_beside_the_routes_of_somebody_else() {
+        let root = RouteSpec {
+            receiver: Some("am".into()),
+            children: vec![RouteSpec {
+                receiver: Some("pager".into()),
+                matchers: vec![Matcher::equal("severity", "page")],
+                ..RouteSpec::default()
+            }],
+            ..RouteSpec::default()
+        };
+        let others = Plan::new(RouteTree::new(root.clone()).unwrap(), Ends::AsAlertmanager);
+        let plan = Plan::beside(&others, root, &directory(), Timing::default()).unwrap();
+        let taken = |pairs: &[(&str, &str)]| {
+            let labels = Labels::from_pairs(pairs.iter().copied()).unwrap();
+            let id = plan.routes.resolve(&labels)[0];
+            let route = plan.routes.get(id);
+            (route.receiver.to_string(), route.group_wait, plan.ends_of(Some(id)))
+        };
+        let ours = Duration::from_millis(300);
+        let theirs = Duration::from_secs(30);
+        let (reach, faithful) = (Ends::ReachWhoHeard, Ends::AsAlertmanager);
+        assert_eq!(taken(&[("owner", "web"), ("severity", "page")]), ("web".into(), ours, reach));
+        assert_eq!(taken(&[("service", "homepage")]), ("web".into(), ours, reach));
+        assert_eq!(taken(&[("severity", "page")]), ("pager".into(), theirs, faithful));
+        assert_eq!(taken(&[("owner", "left")]), ("am".into(), theirs, faithful));
+        let page = Labels::from_pairs([("severity", "page")]).unwrap();
+        let key = plan.routes.get(plan.routes.resolve(&page)[0]).key.to_string();
+        assert_eq!(key, r#"{}/{severity="page"}"#, "as in Alertmanager's group keys");
     }
 
     #[test]

@@ -1,8 +1,10 @@
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Labels, Matcher};
+use super::Ends;
+use crate::model::{Labels, Matcher, Test};
 
 /// What a route says; what it leaves open it inherits from the route above it
 /// (Alertmanager's rules: receiver, grouping and timers are inherited, time intervals are not).
@@ -26,6 +28,8 @@ pub struct RouteSpec {
     pub mute: Vec<Arc<str>>,
     /// Names of time intervals outside which nothing is told; empty = always.
     pub active: Vec<Arc<str>>,
+    /// Who hears of an end; inherited, the plan's choice where no route says it.
+    pub ends: Option<Ends>,
     /// Tried before this route itself, in order.
     pub children: Vec<RouteSpec>,
 }
@@ -89,9 +93,24 @@ pub struct Route {
     pub mute: Vec<Arc<str>>,
     /// Names of time intervals outside which nothing is told; empty = always.
     pub active: Vec<Arc<str>>,
+    /// Who hears of an end; the plan's choice when absent.
+    pub ends: Option<Ends>,
     /// The routes below.
     pub children: Vec<RouteId>,
+    /// Which of them can match an alert with a certain label.
+    index: Index,
 }
+
+/// Children that ask for `name="value"` by that pair, so that an alert is not compared with each of
+/// a thousand services. Positions in [`Route::children`].
+#[derive(Clone, Debug, Default)]
+struct Index {
+    by_label: HashMap<Arc<str>, HashMap<Arc<str>, Vec<usize>>>,
+    others: Vec<usize>,
+}
+
+/// Below so many children a walk through them is quicker.
+const INDEX_FROM: usize = 8;
 
 /// All routes. The root matches everything, so that no alert falls through.
 #[derive(Clone, Debug)]
@@ -139,6 +158,7 @@ impl RouteTree {
             group_wait: Duration::from_secs(30),
             group_interval: Duration::from_secs(300),
             repeat_interval: Duration::from_secs(4 * 3600),
+            ends: None,
         };
         let mut tree = Self { routes: Vec::new() };
         tree.add(root, &above, "", 0)?;
@@ -167,6 +187,7 @@ impl RouteTree {
             group_wait: spec.group_wait.unwrap_or(above.group_wait),
             group_interval: spec.group_interval.unwrap_or(above.group_interval),
             repeat_interval: spec.repeat_interval.unwrap_or(above.repeat_interval),
+            ends: spec.ends.or(above.ends),
         };
         let id = RouteId(self.routes.len());
         self.routes.push(Route {
@@ -180,13 +201,38 @@ impl RouteTree {
             repeat_interval: mine.repeat_interval,
             mute: spec.mute,
             active: spec.active,
+            ends: mine.ends,
             children: Vec::new(),
+            index: Index::default(),
         });
         for child in spec.children {
             let child = self.add(child, &mine, &key, depth + 1)?;
             self.routes[id.0].children.push(child);
         }
+        self.routes[id.0].index = self.index(id);
         Ok(id)
+    }
+
+    fn index(&self, id: RouteId) -> Index {
+        let mut index = Index::default();
+        let children = &self.get(id).children;
+        if children.len() < INDEX_FROM {
+            return index;
+        }
+        for (at, &child) in children.iter().enumerate() {
+            let wanted = self.get(child).matchers.iter().find_map(|matcher| match matcher.test() {
+                Test::Equal(value) if !value.is_empty() => Some((matcher.name(), value)),
+                _ => None,
+            });
+            match wanted {
+                Some((name, value)) => {
+                    let values = index.by_label.entry(name.into()).or_default();
+                    values.entry(value.clone()).or_default().push(at);
+                }
+                None => index.others.push(at),
+            }
+        }
+        index
     }
 
     /// Two routes with the same path would share their groups' memory.
@@ -231,18 +277,39 @@ impl RouteTree {
 
     fn descend(&self, at: RouteId, labels: &Labels, found: &mut Vec<RouteId>) {
         let before = found.len();
-        for &child in &self.get(at).children {
+        let children = &self.get(at).children;
+        let try_child = |child: RouteId, found: &mut Vec<RouteId>| {
             let route = self.get(child);
-            if route.matchers.iter().all(|matcher| matcher.matches(labels)) {
+            let fits = route.matchers.iter().all(|matcher| matcher.matches(labels));
+            if fits {
                 self.descend(child, labels, found);
-                if !route.go_on {
-                    break;
-                }
             }
+            // Whether the next one is tried.
+            !fits || route.go_on
+        };
+        if children.len() < INDEX_FROM {
+            let _ = children.iter().all(|&child| try_child(child, found));
+        } else {
+            let candidates = self.get(at).index.candidates(labels);
+            let _ = candidates.into_iter().all(|at| try_child(children[at], found));
         }
         if found.len() == before {
             found.push(at);
         }
+    }
+}
+
+impl Index {
+    /// Positions of all children that can match, in their order.
+    fn candidates(&self, labels: &Labels) -> Vec<usize> {
+        let mut found = self.others.clone();
+        for (name, values) in &self.by_label {
+            if let Some(here) = labels.get(name).and_then(|value| values.get(value)) {
+                found.extend(here);
+            }
+        }
+        found.sort_unstable();
+        found
     }
 }
 
@@ -252,6 +319,7 @@ struct Inherited {
     group_wait: Duration,
     group_interval: Duration,
     repeat_interval: Duration,
+    ends: Option<Ends>,
 }
 
 fn write_matchers(into: &mut String, matchers: &[Matcher]) {
@@ -300,6 +368,39 @@ mod tests {
         assert_eq!(receivers(&tree, &[("x", "1")]), ["a", "b"]);
         assert_eq!(receivers(&tree, &[("x", "1"), ("y", "2")]), ["a", "b2"]);
         assert_eq!(receivers(&tree, &[("x", "9")]), ["root"]);
+    }
+
+    #[test]
+    fn many_children_are_found_as_few_are() {
+        let child = |n: usize| match n % 5 {
+            0 => RouteSpec { go_on: true, ..to(&format!("r{n}"), ("y", "1")) },
+            1 => RouteSpec {
+                matchers: vec![Matcher::new("x", Test::NotEqual("3".into()))],
+                go_on: n.is_multiple_of(2),
+                ..to(&format!("r{n}"), ("", ""))
+            },
+            _ => to(&format!("r{n}"), ("x", &(n % 7).to_string())),
+        };
+        for x in ["0", "1", "2", "3", "4", "9"] {
+            for y in ["0", "1"] {
+                let alert = labels(&[("x", x), ("y", y)]);
+                let fits = |n: &usize| child(*n).matchers.iter().all(|m| m.matches(&alert));
+                let mut want = Vec::new();
+                for n in (0..40).filter(fits) {
+                    want.push(format!("r{n}"));
+                    if !child(n).go_on {
+                        break;
+                    }
+                }
+                let root = RouteSpec {
+                    receiver: Some("root".into()),
+                    children: (0..40).map(child).collect(),
+                    ..RouteSpec::default()
+                };
+                let tree = RouteTree::new(root).unwrap();
+                assert_eq!(receivers(&tree, &[("x", x), ("y", y)]), want);
+            }
+        }
     }
 
     #[test]

@@ -1,16 +1,25 @@
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::model::{Labels, Silence, Test, Timestamp};
 
 /// All silences, found by the labels they ask for, so that a thousand of them do not cost a
-/// thousand comparisons for each alert.
+/// thousand comparisons for each alert; and each alert is compared once, not at every look.
 #[derive(Debug, Default)]
 pub(super) struct Silences {
     all: Vec<Silence>,
     /// Those with `name="value"`, by one such matcher; the others under an empty name.
     by_label: HashMap<Arc<str>, HashMap<Arc<str>, Vec<usize>>>,
+    /// Which of them an alert's labels match, whatever the time.
+    matched: RefCell<HashMap<Labels, Arc<[usize]>>>,
+    none: Arc<[usize]>,
 }
+
+/// So few are compared quicker than looked up.
+const REMEMBER_FROM: usize = 16;
+/// So many alerts are remembered; then all are forgotten.
+const REMEMBERED: usize = 200_000;
 
 impl Silences {
     pub(super) fn new(all: Vec<Silence>) -> Self {
@@ -25,22 +34,24 @@ impl Silences {
             let (name, value) = key.unwrap_or_else(|| ("".into(), "".into()));
             by_label.entry(name).or_default().entry(value).or_default().push(at);
         }
-        Self { all, by_label }
+        Self { all, by_label, ..Self::default() }
     }
 
     /// One that silences an alert, which may belong to an incident.
     pub(super) fn find<'a>(
         &'a self,
-        labels: &'a Labels,
+        labels: &Labels,
         incident: Option<&str>,
         now: Timestamp,
     ) -> Option<&'a Silence> {
         if self.all.is_empty() {
             return None;
         }
-        self.candidates(labels).find(|silence| {
+        let matching = self.matching(labels);
+        let mut silences = matching.iter().filter_map(|at| self.all.get(*at));
+        silences.find(|silence| {
             let scope = silence.incident.as_deref();
-            scope.is_none_or(|scope| incident == Some(scope)) && silence.covers(labels, now)
+            scope.is_none_or(|scope| incident == Some(scope)) && silence.is_active(now)
         })
     }
 
@@ -54,19 +65,43 @@ impl Silences {
         if self.all.is_empty() {
             return Vec::new();
         }
-        let active = self.candidates(labels).filter(|silence| {
+        let matching = self.matching(labels);
+        let silences = matching.iter().filter_map(|at| self.all.get(*at));
+        let active = silences.filter(|silence| {
             let scope = silence.incident.as_deref();
-            scope.is_none_or(|scope| incidents.contains(&scope)) && silence.covers(labels, now)
+            scope.is_none_or(|scope| incidents.contains(&scope)) && silence.is_active(now)
         });
         let mut ids: Vec<Arc<str>> = active.map(|silence| silence.id.clone()).collect();
         ids.sort_unstable();
         ids
     }
 
-    fn candidates<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a Silence> {
+    /// Those whose matchers fit, active or not.
+    fn matching(&self, labels: &Labels) -> Arc<[usize]> {
+        if self.all.len() < REMEMBER_FROM {
+            return self.compare(labels);
+        }
+        if let Some(known) = self.matched.borrow().get(labels) {
+            return known.clone();
+        }
+        let found = self.compare(labels);
+        let mut matched = self.matched.borrow_mut();
+        if matched.len() >= REMEMBERED {
+            matched.clear();
+        }
+        matched.insert(labels.clone(), found.clone());
+        found
+    }
+
+    fn compare(&self, labels: &Labels) -> Arc<[usize]> {
         let keys = labels.iter().chain(std::iter::once(("", "")));
         let found = keys.filter_map(|(name, value)| self.by_label.get(name)?.get(value));
-        found.flatten().filter_map(|at| self.all.get(*at))
+        let fits = |at: &usize| {
+            let silence = self.all.get(*at);
+            silence.is_some_and(|silence| silence.matchers.iter().all(|m| m.matches(labels)))
+        };
+        let found: Vec<usize> = found.flatten().copied().filter(fits).collect();
+        if found.is_empty() { self.none.clone() } else { found.into() }
     }
 
     pub(super) fn all(&self) -> &[Silence] {
@@ -94,5 +129,56 @@ impl Silences {
             all.retain(|silence| before <= silence.ends);
             *self = Self::new(all);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alerting::parse_matchers;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    fn silence(id: usize, matchers: &str, from: i64, until: i64) -> Silence {
+        Silence {
+            id: id.to_string().into(),
+            matchers: parse_matchers(matchers).unwrap(),
+            starts: at(from),
+            ends: at(until),
+            ..Silence::default()
+        }
+    }
+
+    #[test]
+    fn many_are_found_as_few_are_also_when_they_change() {
+        let all: Vec<Silence> = (0..40)
+            .map(|n| match n % 4 {
+                0 => silence(n, &format!("i=\"{n}\""), 0, 100),
+                1 => silence(n, &format!("i=~\"{n}|x\""), 50, 100),
+                2 => silence(n, "i!=\"\"", 90, 95),
+                _ => silence(n, "other=\"1\"", 0, 100),
+            })
+            .collect();
+        let mut silences = Silences::new(all.clone());
+        for _ in 0..2 {
+            for n in 0..45 {
+                let labels = Labels::from_pairs([("i", n.to_string().as_str())]).unwrap();
+                for now in [0, 60, 92, 200] {
+                    let fits = |s: &&Silence| s.covers(&labels, at(now));
+                    let mut want: Vec<Arc<str>> =
+                        all.iter().filter(fits).map(|s| s.id.clone()).collect();
+                    want.sort_unstable();
+                    assert_eq!(silences.find_all(&labels, &[], at(now)), want);
+                    assert_eq!(silences.find(&labels, None, at(now)).is_some(), !want.is_empty());
+                }
+            }
+        }
+        let labels = Labels::from_pairs([("i", "44")]).unwrap();
+        silences.put(silence(99, "i=44", 0, 300));
+        assert_eq!(silences.find_all(&labels, &[], at(200)), ["99".into()]);
+        silences.put(silence(99, "i=45", 0, 300));
+        assert!(silences.find_all(&labels, &[], at(200)).is_empty());
     }
 }

@@ -1,6 +1,8 @@
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::exposition::{Limits, Syntax, parse};
@@ -18,9 +20,17 @@ pub async fn keep(
     append: Arc<dyn Append>,
     clock: Arc<dyn Clock>,
     common: Labels,
+    data: Option<PathBuf>,
     stop: CancellationToken,
 ) {
+    let mut room: JoinSet<()> = JoinSet::new();
     loop {
+        // One look at a time: a file system that hangs must not take thread after thread.
+        while room.try_join_next().is_some() {}
+        if let Some(data) = data.clone().filter(|_| room.is_empty()) {
+            let telemetry = telemetry.clone();
+            room.spawn_blocking(move || measure(&data, &telemetry));
+        }
         let next = clock.mono().after(INTERVAL);
         let mut batch = Batch::new("own".into(), clock.wall());
         match parse(telemetry.encode().as_bytes(), Syntax::OpenMetrics, Limits::default()) {
@@ -37,5 +47,32 @@ pub async fn keep(
             () = stop.cancelled() => return,
             () = clock.sleep_until(next) => {}
         }
+    }
+}
+
+/// How much room the file system of the data folder has. What cannot be asked stays what it was.
+fn measure(data: &Path, telemetry: &Telemetry) {
+    if let Ok(found) = rustix::fs::statvfs(data) {
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        telemetry.storage.filesystem(bytes(found.f_blocks), bytes(found.f_bavail));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_on_the_disk_is_told() {
+        let (folder, telemetry) = (tempfile::tempdir().unwrap(), Telemetry::new());
+        measure(folder.path(), &telemetry);
+        let told = |name: &str| {
+            let text = telemetry.encode();
+            let line = text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+            line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+        };
+        let size = told("augenmass_storage_filesystem_size_bytes");
+        let free = told("augenmass_storage_filesystem_free_bytes");
+        assert!(size > 0.0 && (0.0..=size).contains(&free), "{size} {free}");
     }
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Options;
 use super::summary::summary;
 use super::wiring::{LiveRenderer, Meaning};
+use crate::alerting::LinkSigner;
 use crate::config::{Config, System, WebFile};
 use crate::evaluate::Evaluator;
 use crate::model::Secret;
@@ -19,7 +20,8 @@ use crate::web::Guard;
 
 /// Somebody asks for a reload and waits for the answer.
 pub struct Request {
-    file: PathBuf,
+    file: Option<PathBuf>,
+    alertmanager: Option<PathBuf>,
     listen: Option<SocketAddr>,
     web_file: Option<PathBuf>,
     answer: oneshot::Sender<Result<(), String>>,
@@ -29,6 +31,7 @@ pub struct Request {
 #[derive(Clone)]
 pub struct Reload {
     file: Option<PathBuf>,
+    alertmanager: Option<PathBuf>,
     listen: Option<SocketAddr>,
     web_file: Option<PathBuf>,
     requests: mpsc::Sender<Request>,
@@ -38,8 +41,8 @@ impl Reload {
     /// What the command line said outlives reloads.
     pub(super) fn new(options: &Options) -> (Self, mpsc::Receiver<Request>) {
         let (requests, inbox) = mpsc::channel(4);
-        let Options { file, listen, web_file, .. } = options.clone();
-        (Self { file, listen, web_file, requests }, inbox)
+        let Options { file, alertmanager, listen, web_file, .. } = options.clone();
+        (Self { file, alertmanager, listen, web_file, requests }, inbox)
     }
 
     /// Loads the configuration file again.
@@ -47,12 +50,18 @@ impl Reload {
     /// # Errors
     /// What is wrong with it, for the person who asked. What ran goes on.
     pub async fn ask(&self) -> Result<(), String> {
-        let Some(file) = self.file.clone() else {
+        let (file, alertmanager) = (self.file.clone(), self.alertmanager.clone());
+        if file.is_none() && alertmanager.is_none() {
             return Err("there is no configuration file to load again".to_owned());
-        };
+        }
         let (answer, waiting) = oneshot::channel();
-        let request =
-            Request { file, listen: self.listen, web_file: self.web_file.clone(), answer };
+        let request = Request {
+            file,
+            alertmanager,
+            listen: self.listen,
+            web_file: self.web_file.clone(),
+            answer,
+        };
         if self.requests.try_send(request).is_err() {
             return Err("other reloads are still on their way; try again".to_owned());
         }
@@ -71,6 +80,7 @@ pub struct Targets {
     pub guard: Arc<Guard>,
     pub clock: Arc<dyn Clock>,
     pub link_key: Option<Secret>,
+    pub acting: Arc<RwLock<Option<LinkSigner>>>,
 }
 
 /// Works off requests until told to stop.
@@ -84,8 +94,10 @@ pub async fn serve(
             () = stop.cancelled() => return,
             request = requests.recv() => request,
         };
-        let Some(Request { file, listen, web_file, answer }) = request else { return };
-        let result = load(file, listen, web_file, &targets).await;
+        let Some(Request { file, alertmanager, listen, web_file, answer }) = request else {
+            return;
+        };
+        let result = load(file, alertmanager, listen, web_file, &targets).await;
         match &result {
             Ok(()) => {
                 tracing::info!("the configuration was loaded again");
@@ -110,14 +122,16 @@ pub fn accepted(telemetry: &Telemetry, clock: &dyn Clock) {
 
 /// Everything is made before anything is replaced.
 async fn load(
-    file: PathBuf,
+    file: Option<PathBuf>,
+    alertmanager: Option<PathBuf>,
     listen: Option<SocketAddr>,
     web_file: Option<PathBuf>,
     targets: &Targets,
 ) -> Result<(), String> {
     let (clock, key) = (targets.clock.clone(), targets.link_key.clone());
     let meaning = tokio::task::spawn_blocking(move || {
-        let mut config = Config::load(&file, &System).map_err(|problems| problems.to_string())?;
+        let config = Config::load_both(file.as_deref(), alertmanager.as_deref(), &System);
+        let mut config = config.map_err(|problems| problems.to_string())?;
         if let Some(file) = web_file {
             let web = WebFile::load(&file, &System).map_err(|problems| problems.join("\n"))?;
             web.add_to(&mut config.web);
@@ -125,11 +139,10 @@ async fn load(
         Meaning::of(config, listen, &clock, key.as_ref()).map_err(|error| error.to_string())
     });
     let meaning = meaning.await.map_err(|error| format!("loading it failed: {error}"))??;
-    let Meaning { config, groups, directory, timing, notifiers, renderer, .. } = meaning;
-    // The only part that can still refuse comes first.
-    let people = targets.people.replace(timing, directory, notifiers).await;
-    people.map_err(|error| error.to_string())?;
+    let Meaning { config, groups, directory, plan, notifiers, renderer, acting, .. } = meaning;
+    targets.people.replace(plan, directory, notifiers).await;
     targets.renderer.replace(renderer);
+    *targets.acting.write().unwrap_or_else(PoisonError::into_inner) = acting;
     targets.guard.replace(config.web.credentials.clone());
     *targets.summary.write().unwrap_or_else(PoisonError::into_inner) = summary(&config);
     let schedule = targets.schedule.clone();

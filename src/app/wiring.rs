@@ -6,19 +6,19 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::people::People;
 use super::summary::summary;
-use super::{App, BuildError, Options, Reload, load_rules, reload, remote};
-use crate::alerting::{Directory, LinkSigner, Notice, Owner, Timing};
+use super::{App, BuildError, Options, Reload, load_rules, recipients, reload, remote};
+use crate::alerting::{Directory, LinkSigner, Notice, Owner, Plan};
 use crate::config::{Config, System};
 use crate::evaluate::{self, Evaluator};
 use crate::model::{Labels, Secret};
 use crate::notify::{
-    DispatchError, DispatchSettings, Dispatcher, EmailNotifier, MatrixNotifier, Notifiers,
-    Patience, Render, WebhookNotifier,
+    DispatchError, DispatchSettings, Dispatcher, Notifiers, Patience, Render, Wording,
 };
-use crate::ports::{Append, Channel, Clock, Message, Receive, State};
+use crate::ports::{Address, Clock, Message, State};
 use crate::probe::snmp::UdpSnmp;
-use crate::probe::{Resolver, Schedule, ScheduleDoors, VerdictChange};
+use crate::probe::{Resolver, Schedule, ScheduleDoors};
 use crate::render::{Links, Renderer};
 use crate::rules::{GroupRules, World};
 use crate::state::SqliteState;
@@ -31,15 +31,16 @@ const CHANGES: usize = 1024;
 /// Reports of rule groups that wait for the dispatcher.
 const REPORTS: usize = 64;
 
-/// People wait no longer for the first message after a start.
-const LONGEST_HOLD: Duration = Duration::from_secs(60);
+/// After a start nothing is told before every rule was evaluated once, but people wait no longer
+/// than this: twice the interval that groups usually have.
+const LONGEST_HOLD: Duration = Duration::from_secs(35);
 
 /// What a configuration means for the rooms that can be changed while they run.
 pub struct Meaning {
     pub config: Config,
     pub groups: Vec<Arc<GroupRules>>,
     pub directory: Arc<Directory>,
-    pub timing: Timing,
+    pub plan: Arc<Plan>,
     pub notifiers: Notifiers,
     pub renderer: Renderer,
     /// Where people reach the pages.
@@ -60,39 +61,28 @@ impl Meaning {
         link_key: Option<&Secret>,
     ) -> Result<Self, BuildError> {
         let groups = load_rules(&config.rules, &System)?;
-        let directory = Arc::new(config.directory.clone());
-        let usual = Timing::default();
-        let timing = Timing {
-            group_wait: config.alerting.group_wait.unwrap_or(usual.group_wait),
-            group_interval: config.alerting.group_interval.unwrap_or(usual.group_interval),
-            repeat_interval: config.alerting.repeat_interval.unwrap_or(usual.repeat_interval),
-            // Twice a round: the rules need one to know that an alert does not come back.
-            restart_grace: settle(&config) * 2 + config.rules.interval * 2,
-        };
-        let notifiers = notifiers(&config, clock)?;
+        let (plan, directory) = recipients::who_is_told(&config)?;
+        let (plan, directory) = (Arc::new(plan), Arc::new(directory));
+        let notifiers = recipients::notifiers(&config, clock)?;
         let base = base_url(&config, listen);
         let pages = Some(base.clone());
         let signer = link_key.filter(|_| config.web.external_url.is_some());
         let acting = signer.map(|key| LinkSigner::new(&base, key));
         let instance = config.instance.clone();
         let links = Links { instance, pages, runbooks: None, acting: acting.clone() };
-        let renderer = Renderer::new(directory.clone(), links);
-        Ok(Self { config, groups, directory, timing, notifiers, renderer, base, acting })
+        let mut renderer = Renderer::new(directory.clone(), links);
+        if let Some(foreign) = &config.alertmanager {
+            let voices = foreign.outfit.voices.clone();
+            renderer = renderer.with_voices(voices, foreign.file.words.clone());
+        }
+        Ok(Self { config, groups, directory, plan, notifiers, renderer, base, acting })
     }
 }
 
 /// The time in which every target has been looked at once.
-fn settle(config: &Config) -> Duration {
+pub(super) fn settle(config: &Config) -> Duration {
     let rounds = config.probes.targets.iter().map(|target| target.interval + target.timeout);
     rounds.max().unwrap_or_default()
-}
-
-/// How long after the start nothing is told at most: until every rule was evaluated once, but not
-/// as long as a group that is evaluated once in an hour would need.
-fn hold(meaning: &Meaning) -> Duration {
-    let usual = meaning.config.rules.interval;
-    let longest = meaning.groups.iter().map(|group| group.interval.unwrap_or(usual)).max();
-    longest.unwrap_or_default().min(LONGEST_HOLD) + Duration::from_secs(5)
 }
 
 /// Where people reach the pages, without a slash at the end.
@@ -101,24 +91,6 @@ fn base_url(config: &Config, listen: Option<SocketAddr>) -> Arc<str> {
         Some(url) => url.as_str().trim_end_matches('/').into(),
         None => format!("http://{}", listen.unwrap_or(config.web.listen)).into(),
     }
-}
-
-fn notifiers(config: &Config, clock: &Arc<dyn Clock>) -> Result<Notifiers, BuildError> {
-    let broken = |error: &dyn std::fmt::Display| BuildError::Channel(error.to_string());
-    let mut all = Notifiers::new();
-    if let Some(settings) = &config.notify.email {
-        let email = EmailNotifier::new(settings, clock.clone()).map_err(|e| broken(&e))?;
-        all.insert(Channel::Email, Arc::new(email));
-    }
-    if let Some(settings) = &config.notify.matrix {
-        let matrix = MatrixNotifier::new(settings, clock.clone()).map_err(|e| broken(&e))?;
-        all.insert(Channel::Matrix, Arc::new(matrix));
-    }
-    if !config.notify.webhooks.is_empty() {
-        let webhooks = WebhookNotifier::new(&config.notify.webhooks, clock.clone());
-        all.insert(Channel::Webhook, Arc::new(webhooks.map_err(|e| broken(&e))?));
-    }
-    Ok(all)
 }
 
 /// The renderer of the configuration that runs now.
@@ -135,6 +107,11 @@ impl Render for LiveRenderer {
     fn notice(&self, notice: &Notice, owner: &Owner) -> Message {
         let renderer = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         renderer.message(notice, owner)
+    }
+
+    fn for_address(&self, notice: &Notice, owner: &Owner, to: &Address) -> Wording {
+        let renderer = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        renderer.for_address(notice, owner, to)
     }
 }
 
@@ -158,9 +135,7 @@ pub(super) async fn build(
     clock: Arc<dyn Clock>,
 ) -> Result<App, BuildError> {
     let telemetry = Telemetry::new();
-    if let Some(data) = &options.data {
-        data_folder(data)?;
-    }
+    options.data.as_deref().map_or(Ok(()), data_folder)?;
     // SQLite's name for a file that lives in memory.
     let file = options.data.as_ref().map(|data| data.join("state.sqlite"));
     let state = SqliteState::open(&file.unwrap_or_else(|| PathBuf::from(":memory:")))?;
@@ -172,7 +147,17 @@ pub(super) async fn build(
     let push = remote::Push::open(&meaning.config, &options, &clock, &telemetry)?;
     let append = push.before(store.clone());
     let (changed, changes) = mpsc::channel(CHANGES);
-    let schedule = schedule(&meaning.config, &clock, &append, &telemetry, changed);
+    let schedule = Schedule::new(
+        &meaning.config.probes,
+        ScheduleDoors {
+            clock: clock.clone(),
+            append: append.clone(),
+            changes: changed,
+            telemetry: telemetry.clone(),
+            resolver: Arc::new(Resolver::from_system(clock.clone())),
+            snmp: Arc::new(UdpSnmp::new()),
+        },
+    );
     let (report, reports) = mpsc::channel(REPORTS);
     let evaluator = Evaluator::new(
         evaluation(&meaning),
@@ -182,10 +167,10 @@ pub(super) async fn build(
         report,
         telemetry.clone(),
     );
-    let hold = hold(&meaning);
+    let acting = Arc::new(RwLock::new(meaning.acting.clone()));
     let renderer = Arc::new(LiveRenderer(RwLock::new(Arc::new(meaning.renderer))));
     let (dispatcher, people) = Dispatcher::new(
-        DispatchSettings { timing: meaning.timing, patience: Patience::default(), hold },
+        DispatchSettings { plan: meaning.plan, patience: Patience::default(), hold: LONGEST_HOLD },
         meaning.directory,
         clock.clone(),
         state.clone(),
@@ -197,24 +182,39 @@ pub(super) async fn build(
     .await?;
     let receiver = push.receiver(&append, &clock, &telemetry, &schedule)?;
     let ending = CancellationToken::new();
+    let stopping = ending.clone();
     let (reload, reload_requests) = Reload::new(&options);
     let summary = Arc::new(RwLock::new(summary(&meaning.config)));
-    let rooms = Rooms {
-        clock: &clock,
-        telemetry: &telemetry,
-        schedule: &schedule,
-        store: &store,
-        evaluator: &evaluator,
-        summary: &summary,
-        reload: &reload,
-        ending: &ending,
+    let server = {
+        let signer = acting.clone();
+        let (views, asked, shown) = (evaluator.clone(), reload.clone(), summary.clone());
+        let doors = web::Doors {
+            clock: clock.clone(),
+            telemetry: telemetry.clone(),
+            board: schedule.clone(),
+            samples: store.clone(),
+            rules: Arc::new(move || views.groups()),
+            config: Arc::new(move || shown.read().unwrap_or_else(PoisonError::into_inner).clone()),
+            reload: Arc::new(move || {
+                let asked = asked.clone();
+                Box::pin(async move { asked.ask().await })
+            }),
+            people: Arc::new(People { dispatcher: people.clone(), state }),
+            act: Arc::new(people.clone()),
+            acting: Arc::new(move || signer.read().unwrap_or_else(PoisonError::into_inner).clone()),
+            receive: Some(receiver),
+            ready: Arc::new(move || {
+                if stopping.is_cancelled() { Err("it is stopping".to_owned()) } else { Ok(()) }
+            }),
+        };
+        Server::bind(web_settings(&meaning.config, &options), doors).await?
     };
-    let doors = rooms.doors(receiver);
-    let server = Server::bind(web_settings(&meaning.config, &options), doors).await?;
     reload::accepted(&telemetry, &*clock);
     Ok(App {
         link_key,
+        acting,
         common: common_labels(&meaning.config),
+        data: options.data,
         clock,
         telemetry,
         store,
@@ -232,61 +232,6 @@ pub(super) async fn build(
         changes,
         ending,
     })
-}
-
-fn schedule(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    append: &Arc<dyn Append>,
-    telemetry: &Arc<Telemetry>,
-    changes: mpsc::Sender<VerdictChange>,
-) -> Arc<Schedule> {
-    Schedule::new(
-        &config.probes,
-        ScheduleDoors {
-            clock: clock.clone(),
-            append: append.clone(),
-            changes,
-            telemetry: telemetry.clone(),
-            resolver: Arc::new(Resolver::from_system(clock.clone())),
-            snmp: Arc::new(UdpSnmp::new()),
-        },
-    )
-}
-
-/// What the web server may look at.
-struct Rooms<'a> {
-    clock: &'a Arc<dyn Clock>,
-    telemetry: &'a Arc<Telemetry>,
-    schedule: &'a Arc<Schedule>,
-    store: &'a Arc<Store>,
-    evaluator: &'a Arc<Evaluator>,
-    summary: &'a Arc<RwLock<String>>,
-    reload: &'a Reload,
-    ending: &'a CancellationToken,
-}
-
-impl Rooms<'_> {
-    fn doors(&self, receiver: Arc<dyn Receive>) -> web::Doors {
-        let (views, asked) = (self.evaluator.clone(), self.reload.clone());
-        let (shown, stopping) = (self.summary.clone(), self.ending.clone());
-        web::Doors {
-            clock: self.clock.clone(),
-            telemetry: self.telemetry.clone(),
-            board: self.schedule.clone(),
-            samples: self.store.clone(),
-            rules: Arc::new(move || views.groups()),
-            config: Arc::new(move || shown.read().unwrap_or_else(PoisonError::into_inner).clone()),
-            reload: Arc::new(move || {
-                let asked = asked.clone();
-                Box::pin(async move { asked.ask().await })
-            }),
-            receive: Some(receiver),
-            ready: Arc::new(move || {
-                if stopping.is_cancelled() { Err("it is stopping".to_owned()) } else { Ok(()) }
-            }),
-        }
-    }
 }
 
 /// The labels that a Prometheus which scrapes us would add.
@@ -310,7 +255,12 @@ fn evaluation(meaning: &Meaning) -> evaluate::Settings {
     evaluate::Settings {
         groups: meaning.groups.clone(),
         interval: meaning.config.rules.interval,
-        world: World { external_url: meaning.base.clone(), settle, ..World::default() },
+        world: World {
+            external_url: meaning.base.clone(),
+            settle,
+            lookback: meaning.config.query.lookback,
+            ..World::default()
+        },
         ..evaluate::Settings::default()
     }
 }
@@ -328,6 +278,7 @@ fn web_settings(config: &Config, options: &Options) -> web::Settings {
         // The name was checked when the configuration was read.
         timezone: jiff::tz::TimeZone::get(&config.timezone).unwrap_or(jiff::tz::TimeZone::UTC),
         language: config.language.clone(),
+        queries: config.query,
         ..web::Settings::default()
     }
 }

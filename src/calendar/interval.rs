@@ -22,6 +22,29 @@ pub struct TimeInterval {
     pub zone: TimeZone,
 }
 
+impl TimeInterval {
+    /// Every instant.
+    pub fn always() -> Self {
+        Self {
+            times: None,
+            weekdays: None,
+            days_of_month: None,
+            months: None,
+            years: None,
+            zone: TimeZone::UTC,
+        }
+    }
+
+    /// Whether nothing limits it.
+    pub fn is_always(&self) -> bool {
+        self.times.is_none()
+            && self.weekdays.is_none()
+            && self.days_of_month.is_none()
+            && self.months.is_none()
+            && self.years.is_none()
+    }
+}
+
 /// Why a range is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

@@ -1,13 +1,22 @@
 //! The verbs, one file each. Exit codes: 0 all well, 1 the thing asked about is not well, 2 wrong
 //! usage. Data goes to standard output, everything else to standard error.
 
+mod ack;
+mod alert;
 mod check;
 mod demo;
+mod explain;
 mod import;
+mod incidents;
 mod output;
+mod query;
+mod remote;
 mod routes;
+mod rules;
 mod run;
+mod silence;
 mod storage;
+mod surroundings;
 mod test;
 
 use std::process::ExitCode;
@@ -39,8 +48,22 @@ enum Verb {
     Check(check::Arguments),
     /// Say who is told of what
     Routes(routes::Arguments),
+    /// Ask a server or a data folder: tables, plots, JSON, CSV
+    Query(query::Arguments),
+    /// Say that somebody knows of an incident, or has it
+    Ack(ack::Arguments),
+    /// Make, list and end silences
+    Silence(silence::Arguments),
+    /// List alerts, or report one by hand
+    Alert(alert::Arguments),
+    /// List incidents, or write the incident log
+    Incidents(incidents::Arguments),
+    /// Say why somebody was told of something, or not
+    Explain(explain::Arguments),
     /// Run tests of rules and queries
     Test(test::Arguments),
+    /// Try rules on what was
+    Rules(rules::Arguments),
     /// Look at the samples on disk: what is there, is it whole, copies, text
     Storage(storage::Arguments),
     /// Take samples from elsewhere into a data folder
@@ -49,6 +72,19 @@ enum Verb {
 
 /// Runs the verb named on the command line.
 pub fn main() -> ExitCode {
+    let verb = std::thread::Builder::new().stack_size(crate::promql::STACK).spawn(run_verb);
+    match verb.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // It has said why.
+        Ok(Err(_)) => ExitCode::from(101),
+        Err(error) => {
+            output::complain(&format!("cannot start: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_verb() -> ExitCode {
     let arguments = Arguments::parse();
     // The demo tells its own story; its log would stand between the lines.
     let quiet = matches!(arguments.verb, Verb::Demo(_)) && arguments.log == "info";
@@ -60,7 +96,14 @@ pub fn main() -> ExitCode {
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
         Verb::Routes(arguments) => routes::run(arguments),
+        Verb::Query(arguments) => query::run(arguments),
+        Verb::Ack(arguments) => ack::run(arguments),
+        Verb::Silence(arguments) => silence::run(arguments),
+        Verb::Alert(arguments) => alert::run(arguments),
+        Verb::Incidents(arguments) => incidents::run(arguments),
+        Verb::Explain(arguments) => explain::run(arguments),
         Verb::Test(arguments) => test::run(arguments),
+        Verb::Rules(arguments) => rules::run(arguments),
         Verb::Storage(arguments) => storage::run(arguments),
         Verb::Import(arguments) => import::run(arguments),
     }
@@ -71,6 +114,7 @@ fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(16)
+        .thread_stack_size(crate::promql::STACK)
         .enable_all()
         .build();
     match runtime {

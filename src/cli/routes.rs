@@ -6,7 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::output::{complain, say};
-use crate::alerting::{Directory, GroupBy, Plan, Route, RouteId, Timing, WhyNot};
+use crate::alerting::{Directory, GroupBy, Plan, Route, RouteId, WhyNot};
+use crate::app::who_is_told;
 use crate::config::{AlertmanagerFile, Config, Integration, Receiver, System, show_duration};
 use crate::model::{Labels, Timestamp};
 use crate::ports::{Address, Clock, SystemClock};
@@ -121,16 +122,9 @@ fn load(file: &File) -> Result<Routing, String> {
     let usual = PathBuf::from("augenmass.yml");
     let path = file.config.as_ref().unwrap_or(&usual);
     let config = Config::load(path, &System).map_err(|problems| problems.to_string())?;
-    let default = Timing::default();
-    let timing = Timing {
-        group_wait: config.alerting.group_wait.unwrap_or(default.group_wait),
-        group_interval: config.alerting.group_interval.unwrap_or(default.group_interval),
-        repeat_interval: config.alerting.repeat_interval.unwrap_or(default.repeat_interval),
-        ..default
-    };
-    let directory = config.directory;
-    let plan = Plan::of_owners(&directory, timing).map_err(|error| error.to_string())?;
-    Ok(Routing { plan, directory, receivers: Vec::new() })
+    let (plan, _) = who_is_told(&config).map_err(|error| error.to_string())?;
+    let receivers = config.alertmanager.map(|section| section.file.receivers).unwrap_or_default();
+    Ok(Routing { plan, directory: config.directory, receivers })
 }
 
 fn parse_labels(written: &[String]) -> Result<Labels, String> {

@@ -20,8 +20,11 @@ use crate::ports::SystemClock;
 )]
 pub struct Arguments {
     /// Configuration file
+    #[arg(long, value_name = "FILE", required_unless_present = "alertmanager")]
+    config: Option<PathBuf>,
+    /// Tell by the routes of an Alertmanager's configuration, beside or without our own
     #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    alertmanager: Option<PathBuf>,
     /// Folder for samples and state; without it everything is in memory and lost at the end
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -39,14 +42,16 @@ pub fn run(arguments: Arguments) -> ExitCode {
 }
 
 async fn serve(arguments: Arguments) -> ExitCode {
-    let mut config = match Config::load(&arguments.config, &System) {
+    let Arguments { config, alertmanager, data, listen, web_file } = arguments;
+    let file = config;
+    let mut config = match Config::load_both(file.as_deref(), alertmanager.as_deref(), &System) {
         Ok(config) => config,
         Err(problems) => {
             complain(&problems.to_string());
             return ExitCode::FAILURE;
         }
     };
-    if let Some(file) = &arguments.web_file {
+    if let Some(file) = &web_file {
         match WebFile::load(file, &System) {
             Ok(web) => web.add_to(&mut config.web),
             Err(problems) => {
@@ -55,12 +60,7 @@ async fn serve(arguments: Arguments) -> ExitCode {
             }
         }
     }
-    let options = Options {
-        file: Some(arguments.config),
-        data: arguments.data,
-        listen: arguments.listen,
-        web_file: arguments.web_file,
-    };
+    let options = Options { file, alertmanager, data, listen, web_file };
     if options.data.is_none() {
         tracing::warn!("without --data everything is in memory and lost at the end");
     }
@@ -74,7 +74,7 @@ async fn serve(arguments: Arguments) -> ExitCode {
     tracing::info!("pages and metrics at http://{}/", app.address());
     let stop = CancellationToken::new();
     let mut signals = JoinSet::new();
-    signals.spawn(listen(stop.clone(), app.reload()));
+    signals.spawn(obey(stop.clone(), app.reload()));
     let late = app.run(stop).await;
     signals.abort_all();
     if late.is_empty() {
@@ -87,7 +87,7 @@ async fn serve(arguments: Arguments) -> ExitCode {
 }
 
 /// Turns signals into orders.
-async fn listen(stop: CancellationToken, reload: Reload) {
+async fn obey(stop: CancellationToken, reload: Reload) {
     let streams = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),

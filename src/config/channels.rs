@@ -167,6 +167,7 @@ fn webhooks(node: &Node, reader: &mut Reader<'_>) -> Vec<WebhookSettings> {
             name: key.text.as_str().into(),
             url,
             bearer,
+            ca_file: None,
             timeout: timeout.unwrap_or(Duration::from_secs(30)),
         });
     }

@@ -2,6 +2,7 @@
 //! are reported at once as `file:line:column: what is wrong, what was expected, did you mean …`.
 
 mod alertmanager;
+mod alerts;
 mod calendars;
 mod channels;
 mod people;
@@ -9,8 +10,10 @@ mod probes;
 mod problem;
 mod process;
 mod quantity;
+mod query;
 mod reader;
 mod remote;
+mod routes;
 mod services;
 mod web;
 mod yaml;
@@ -20,10 +23,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use alertmanager::{AlertmanagerFile, Integration, Receiver};
+pub use alertmanager::{AlertmanagerFile, Integration, MailWords, Outfit, Receiver};
 pub use problem::{Position, Problem, Problems, suggestion};
 pub use process::expand as expand_files;
 pub use quantity::{parse_duration, show_duration};
+pub use routes::AlertmanagerSection;
 pub use web::WebFile;
 
 use crate::alerting::Directory;
@@ -31,6 +35,7 @@ use crate::calendar::ServiceHours;
 use crate::model::Labels;
 use crate::notify;
 use crate::probe;
+use crate::rules::tune::Tuning;
 use reader::Reader;
 
 /// Where the configuration comes from: the file system and the environment, or a test's.
@@ -85,6 +90,8 @@ pub struct Config {
     pub calendars: Vec<ServiceHours>,
     /// When and how often people are told.
     pub alerting: AlertingSection,
+    /// Routes and receivers of an `alertmanager.yml`.
+    pub alertmanager: Option<AlertmanagerSection>,
     /// Rules.
     pub rules: RulesSection,
     /// The HTTP server.
@@ -93,6 +100,8 @@ pub struct Config {
     pub storage: StorageSection,
     /// Where samples are pushed.
     pub remote_write: Vec<crate::remote::Destination>,
+    /// What a query may cost.
+    pub query: crate::web::QueryLimits,
 }
 
 /// `alerting:` in the file.
@@ -107,7 +116,7 @@ pub struct AlertingSection {
 }
 
 /// `rules:` in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RulesSection {
     /// Rule files; a `*` stands for any part of a file name.
     pub files: Vec<PathBuf>,
@@ -115,6 +124,8 @@ pub struct RulesSection {
     pub shipped: bool,
     /// Names of shipped alerts that do not run.
     pub disable: Vec<Arc<str>>,
+    /// What is to be different about shipped alerts, for everything or for one service.
+    pub tunings: Vec<Tuning>,
     /// How often groups without an own interval are evaluated.
     pub interval: Duration,
 }
@@ -162,10 +173,28 @@ impl Config {
     /// # Errors
     /// All problems at once, in the order of the file.
     pub fn load(file: &Path, sources: &dyn Sources) -> Result<Self, Problems> {
-        let text = sources.read(file).map_err(|error| Problems::unreadable(file, &error))?;
-        let folder = file.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, folder, sources)
-            .map_err(|problems| Problems { file: file.to_owned(), problems })
+        Self::load_both(Some(file), None, sources)
+    }
+
+    /// Reads a file, an `alertmanager.yml`, or both: the latter in place of the one that the file
+    /// names. Without a file everything else is as it is unless told otherwise.
+    ///
+    /// # Errors
+    /// All problems at once, in the order of the file.
+    pub fn load_both(
+        file: Option<&Path>,
+        alertmanager: Option<&Path>,
+        sources: &dyn Sources,
+    ) -> Result<Self, Problems> {
+        let text = match file {
+            Some(file) => sources.read(file).map_err(|error| Problems::unreadable(file, &error))?,
+            None => "{}".to_owned(),
+        };
+        let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+        Self::read(&text, folder, alertmanager, sources).map_err(|problems| Problems {
+            file: file.or(alertmanager).unwrap_or(Path::new("")).to_owned(),
+            problems,
+        })
     }
 
     /// Reads a text; relative paths in it begin at `folder`.
@@ -173,9 +202,18 @@ impl Config {
     /// # Errors
     /// All problems at once, in the order of the text.
     pub fn parse(text: &str, folder: &Path, sources: &dyn Sources) -> Result<Self, Vec<Problem>> {
+        Self::read(text, folder, None, sources)
+    }
+
+    fn read(
+        text: &str,
+        folder: &Path,
+        alertmanager: Option<&Path>,
+        sources: &dyn Sources,
+    ) -> Result<Self, Vec<Problem>> {
         let mut reader = Reader::new(sources, folder);
         let root = yaml::parse(text, &mut reader.problems);
-        let config = root.and_then(|root| sections(&root, &mut reader));
+        let config = root.and_then(|root| sections(&root, alertmanager, &mut reader));
         match config {
             Some(config) if reader.problems.is_empty() => Ok(config),
             _ => {
@@ -195,7 +233,11 @@ impl Config {
 
 /// A missing part is given a stand-in, so that the other sections are still read; the problems
 /// say that the result is not to be used.
-fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
+fn sections(
+    root: &yaml::Node,
+    alertmanager: Option<&Path>,
+    reader: &mut Reader<'_>,
+) -> Option<Config> {
     let mut top = reader.fields(root, "the configuration")?;
     let basics = Basics {
         instance: top
@@ -206,7 +248,10 @@ fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
         timezone: people::timezone(top.get("timezone"), reader).unwrap_or_else(|| "UTC".into()),
     };
     let channels = channels::read(top.get("notify"), reader);
-    let owners = people::owners(top.need("owners", reader), &basics, &channels, reader);
+    let foreign = top.get("alertmanager");
+    let routed = foreign.is_some() || alertmanager.is_some();
+    let owners = if routed { top.get("owners") } else { top.need("owners", reader) };
+    let owners = people::owners(owners, &basics, &channels, reader);
     let calendars = calendars::read(top.get("calendars"), &basics, reader);
     let concurrency = top
         .get("concurrency")
@@ -215,13 +260,16 @@ fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
     let defaults = probes::Timing::default().read(top.get("defaults"), "defaults", reader);
     let common = [("instance", &*basics.instance), ("job", "augenmass")];
     let common = Labels::from_pairs(common).unwrap_or_default();
-    let services = top.need("services", reader);
+    let services = if routed { top.get("services") } else { top.need("services", reader) };
     let services = services::read(services, &owners, &calendars, &defaults, &common, reader);
     let (alerting, fallback) = process::alerting(top.get("alerting"), &owners, reader);
-    let rules = process::rules(top.get("rules"), reader);
+    let foreign = routes::alertmanager(foreign, alertmanager, &owners, &basics, &channels, reader);
+    let mut rules = process::rules(top.get("rules"), &owners, reader);
+    rules.tunings.extend(services.tunings);
     let web = web::read(top.get("web"), reader);
     let storage = process::storage(top.get("storage"), reader);
     let remote_write = remote::read(top.get("remote_write"), reader);
+    let query = query::read(top.get("query"), reader);
     top.finish(reader);
     Some(Config {
         instance: basics.instance,
@@ -239,10 +287,12 @@ fn sections(root: &yaml::Node, reader: &mut Reader<'_>) -> Option<Config> {
         notify: channels,
         calendars: calendars.into_iter().map(|(hours, _)| hours).collect(),
         alerting,
+        alertmanager: foreign,
         rules,
         web,
         storage,
         remote_write,
+        query,
     })
 }
 

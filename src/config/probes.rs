@@ -8,9 +8,9 @@ use super::services::{self, Surroundings};
 use super::yaml::{Kind as Yaml, Node};
 use crate::model::{Pattern, Secret};
 use crate::probe::{
-    CertificateTarget, Confirm, Family, HttpExpect, HttpTarget, Kind, MailQueueSource,
-    MailQueueTarget, Requirement, SmtpTarget, SnmpAuth, SnmpTarget, StartTls, Target, TcpTarget,
-    TlsSettings, Waste,
+    BackupTarget, CertificateTarget, Confirm, Family, HttpExpect, HttpTarget, Kind,
+    MailQueueSource, MailQueueTarget, Requirement, SmtpTarget, SnmpAuth, SnmpTarget, StartTls,
+    Target, TcpTarget, TlsSettings, Waste,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -37,6 +37,7 @@ const KINDS: &[&str] = &[
     "interfaces",
     "smtp",
     "tcp",
+    "backup",
 ];
 
 /// When and how often, where it is told; the kind of probe decides the rest.
@@ -134,6 +135,7 @@ pub fn read(node: &Node, around: &Surroundings, reader: &mut Reader<'_>) -> Opti
         "ups" => device(Kind::Ups, short, &mut fields, reader),
         "interfaces" => device(Kind::Interfaces, short, &mut fields, reader),
         "smtp" => smtp(short, &mut fields, reader),
+        "backup" => backup(short, &mut fields, reader),
         _ => tcp(short, &mut fields, reader),
     };
     fields.finish(reader);
@@ -161,7 +163,7 @@ fn times(
         Kind::Http(_) | Kind::Smtp(_) | Kind::Tcp(_) => 30,
         Kind::MailQueue(_) => 60,
         Kind::Ups(_) | Kind::Interfaces(_) => 60,
-        Kind::Certificate(_) | Kind::Printer(_) | Kind::SnmpDisk(_) => 120,
+        Kind::Certificate(_) | Kind::Printer(_) | Kind::SnmpDisk(_) | Kind::Backup(_) => 120,
     };
     let interval = timing.interval.unwrap_or(Duration::from_secs(seconds));
     let usual = Duration::from_secs(10).min(interval);
@@ -473,6 +475,27 @@ fn smtp(short: Option<&Node>, fields: &mut Fields<'_>, reader: &mut Reader<'_>) 
         hello: hello.unwrap_or_else(|| "localhost".into()),
     };
     Some((name, Kind::Smtp(Box::new(target))))
+}
+
+/// `backup: /srv/backup/db-*.dump`; a folder alone means all of its files.
+fn backup(short: Option<&Node>, fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Made {
+    let node = match (short, fields.get("path")) {
+        (Some(node), _) | (None, Some(node)) => node,
+        (None, None) => {
+            reader.problem(fields.at, "`backup` needs `path: /srv/backup/db-*.dump`");
+            return None;
+        }
+    };
+    let written = reader.text(node, "path")?;
+    let path = reader.path(node, "path")?;
+    let (folder, pattern) = match path.file_name().map(|name| name.to_string_lossy()) {
+        Some(name) if name.contains('*') => (path.parent()?.to_owned(), name.into_owned().into()),
+        _ => (path.clone(), "*".into()),
+    };
+    if folder.to_string_lossy().contains('*') {
+        reader.problem(node.at, "`path`: a `*` stands for a part of a file name only");
+    }
+    Some((written, Kind::Backup(BackupTarget { folder, pattern })))
 }
 
 fn tcp(short: Option<&Node>, fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Made {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::alerts;
 use super::problem::{Position, suggestion};
 use super::reader::Reader;
 use super::yaml::Node;
@@ -62,11 +63,16 @@ pub fn known_owner(
 }
 
 /// `rules:`.
-pub fn rules(node: Option<&Node>, reader: &mut Reader<'_>) -> RulesSection {
+pub fn rules(
+    node: Option<&Node>,
+    owners: &[(Owner, Position)],
+    reader: &mut Reader<'_>,
+) -> RulesSection {
     let mut section = RulesSection {
         files: Vec::new(),
         shipped: true,
         disable: Vec::new(),
+        tunings: Vec::new(),
         interval: Duration::from_secs(15),
     };
     let Some(mut fields) = node.and_then(|node| reader.fields(node, "rules")) else {
@@ -78,6 +84,8 @@ pub fn rules(node: Option<&Node>, reader: &mut Reader<'_>) -> RulesSection {
     for node in fields.get("disable").map(|node| reader.list(node)).unwrap_or_default() {
         section.disable.extend(reader.text(node, "disable"));
     }
+    let names: Vec<&str> = owners.iter().map(|(owner, _)| &*owner.name).collect();
+    section.tunings = alerts::read(&mut fields, None, &names, reader);
     if let Some(shipped) = fields.get("shipped").and_then(|node| reader.boolean(node, "shipped")) {
         section.shipped = shipped;
     }

@@ -6,16 +6,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Sources;
-use super::problem::{Position, Problem, suggestion};
+use super::problem::{Position, Problem, Problems, suggestion};
 use super::quantity;
 use super::yaml::{Key, Kind, Node, shorten};
+use super::{AlertmanagerFile, Sources};
 use crate::model::Secret;
 
 /// Collects problems while the sections are read.
 pub struct Reader<'s> {
     /// All problems so far.
     pub problems: Vec<Problem>,
+    /// What is well written, and yet cannot run.
+    pub obstacles: Vec<Problem>,
+    /// What runs otherwise than its author may believe.
+    pub remarks: Vec<Problem>,
     sources: &'s dyn Sources,
     folder: PathBuf,
 }
@@ -23,7 +27,8 @@ pub struct Reader<'s> {
 impl<'s> Reader<'s> {
     /// Paths in the file are relative to `folder`.
     pub fn new(sources: &'s dyn Sources, folder: &Path) -> Self {
-        Self { problems: Vec::new(), sources, folder: folder.to_owned() }
+        let (problems, obstacles, remarks) = (Vec::new(), Vec::new(), Vec::new());
+        Self { problems, obstacles, remarks, sources, folder: folder.to_owned() }
     }
 
     /// Where files and variables come from.
@@ -34,6 +39,45 @@ impl<'s> Reader<'s> {
     /// Adds a problem.
     pub fn problem(&mut self, at: Position, message: impl Into<String>) {
         self.problems.push(Problem { at, message: message.into() });
+    }
+
+    /// Adds something that cannot run.
+    pub fn obstacle(&mut self, at: Position, message: impl Into<String>) {
+        self.obstacles.push(Problem { at, message: message.into() });
+    }
+
+    /// The text of a file below the folder; an obstacle when it cannot be read.
+    pub fn content(&mut self, node: &Node, what: &str) -> Option<String> {
+        let path = self.path(node, what)?;
+        match self.sources.read(&path) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                let path = path.display();
+                self.obstacle(node.at, format!("`{what}`: cannot read {path}: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Reads an `alertmanager.yml`.
+    ///
+    /// # Errors
+    /// All problems at once, each with its place.
+    pub fn alertmanager(&self, path: &Path) -> Result<AlertmanagerFile, Problems> {
+        AlertmanagerFile::load(path, self.sources)
+    }
+
+    /// The folder of the file that is read.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The text of a file by its path.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(&self, path: &Path) -> std::io::Result<String> {
+        self.sources.read(path)
     }
 
     /// "`what`: expected …, found …".

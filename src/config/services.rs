@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::alerts;
 use super::probes::{self, Timing};
 use super::problem::{Position, suggestion};
 use super::process::known_owner;
@@ -10,12 +11,14 @@ use crate::alerting::{Owner, Service};
 use crate::calendar::ServiceHours;
 use crate::model::Labels;
 use crate::probe::Target;
+use crate::rules::tune::Tuning;
 
 /// What `services:` means.
 #[derive(Default)]
 pub struct Services {
     pub services: Vec<Service>,
     pub targets: Vec<Target>,
+    pub tunings: Vec<Tuning>,
 }
 
 /// What a service hands down to its probes.
@@ -54,6 +57,9 @@ pub fn read(
         calendar(&mut one, calendars, reader);
         let timing = defaults.read(Some(node), "", reader).taken(&mut one);
         let labels = labels(&mut one, common, reader);
+        let names: Vec<&str> = owners.iter().map(|(owner, _)| &*owner.name).collect();
+        let name: Arc<str> = key.text.as_str().into();
+        all.tunings.extend(alerts::read(&mut one, Some(&name), &names, reader));
         let probes = one.get("probes");
         one.finish(reader);
         let surroundings = Surroundings {

@@ -206,6 +206,66 @@ fn a_huge_file_is_an_error_and_not_the_memory() {
     assert!(told.starts_with("x.yml:1:1: cannot read the configuration"), "{told}");
 }
 
+fn with_file(text: &str, alertmanager: &str) -> Result<Config, Vec<String>> {
+    let mut given = given();
+    given.files.insert(Path::new("etc").join("am.yml"), alertmanager.to_owned());
+    Config::parse(text, Path::new("etc"), &given).map_err(|problems| {
+        problems.iter().map(|p| format!("{}:{}: {}", p.at.line, p.at.column, p.message)).collect()
+    })
+}
+
+#[test]
+fn an_alertmanager_yml_stands_in_place_of_owners_or_beside_them() {
+    let file = "route: {receiver: hook, routes: [{matchers: [a=b], receiver: web}]}\n\
+                receivers: [{name: hook, webhook_configs: [{url: \"http://127.0.0.1:9/\"}]}, {name: web}]\n";
+    let alone = with_file("alertmanager: am.yml\n", file).unwrap();
+    let section = alone.alertmanager.unwrap();
+    assert_eq!(section.outfit.owners.len(), 2, "`web` is there to tell nobody");
+    assert_eq!(&*section.outfit.webhooks[0].name, "hook/0");
+    assert_eq!(section.file.plan.ends, crate::alerting::Ends::AsAlertmanager);
+    let owners = "owners: {web: {notify: [{matrix: \"#w:example.org\"}]}}\n\
+                  notify: {matrix: {homeserver: \"https://example.org\", token: {file: matrix-token}}}\n\
+                  alertmanager: {file: am.yml, ends: reach_who_heard}\n";
+    let beside = with_file(owners, file).unwrap();
+    let section = beside.alertmanager.unwrap();
+    assert_eq!(section.outfit.owners.len(), 1, "`web` is the owner");
+    assert_eq!(section.file.plan.ends, crate::alerting::Ends::ReachWhoHeard);
+}
+
+#[test]
+fn what_is_wrong_in_an_alertmanager_yml_is_told_with_both_places() {
+    let refused = |text: &str, file: &str| with_file(text, file).err().unwrap_or_default();
+    let unknown = refused("alertmanager: am.yml\n", "route: {receiver: a}\n");
+    assert_eq!(unknown, ["1:15: etc/am.yml:1:19: there is no receiver `a`"]);
+    let room = "route: {receiver: a}\nreceivers: [{name: a, matrix_configs: [{room: \"#a:b\"}]}]\n";
+    let homeless = refused("alertmanager: am.yml\n", room);
+    assert_eq!(homeless, ["1:15: etc/am.yml: `matrix_configs` needs `notify.matrix` in this file"]);
+    let proxy = "route: {receiver: a}\nreceivers: [{name: a, webhook_configs: [{url: \"http://a/\", \
+                 http_config: {oauth2: {}}}]}]\n";
+    assert_eq!(refused("alertmanager: am.yml\n", proxy).len(), 1);
+    let gone = refused("alertmanager: gone.yml\n", "");
+    assert!(gone[0].contains("gone.yml:1:1: cannot read the configuration"), "{gone:?}");
+    let twice = "owners: {web: {notify: [{email: a@example.org}]}}\n\
+                 notify: {email: {smarthost: \"localhost:25\", from: a@example.org, tls: off}}\n\
+                 alertmanager: am.yml\n";
+    let file = "route: {receiver: web}\nreceivers:\n- name: web\n  webhook_configs: [{url: \"http://a/\"}]\n";
+    let found = refused(twice, file);
+    assert!(
+        found[0].starts_with("3:15: etc/am.yml:3:3: the receiver `web` has the name"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn an_owner_without_a_channel_and_a_zone_that_is_none_are_refused() {
+    let found = problems("owners: {web: {timezone: Europe/Atlantis}}\nservices: {}\n");
+    assert!(
+        found.iter().any(|p| p.starts_with("1:10: owner `web` cannot be reached")),
+        "{found:?}"
+    );
+    assert!(found.iter().any(|p| p.starts_with("1:26: `timezone` should be a zone")), "{found:?}");
+}
+
 #[test]
 fn storage_keys_have_bounds_and_say_them() {
     let with = |storage: &str| format!("{}storage: {storage}\n", with_probe("tcp: localhost:25"));

@@ -61,7 +61,8 @@ pub async fn play(
     let (world, letters) = World::start(clock.wall()).await?;
     let config = Config::load(&world.config_file()?, &System)?;
     let listen = some_port(settings.listen)?;
-    let options = Options { data: Some(world.data()), listen: Some(listen), ..Options::default() };
+    let (data, listen) = (Some(world.data()), Some(listen));
+    let options = Options { data, listen, ..Options::default() };
     let app = App::build(config, options, clock.clone()).await?;
     let stage = Stage::new(clock.clone(), say, settings.colour);
     stage.open(&world, app.address(), settings.length);

@@ -9,26 +9,39 @@ use crate::ports::{
 };
 use crate::rules::{AlertState, File, Health};
 
-/// Time under the test's control: tokio's paused clock, counted from a fixed date.
-struct TestClock(tokio::time::Instant);
+/// Time under the test's control: tokio's paused clock, counted from a fixed date, and ahead of it
+/// by milliseconds that a test adds.
+struct TestClock(tokio::time::Instant, std::sync::atomic::AtomicU64);
 
 impl TestClock {
     fn start() -> Arc<Self> {
-        Arc::new(Self(tokio::time::Instant::now()))
+        Arc::new(Self(tokio::time::Instant::now(), 0.into()))
     }
 }
 
 impl Clock for TestClock {
     fn wall(&self) -> Timestamp {
-        Timestamp::from_millis(1_700_000_000_000) + self.0.elapsed()
+        Timestamp::from_millis(1_700_000_000_000) + self.mono().0
     }
 
     fn mono(&self) -> Tick {
-        Tick(self.0.elapsed())
+        Tick(self.0.elapsed() + self.ahead())
     }
 
     fn sleep_until(&self, tick: Tick) -> Doing<'_, ()> {
-        Box::pin(tokio::time::sleep_until(self.0 + tick.0))
+        Box::pin(tokio::time::sleep_until(self.0 + tick.0.saturating_sub(self.ahead())))
+    }
+}
+
+impl TestClock {
+    fn ahead(&self) -> Duration {
+        Duration::from_millis(self.1.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    /// An evaluation that is under way sees this much time pass at once.
+    fn skip(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap();
+        self.1.fetch_add(millis, std::sync::atomic::Ordering::Relaxed);
     }
 }
 
@@ -39,6 +52,8 @@ type Series = Vec<(Labels, Vec<(Timestamp, f64)>)>;
 struct Store {
     rows: Mutex<Series>,
     full: std::sync::atomic::AtomicBool,
+    /// Called at the beginning of each evaluation.
+    begun: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
 }
 
 impl Store {
@@ -78,6 +93,10 @@ impl Select for Frozen {
 
 impl Queryable for Store {
     fn snapshot(&self) -> Snapshot {
+        let begun = locked(&self.begun).clone();
+        if let Some(begun) = begun {
+            begun();
+        }
         Arc::new(Frozen(locked(&self.rows).clone()))
     }
 }
@@ -118,8 +137,11 @@ struct World {
 
 impl World {
     fn with(text: &str) -> Self {
-        let clock = TestClock::start();
-        let store = Arc::new(Store::default());
+        Self::over(Arc::new(Store::default()), TestClock::start(), text)
+    }
+
+    /// A process that begins over what another one left behind.
+    fn over(store: Arc<Store>, clock: Arc<TestClock>, text: &str) -> Self {
         let telemetry = Telemetry::new();
         let (sender, alerts) = mpsc::channel(64);
         let settings = Settings { groups: groups(text), ..Settings::default() };
@@ -230,4 +252,131 @@ async fn other_rules_take_over_what_is_the_same() {
     world.pass(1).await;
     assert!(crate::model::is_stale(world.last("ALERTS").unwrap()));
     assert!(world.evaluator.groups().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn groups_are_evaluated_beside_each_other() {
+    let text = "groups:\n- {name: g, interval: 60s, rules: [{alert: A, expr: down == 1}]}\n\
+                - {name: h, interval: 60s, rules: [{alert: B, expr: down == 1}]}\n";
+    let world = World::with(text);
+    world.pass(130).await;
+    // Each of the two waits for the other to have begun; one after the other would never meet.
+    let both = Arc::new((Mutex::new(0), std::sync::Condvar::new()));
+    let (meeting, met) = (both.clone(), Arc::new(std::sync::atomic::AtomicUsize::new(0)));
+    let counted = met.clone();
+    *locked(&world.store.begun) = Some(Arc::new(move || {
+        let mut here = locked(&meeting.0);
+        *here += 1;
+        meeting.1.notify_all();
+        let limit = Duration::from_secs(10);
+        let together = meeting.1.wait_timeout_while(here, limit, |here| *here < 2).unwrap();
+        if !together.1.timed_out() {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }));
+    let series = world.see("down", 1.0);
+    world.evaluator.nudge(&[series]);
+    world.pass(1).await;
+    assert_eq!(met.load(std::sync::atomic::Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_that_pass_during_an_evaluation_are_counted_and_not_piled_up() {
+    let mut world = World::with(&rule("g", "vector(1)", "0s"));
+    let (clock, slow) = (world.clock.clone(), std::sync::atomic::AtomicBool::new(true));
+    *locked(&world.store.begun) = Some(Arc::new(move || {
+        if slow.swap(false, std::sync::atomic::Ordering::Relaxed) {
+            clock.skip(Duration::from_secs(200));
+        }
+    }));
+    world.told().await;
+    world.pass(150).await;
+    let text = world.telemetry.encode();
+    let count = |name: &str| -> u64 {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    // 200 s are three slots and a bit: the last of them is evaluated, the two before it are missed.
+    assert_eq!(count("augenmass_evaluate_missed_slots_total"), 2);
+    let evaluations = count("augenmass_evaluate_evaluations_total");
+    assert!((3..=5).contains(&evaluations), "{evaluations}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_does_not_begin_a_for_anew() {
+    let text = rule("g", "down == 1", "10m");
+    let mut first = World::with(&text);
+    for _ in 0..24 {
+        first.see("down", 1.0);
+        first.pass(15).await;
+    }
+    assert!(first.alerts.try_recv().is_err(), "six of ten minutes");
+    first.stop.cancel();
+    first.tasks.join_next().await.unwrap().unwrap();
+    let mut second = World::over(first.store.clone(), first.clock.clone(), &text);
+    let begun = second.clock.mono();
+    let mut fired = None;
+    for _ in 0..40 {
+        second.see("down", 1.0);
+        second.pass(15).await;
+        if let Ok(alerts) = second.alerts.try_recv() {
+            fired = Some((alerts[0].is_firing(), second.clock.mono().since(begun)));
+            break;
+        }
+    }
+    let (firing, after) = fired.expect("it fires");
+    assert!(firing);
+    // Some five minutes were left; a clock that began anew would need ten.
+    assert!((180..=390).contains(&after.as_secs()), "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evaluation_between_slots_leaves_for_what_it_is() {
+    let mut world = World::with(&rule("g", "down == 1", "150s"));
+    world.pass(61).await;
+    let begun = world.clock.mono();
+    let mut after = None;
+    for _ in 0..120 {
+        let series = world.see("down", 1.0);
+        // Verdicts change all the time.
+        world.evaluator.nudge(&[series]);
+        world.pass(2).await;
+        if world.alerts.try_recv().is_ok() {
+            after = Some(world.clock.mono().since(begun));
+            break;
+        }
+    }
+    let after = after.expect("it fires");
+    assert!((150..=156).contains(&after.as_secs()), "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_cannot_be_evaluated_is_shown_with_its_reason_and_the_others_go_on() {
+    let text = "groups:\n- name: g\n  interval: 60s\n  rules:\n  \
+                - {alert: Broken, expr: 'down * on () group_left () vector(1) + on () group_right () (down or vector(2))'}\n  \
+                - {alert: Looping, expr: down == 1, annotations: {s: '{{ define \"a\" }}{{ template \"a\" }}{{ end }}{{ template \"a\" }}'}}\n  \
+                - {alert: Fine, expr: down == 1}\n";
+    let mut world = World::with(text);
+    world.see("down", 1.0);
+    let other = Labels::from_pairs([("__name__", "down"), ("n", "2")]).unwrap();
+    let mut batch = Batch::new("probe".into(), world.clock.wall());
+    batch.push(other, 1.0);
+    world.store.put(&batch);
+    let names: Vec<String> = world.told().await.iter().map(|a| a.name().to_owned()).collect();
+    assert!(
+        names.contains(&"Fine".to_owned()) && names.contains(&"Looping".to_owned()),
+        "{names:?}"
+    );
+    world.pass(1).await;
+    let view = world.evaluator.groups();
+    let [broken, looping, fine] = &view[0].rules[..] else { panic!() };
+    assert_eq!(broken.health_name(), "err");
+    assert!(!broken.last_error().is_empty());
+    assert!(
+        looping.warnings.iter().any(|w| w.contains("depth") || w.contains("steps")),
+        "{:?}",
+        looping.warnings
+    );
+    assert_eq!((fine.health_name(), fine.warnings.len()), ("ok", 0));
+    assert!(world.telemetry.encode().contains("augenmass_evaluate_rule_failures_total"));
 }

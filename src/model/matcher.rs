@@ -31,7 +31,38 @@ pub enum Test {
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: Arc<str>,
-    program: Regex,
+    program: Program,
+}
+
+/// What is compiled. Most expressions that people write need no automaton.
+#[derive(Clone, Debug)]
+enum Program {
+    /// `a|b|c` without special characters: sorted.
+    OneOf(Arc<[Box<str>]>),
+    /// `.*`, where the dot matches everything.
+    Anything,
+    /// `.+`, where the dot matches everything.
+    Something,
+    Automaton(Regex),
+}
+
+impl Program {
+    /// The short way for an expression, if there is one; `dot_is_all`: also line feeds.
+    fn short(text: &str, dot_is_all: bool) -> Option<Self> {
+        match text {
+            ".*" if dot_is_all => return Some(Self::Anything),
+            ".+" if dot_is_all => return Some(Self::Something),
+            _ => {}
+        }
+        let inner = text.strip_prefix('(').and_then(|text| text.strip_suffix(')')).unwrap_or(text);
+        if inner.contains(|c: char| "\\.+*?()[]{}^$".contains(c)) {
+            return None;
+        }
+        let mut words: Vec<Box<str>> = inner.split('|').map(Into::into).collect();
+        words.sort_unstable();
+        words.dedup();
+        Some(Self::OneOf(words.into()))
+    }
 }
 
 /// A regular expression that does not compile.
@@ -56,11 +87,14 @@ impl Pattern {
         let bad = |reason: String| BadPattern { text: text.to_owned(), reason };
         // Checked alone first: `a)(b` must not become valid inside our brackets.
         regex_syntax::Parser::new().parse(text).map_err(|e| bad(reason_of(&e)))?;
+        if let Some(program) = Program::short(text, true) {
+            return Ok(Self { text: text.into(), program });
+        }
         let program = regex::RegexBuilder::new(&format!("^(?s:{text})$"))
             .size_limit(Self::SIZE_LIMIT)
             .build()
             .map_err(|e| bad(e.to_string()))?;
-        Ok(Self { text: text.into(), program })
+        Ok(Self { text: text.into(), program: Program::Automaton(program) })
     }
 
     /// As [`Pattern::new`], but `.` does not match a line feed (Alertmanager's matchers).
@@ -68,13 +102,16 @@ impl Pattern {
     /// # Errors
     /// The expression is not valid or too large when compiled.
     pub fn within_lines(text: &str) -> Result<Self, BadPattern> {
-        let Self { text: kept, .. } = Self::new(text)?;
+        let Self { text: kept, program } = Self::new(text)?;
+        if matches!(program, Program::OneOf(_)) {
+            return Ok(Self { text: kept, program });
+        }
         let bad = |reason: String| BadPattern { text: text.to_owned(), reason };
         let program = regex::RegexBuilder::new(&format!("^(?:{text})$"))
             .size_limit(Self::SIZE_LIMIT)
             .build()
             .map_err(|e| bad(e.to_string()))?;
-        Ok(Self { text: kept, program })
+        Ok(Self { text: kept, program: Program::Automaton(program) })
     }
 
     /// What the user wrote.
@@ -84,7 +121,12 @@ impl Pattern {
 
     /// Whether the whole value matches.
     pub fn is_match(&self, value: &str) -> bool {
-        self.program.is_match(value)
+        match &self.program {
+            Program::OneOf(words) => words.binary_search_by(|word| (**word).cmp(value)).is_ok(),
+            Program::Anything => true,
+            Program::Something => !value.is_empty(),
+            Program::Automaton(program) => program.is_match(value),
+        }
     }
 }
 
@@ -180,6 +222,24 @@ mod tests {
         let pattern = Pattern::new("a.*|b").unwrap();
         assert!(pattern.is_match("a\nx") && pattern.is_match("b"));
         assert!(!pattern.is_match("xb") && !pattern.is_match("bx"));
+    }
+
+    #[test]
+    fn the_short_way_means_the_same() {
+        let texts =
+            ["", "a", "a|b", "(a|b)", "(a)|(b)", "a|", "|", "(|a)", ".*", ".+", "(.*)", "a-b c"];
+        let values = ["", "a", "b", "ab", "a|b", "(a)", "\n", "x\ny", "a-b c", ")"];
+        for text in texts {
+            let all = Regex::new(&format!("^(?s:{text})$")).unwrap();
+            let lines = Regex::new(&format!("^(?:{text})$")).unwrap();
+            for value in values {
+                let pattern = Pattern::new(text).unwrap();
+                assert_eq!(pattern.is_match(value), all.is_match(value), "{text} {value:?}");
+                let pattern = Pattern::within_lines(text).unwrap();
+                assert_eq!(pattern.is_match(value), lines.is_match(value), "{text} {value:?}");
+            }
+        }
+        assert!(matches!(Pattern::new("web|mail").unwrap().program, Program::OneOf(_)));
     }
 
     #[test]

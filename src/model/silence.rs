@@ -4,7 +4,7 @@ use super::{Labels, Matcher, Timestamp};
 
 /// Alerts nobody wants to hear of for a while. Kept for a while after its end, because people
 /// ask what was silenced.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Silence {
     /// Names it; a UUID.
     pub id: Arc<str>,

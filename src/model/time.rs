@@ -119,7 +119,7 @@ impl TimeRange {
 
 /// PromQL's left-open window `(after, through]` (Prometheus 3). A type of its own, so that it
 /// cannot be mixed up with [`TimeRange`] in a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     /// Samples at this very instant are outside.
     pub after: Timestamp,

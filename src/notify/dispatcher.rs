@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::outbox::{Counts, DeadLetter, OpenTicket, Patience};
 use super::render::Render;
 use super::teller::Teller;
-use crate::alerting::{Desk, Directory, GroupStatus, Plan, RouteError, Timing};
+use crate::alerting::{Desk, Directory, GroupStatus, Plan};
 use crate::model::{AckKind, Alert, Timestamp};
 use crate::ports::{
     Act, ActError, Actor, Change, Channel, Clock, Delivery, DeliveryError, Doing, Notifier,
@@ -20,11 +20,11 @@ use crate::telemetry::Telemetry;
 /// The ways that are configured.
 pub type Notifiers = HashMap<Channel, Arc<dyn Notifier>>;
 
-/// How decisions are timed and messages delivered.
-#[derive(Clone, Copy, Debug, Default)]
+/// How decisions are made and messages delivered.
+#[derive(Clone, Debug)]
 pub struct DispatchSettings {
-    /// When what is told.
-    pub timing: Timing,
+    /// Who is told what, and when.
+    pub plan: Arc<Plan>,
     /// How patiently it is delivered.
     pub patience: Patience,
     /// At most for so long after the start, or until [`DispatcherHandle::ready`], nothing is told:
@@ -44,7 +44,6 @@ pub struct Dispatcher {
     telemetry: Arc<Telemetry>,
     alerts: mpsc::Receiver<Vec<Alert>>,
     orders: mpsc::Receiver<Order>,
-    timing: Timing,
     /// What the disk has refused so far.
     unsaved: Change,
     retry_save: Option<Tick>,
@@ -64,9 +63,6 @@ pub enum DispatchError {
     /// What was told before could not be read: somebody might be told twice, or never of an end.
     #[error("cannot read who was told of what: {0}")]
     State(#[from] StateError),
-    /// Nobody could be told.
-    #[error("no owner is configured: {0}")]
-    Routes(#[from] RouteError),
 }
 
 /// Speaks to a running [`Dispatcher`].
@@ -120,7 +116,7 @@ impl Dispatcher {
     /// Reads what was told before. Alerts come in through `alerts`.
     ///
     /// # Errors
-    /// The state cannot be read, or there is no owner.
+    /// The state cannot be read.
     #[allow(clippy::too_many_arguments)] // each is a door that `app` holds
     pub async fn new(
         settings: DispatchSettings,
@@ -132,8 +128,7 @@ impl Dispatcher {
         telemetry: Arc<Telemetry>,
         alerts: mpsc::Receiver<Vec<Alert>>,
     ) -> Result<(Self, DispatcherHandle), DispatchError> {
-        let DispatchSettings { timing, patience, hold } = settings;
-        let plan = Arc::new(Plan::of_owners(&directory, timing)?);
+        let DispatchSettings { plan, patience, hold } = settings;
         let remembered = state.load().await?;
         let last = (clock.wall(), clock.mono());
         let mut teller = Teller::restore(patience, plan, directory, render, remembered, last.0);
@@ -149,7 +144,6 @@ impl Dispatcher {
             telemetry,
             alerts,
             orders,
-            timing,
             unsaved: Change::default(),
             retry_save: None,
             refused: None,
@@ -402,29 +396,14 @@ impl Dispatcher {
             durable: self.retry_save.is_none(),
         }
     }
-
-    /// When what is told.
-    pub fn timing(&self) -> Timing {
-        self.timing
-    }
 }
 
 impl DispatcherHandle {
-    /// Goes on with other owners, services, timers and channels. Who heard that something began
-    /// hears its end.
-    ///
-    /// # Errors
-    /// There is no owner; what runs goes on as before.
-    pub async fn replace(
-        &self,
-        timing: Timing,
-        directory: Arc<Directory>,
-        notifiers: Notifiers,
-    ) -> Result<(), DispatchError> {
-        let plan = Arc::new(Plan::of_owners(&directory, timing)?);
+    /// Goes on with other routes, owners, services, timers and channels. Who heard that something
+    /// began hears its end.
+    pub async fn replace(&self, plan: Arc<Plan>, directory: Arc<Directory>, notifiers: Notifiers) {
         // A dispatcher that has ended needs no plan.
         let _ = self.orders.send(Order::Replace(plan, directory, notifiers)).await;
-        Ok(())
     }
 
     /// Everything was looked at once: from here on people are told.

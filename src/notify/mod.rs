@@ -14,10 +14,10 @@ mod wire;
 pub use dispatcher::{
     DispatchError, DispatchSettings, Dispatcher, DispatcherHandle, Notifiers, Status,
 };
-pub use email::EmailNotifier;
+pub use email::{EmailAccounts, EmailNotifier};
 pub use matrix::MatrixNotifier;
 pub use outbox::{Counts, DeadLetter, OpenTicket, Outbox, Patience};
-pub use render::{Render, Unreached};
+pub use render::{Render, Unreached, Wording};
 pub use settings::{EmailSettings, MatrixSettings, Settings, SmtpTls, WebhookSettings};
 pub use teller::Teller;
 pub use webhook::WebhookNotifier;

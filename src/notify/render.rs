@@ -1,12 +1,19 @@
 use std::sync::Arc;
 
 use crate::alerting::{Notice, Owner};
-use crate::ports::{Channel, Message};
+use crate::ports::{Address, Channel, Message};
+
+pub use crate::render::Wording;
 
 /// Turns a decision into what a person reads.
 pub trait Render: Send + Sync {
     /// The message for one owner, in their language.
     fn notice(&self, notice: &Notice, owner: &Owner) -> Message;
+
+    /// What this address of the owner is told, when it is not the usual message.
+    fn for_address(&self, _notice: &Notice, _owner: &Owner, _to: &Address) -> Wording {
+        Wording::Usual
+    }
 
     /// The same message for the fallback owner, with a first line that says why they get it.
     fn escalated(&self, mut message: Message, unreached: &Unreached, _to: &Owner) -> Message {

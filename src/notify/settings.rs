@@ -16,7 +16,7 @@ pub struct Settings {
 }
 
 /// How to hand in mail.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmailSettings {
     /// Host name or address of the submission server.
     pub host: Arc<str>,
@@ -75,6 +75,8 @@ pub struct WebhookSettings {
     pub url: Secret,
     /// Bearer token.
     pub bearer: Option<Secret>,
+    /// PEM file with the trust anchors; the system's when absent.
+    pub ca_file: Option<PathBuf>,
     /// The longest a request may take.
     pub timeout: Duration,
 }

@@ -27,7 +27,7 @@ impl Teller {
         mut remembered: Remembered,
         now: Timestamp,
     ) -> Self {
-        let incidents = std::mem::take(&mut remembered.incidents);
+        let incidents = remembered.incidents.clone();
         let mut desk = Desk::restore(plan, incidents, now);
         desk.silence(std::mem::take(&mut remembered.silences));
         Self { desk, outbox: Outbox::restore(patience, remembered, now), directory, render }

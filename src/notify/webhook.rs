@@ -22,6 +22,8 @@ struct Hook {
     /// Path and query; may hold a secret.
     path: Secret,
     bearer: Option<Secret>,
+    /// For one with its own trust anchors.
+    dialer: Option<Dialer>,
     timeout: Duration,
 }
 
@@ -29,7 +31,7 @@ impl WebhookNotifier {
     /// Reads the system's trust anchors from the disk; does not connect.
     ///
     /// # Errors
-    /// A URL that is none.
+    /// A URL that is none, or trust anchors that cannot be used.
     pub fn new(settings: &[WebhookSettings], clock: Arc<dyn Clock>) -> Result<Self, ChannelError> {
         let mut hooks = BTreeMap::new();
         for hook in settings {
@@ -39,7 +41,12 @@ impl WebhookNotifier {
             let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
             let path = Secret::new(&format!("{}{query}", url.path()));
             let (bearer, timeout) = (hook.bearer.clone(), hook.timeout);
-            hooks.insert(hook.name.clone(), Hook { endpoint, path, bearer, timeout });
+            let dialer = match &hook.ca_file {
+                Some(file) => Some(Dialer::new(Some(file))?),
+                None => None,
+            };
+            let found = Hook { endpoint, path, bearer, dialer, timeout };
+            hooks.insert(hook.name.clone(), found);
         }
         Ok(Self { hooks, dialer: Dialer::new(None)?, clock })
     }
@@ -60,7 +67,8 @@ impl WebhookNotifier {
             bearer: hook.bearer.as_ref(),
             json: Some(delivery.message.payload.clone()),
         };
-        let asked = ask(&self.dialer, &hook.endpoint, question);
+        let dialer = hook.dialer.as_ref().unwrap_or(&self.dialer);
+        let asked = ask(dialer, &hook.endpoint, question);
         match within(&*self.clock, hook.timeout, asked).await {
             Some(Ok(answer)) => judge(&answer),
             Some(Err(error)) => Err(unanswered(&error)),
@@ -134,6 +142,7 @@ mod tests {
             name: "chat".into(),
             url: Secret::new(&format!("http://{address}/hook?key=geheim")),
             bearer: Some(Secret::new("hunter2")),
+            ca_file: None,
             timeout: Duration::from_secs(5),
         };
         let clock = Arc::new(SystemClock::start());

@@ -84,6 +84,10 @@ pub struct Message {
     pub payload: String,
     /// Pictures.
     pub attachments: Vec<Attachment>,
+    /// Header fields of a mail that its configuration asks for; they go before our own.
+    pub headers: Vec<(String, String)>,
+    /// Name of the account that carries it; empty for the usual one of the channel.
+    pub account: String,
 }
 
 /// One message to one address. `key` is the same before and after a crash: it becomes the

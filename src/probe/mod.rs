@@ -1,5 +1,6 @@
 //! Looks at targets on a schedule: one file or folder for each kind of probe.
 
+mod backup;
 mod certificate;
 mod connect;
 mod dialog;
@@ -25,9 +26,9 @@ pub use prober::{Doors, ProberError, prober};
 pub use resolve::{ResolveError, Resolver};
 pub use schedule::{Schedule, ScheduleDoors, VerdictChange};
 pub use settings::{
-    CertificateTarget, Confirm, Family, HttpExpect, HttpTarget, Kind, MailQueueSource,
-    MailQueueTarget, Requirement, Settings, SmtpTarget, SnmpAuth, SnmpTarget, StartTls, Target,
-    TcpTarget, TlsSettings, Waste,
+    BackupTarget, CertificateTarget, Confirm, Family, HttpExpect, HttpTarget, Kind,
+    MailQueueSource, MailQueueTarget, Requirement, Settings, SmtpTarget, SnmpAuth, SnmpTarget,
+    StartTls, Target, TcpTarget, TlsSettings, Waste,
 };
 pub use tls::{TlsStock, TrustError};
 
@@ -61,6 +62,24 @@ pub static METRICS: &[MetricMeta] = &[
     },
 ];
 
+impl Kind {
+    /// What a look at a target of this kind may say, beside [`METRICS`].
+    pub fn catalogue(&self) -> Vec<&'static [MetricMeta]> {
+        match self {
+            Kind::Http(_) => vec![http::METRICS, tls::METRICS],
+            Kind::Certificate(_) => vec![tls::METRICS],
+            Kind::MailQueue(_) => vec![mail_queue::METRICS],
+            Kind::Printer(_) => vec![snmp::PRINTER_METRICS],
+            Kind::SnmpDisk(_) => vec![snmp::DISK_METRICS],
+            Kind::Ups(_) => vec![snmp::UPS_METRICS],
+            Kind::Interfaces(_) => vec![snmp::INTERFACES_METRICS],
+            Kind::Smtp(_) => vec![smtp::METRICS, tls::METRICS],
+            Kind::Tcp(_) => vec![tcp::METRICS],
+            Kind::Backup(_) => vec![backup::METRICS],
+        }
+    }
+}
+
 /// The catalogues of all kinds.
 pub static CATALOGUE: &[&[MetricMeta]] = &[
     METRICS,
@@ -73,4 +92,5 @@ pub static CATALOGUE: &[&[MetricMeta]] = &[
     snmp::DISK_METRICS,
     snmp::UPS_METRICS,
     snmp::INTERFACES_METRICS,
+    backup::METRICS,
 ];

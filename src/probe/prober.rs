@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::backup::BackupProber;
 use super::certificate::CertificateProber;
 use super::http::HttpProber;
 use super::mail_queue::MailQueueProber;
@@ -41,6 +42,7 @@ pub fn prober(target: &Target, doors: &Doors) -> Result<Box<dyn Prober>, ProberE
         Kind::Smtp(server) => Box::new(SmtpProber::new(server, doors)?),
         Kind::Tcp(port) => Box::new(TcpProber::new(port, doors)),
         Kind::MailQueue(queue) => Box::new(MailQueueProber::new(queue, doors.clock.clone())),
+        Kind::Backup(folder) => Box::new(BackupProber::new(folder, doors.clock.clone())),
         Kind::Printer(device) => Box::new(over_snmp(PrinterProber::new, device, doors)),
         Kind::SnmpDisk(device) => Box::new(over_snmp(DiskProber::new, device, doors)),
         Kind::Ups(device) => Box::new(over_snmp(UpsProber::new, device, doors)),

@@ -71,6 +71,8 @@ pub enum Kind {
     Smtp(Box<SmtpTarget>),
     /// A TCP port.
     Tcp(TcpTarget),
+    /// A folder with backups.
+    Backup(BackupTarget),
 }
 
 impl Kind {
@@ -86,6 +88,7 @@ impl Kind {
             Kind::Interfaces(_) => "interfaces",
             Kind::Smtp(_) => "smtp",
             Kind::Tcp(_) => "tcp",
+            Kind::Backup(_) => "backup",
         }
     }
 }
@@ -289,4 +292,13 @@ pub struct TcpTarget {
     pub port: u16,
     /// Which address family to use.
     pub family: Family,
+}
+
+/// A folder with backups.
+#[derive(Clone, Debug)]
+pub struct BackupTarget {
+    /// Where they lie.
+    pub folder: PathBuf,
+    /// How they are called; a `*` stands for any part of a name.
+    pub pattern: Arc<str>,
 }

@@ -24,6 +24,8 @@ pub struct Options<'a> {
     pub delayed_name_removal: bool,
     /// Whether start timestamps of samples count as counter resets.
     pub start_timestamps: bool,
+    /// Whether [`Usage`] counts the samples that each step looks at.
+    pub count_samples: bool,
     /// Asked again and again while evaluating; `Some` ends the evaluation.
     pub interrupt: &'a (dyn Fn() -> Option<Interrupt> + Sync),
 }
@@ -39,6 +41,7 @@ impl Default for Options<'_> {
             experimental: true,
             delayed_name_removal: false,
             start_timestamps: true,
+            count_samples: false,
             interrupt: &|| None,
         }
     }
@@ -68,6 +71,19 @@ pub struct Answer {
     pub warnings: Vec<Annotation>,
     /// What the reader may want to know, each once.
     pub infos: Vec<Annotation>,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+/// What a query cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Most samples held at one time: what was read of one series (of all, where a selector stands
+    /// in the query several times) and what the result and the groups of aggregations need.
+    pub peak_samples: usize,
+    /// Samples that each step looked at, as Prometheus counts them (`totalQueryableSamples`): those
+    /// in its windows, one for an instant selector. Empty unless [`Options::count_samples`].
+    pub per_step: Vec<u64>,
 }
 
 /// The result of a query.

@@ -11,18 +11,21 @@
 mod html;
 mod payload;
 mod plain;
+mod receivers;
 mod story;
 #[cfg(test)]
 mod tests;
 mod texts;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use receivers::{TemplateFiles, Voice, Way, Wording};
 use story::{Reader, class_of};
 use texts::Language;
 
 use crate::alerting::{Directory, LinkSigner, Notice, Owner};
-use crate::ports::{Channel, Message, Urgency};
+use crate::ports::{Address, Channel, Message, Urgency};
 
 /// Where a message may point, and who sends it.
 #[derive(Clone, Debug, Default)]
@@ -44,12 +47,34 @@ pub struct Renderer {
     links: Links,
     english: Language,
     german: Language,
+    voices: HashMap<(Arc<str>, Address), Voice>,
+    templates: TemplateFiles,
 }
 
 impl Renderer {
     /// For a directory of owners and services; make a new one when that changes.
     pub fn new(directory: Arc<Directory>, links: Links) -> Self {
-        Self { directory, links, english: Language::english(), german: Language::german() }
+        Self {
+            directory,
+            links,
+            english: Language::english(),
+            german: Language::german(),
+            voices: HashMap::new(),
+            templates: TemplateFiles::default(),
+        }
+    }
+
+    /// Gives receivers of an `alertmanager.yml` their own words: each by the name of the receiver
+    /// and the address.
+    #[must_use]
+    pub fn with_voices(
+        mut self,
+        voices: HashMap<(Arc<str>, Address), Voice>,
+        templates: TemplateFiles,
+    ) -> Self {
+        self.voices = voices;
+        self.templates = templates;
+        self
     }
 
     /// The message for one owner, in their language and time zone.
@@ -73,8 +98,8 @@ impl Renderer {
             resolved: story.resolved,
             incident: notice.incident.clone(),
             payload: if webhook { payload::payload(notice, pages) } else { String::new() },
-            attachments: Vec::new(),
             subject: story.subject,
+            ..Message::default()
         }
     }
 }

@@ -10,6 +10,10 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// The JSON text. `external_url` is the address of our pages.
 pub(super) fn payload(notice: &Notice, external_url: &str) -> String {
+    value(notice, external_url).to_string()
+}
+
+fn value(notice: &Notice, external_url: &str) -> Value {
     let alerts: Vec<Value> = notice.alerts.iter().map(alert).collect();
     let state = |firing: bool| if firing { "firing" } else { "resolved" };
     let group: Vec<String> = notice
@@ -30,7 +34,6 @@ pub(super) fn payload(notice: &Notice, external_url: &str) -> String {
         "groupKey": format!("{}:{{{}}}", notice.route, group.join(", ")),
         "truncatedAlerts": notice.left_out,
     })
-    .to_string()
 }
 
 fn reason(why: Why) -> &'static str {

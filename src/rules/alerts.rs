@@ -105,13 +105,9 @@ impl Alerts {
         });
         for (labels, candidate) in new {
             let since = recall(&labels).unwrap_or(now).min(now);
-            let mut active = Active {
-                annotations: candidate.annotations,
-                value: candidate.value,
-                phase: Phase::Pending { since },
-                kept_since: None,
-            };
+            let mut active = Active::begun(since);
             active.ripen(now, terms.hold);
+            (active.annotations, active.value) = (candidate.annotations, candidate.value);
             self.active.insert(labels, active);
         }
         let standing = self.active.values().filter(|active| !active.is_over()).count();
@@ -132,6 +128,14 @@ impl Alerts {
         });
     }
 
+    /// Moves those that `theirs` accepts over from the rule they belonged to before.
+    pub(super) fn move_from(&mut self, old: &mut Alerts, theirs: impl Fn(&Labels) -> bool) {
+        let (mine, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut old.active).into_iter().partition(|(labels, _)| theirs(labels));
+        self.active.extend(mine);
+        old.active = rest;
+    }
+
     /// All of them, sorted by labels.
     pub fn iter(&self) -> impl Iterator<Item = (&Labels, &Active)> {
         self.active.iter()
@@ -149,9 +153,24 @@ impl Active {
         matches!(self.phase, Phase::Resolved { .. })
     }
 
+    /// One whose clock begins.
+    pub(super) fn begun(since: Timestamp) -> Self {
+        Self {
+            annotations: Labels::empty(),
+            value: f64::NAN,
+            phase: Phase::Pending { since },
+            kept_since: None,
+        }
+    }
+
     fn seen(&mut self, now: Timestamp, candidate: Candidate, terms: Terms) {
         self.annotations = candidate.annotations;
         self.value = candidate.value;
+        self.holds(now, terms);
+    }
+
+    /// The expression yields it.
+    pub(super) fn holds(&mut self, now: Timestamp, terms: Terms) {
         self.kept_since = None;
         match self.phase {
             // The same labels after the end are a new alert.
@@ -176,7 +195,7 @@ impl Active {
     }
 
     /// The expression did not yield it. Whether it is still worth a place.
-    fn missed(&mut self, now: Timestamp, terms: Terms) -> bool {
+    pub(super) fn missed(&mut self, now: Timestamp, terms: Terms) -> bool {
         match self.phase {
             Phase::Pending { .. } => false,
             Phase::Firing { fired, .. } => {

@@ -9,7 +9,7 @@ use super::fields::Fields;
 use super::language::{Expression, Text};
 use super::problem::{Place, Problem, ProblemKind};
 use super::yaml::{self, Node};
-use crate::model::{Labels, METRIC_NAME};
+use crate::model::{Labels, METRIC_NAME, Matcher};
 
 /// A rule file that may run.
 #[derive(Clone, Debug)]
@@ -48,6 +48,9 @@ pub struct Rule {
     pub labels: Vec<(Arc<str>, Text)>,
     /// Where it stands.
     pub place: Place,
+    /// Which series it is about, where another rule of the same name in its group is about the
+    /// others ([`tune`](super::tune)); empty for all. The expression asks for no others.
+    pub scope: Vec<Matcher>,
 }
 
 /// What the result of a rule becomes.
@@ -246,7 +249,7 @@ impl Reader<'_> {
             .collect();
         labels.extend(own);
         labels.sort_by(|a, b| a.0.cmp(&b.0));
-        Some(Rule { kind, expression: expression?, labels, place: node.place })
+        Some(Rule { kind, expression: expression?, labels, place: node.place, scope: Vec::new() })
     }
 
     fn recording(&mut self, fields: &Fields<'_>, record: &str, place: Place) {

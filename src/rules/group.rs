@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::alerts::{Alerts, Candidate, Terms};
+use super::duration::format_duration;
 use super::file::{GroupRules, Rule, RuleKind};
 use super::overlay::Overlay;
 use super::recall::Recall;
+use super::texts::Texts;
 use super::world::World;
 use crate::model::{Alert, Batch, Labels, METRIC_NAME, Phase, Point, Row, Timestamp};
 use crate::ports::Select;
 use crate::promql;
-use crate::template::prometheus as template;
 
 /// A rule group with everything it remembers from one evaluation to the next.
 #[derive(Debug)]
@@ -102,10 +103,16 @@ impl Group {
         let Group { states, orphans, widows, recall, last, took, .. } = old;
         let mut old: Vec<Option<RuleState>> = states.into_iter().map(Some).collect();
         for state in &mut self.states {
-            let same = |other: &&mut Option<RuleState>| {
-                other.as_ref().is_some_and(|other| state.continues(other))
-            };
-            let Some(before) = old.iter_mut().find(same).and_then(Option::take) else { continue };
+            let mut same: Vec<&mut Option<RuleState>> = old
+                .iter_mut()
+                .filter(|other| other.as_ref().is_some_and(|other| state.continues(other)))
+                .collect();
+            let scoped = |rule: &Rule| !rule.scope.is_empty();
+            if scoped(&state.rule) || same.iter().any(|o| o.iter().any(|o| scoped(&o.rule))) {
+                same.into_iter().flatten().for_each(|before| state.take_part_of(before));
+                continue;
+            }
+            let Some(before) = same.first_mut().and_then(|first| first.take()) else { continue };
             let rule = state.rule.clone();
             let shared = state.shared;
             *state = RuleState { rule, shared, ..before };
@@ -147,10 +154,14 @@ impl Group {
         interval: Duration,
         store: &dyn Select,
         world: &World,
-        stopwatch: &dyn Fn() -> Duration,
+        stopwatch: &(dyn Fn() -> Duration + Sync),
     ) -> Outcome {
         let begun = stopwatch();
         let at = now - self.rules.query_offset.unwrap_or(world.query_offset);
+        // What several rules select is read once.
+        let queries = self.states.iter().map(|state| state.rule.expression.expr());
+        let shared = promql::SharedReads::new(store, queries, at, &world.options());
+        let store: &dyn Select = &shared;
         let mut tick = Tick {
             now,
             at,
@@ -158,6 +169,7 @@ impl Group {
             limit: self.rules.limit,
             world,
             overlay: Overlay::new(store, at),
+            stopwatch,
             outcome: Outcome::new(self.source.clone(), at),
         };
         self.recall.begin(now, &self.states, store, world);
@@ -214,6 +226,19 @@ impl RuleState {
             && self.rule.written_labels() == other.rule.written_labels()
     }
 
+    /// Takes over what is within its scope from a rule that was about more, or about less.
+    fn take_part_of(&mut self, old: &mut RuleState) {
+        let scope = &self.rule.scope;
+        let mine = |labels: &Labels| scope.iter().all(|matcher| matcher.matches(labels));
+        self.alerts.move_from(&mut old.alerts, mine);
+        let (own, rest) = old.previous.drain().partition(mine);
+        old.previous = rest;
+        let own: HashSet<Labels> = own;
+        self.previous.extend(own);
+        self.health = old.health.clone();
+        (self.last, self.took) = (old.last, old.took);
+    }
+
     /// The alerts that fired when the rule was taken away.
     fn ended(&self, now: Timestamp) -> Vec<Alert> {
         let firing = self.alerts.iter().filter_map(|(labels, active)| match active.phase {
@@ -242,6 +267,7 @@ struct Tick<'a> {
     limit: usize,
     world: &'a World,
     overlay: Overlay<'a>,
+    stopwatch: &'a (dyn Fn() -> Duration + Sync),
     outcome: Outcome,
 }
 
@@ -289,9 +315,20 @@ impl Tick<'_> {
         rule: &Rule,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<(Labels, promql::Point)>, String> {
-        let options = self.world.options();
+        let (begun, patience) = ((self.stopwatch)(), self.world.patience);
+        let interrupt = || {
+            let late = (self.stopwatch)().saturating_sub(begun) > patience;
+            late.then_some(promql::Interrupt::Timeout)
+        };
+        let options = promql::Options { interrupt: &interrupt, ..self.world.options() };
         let answer = promql::instant(rule.expression.expr(), &self.overlay, self.at, &options)
-            .map_err(|error| error.message)?;
+            .map_err(|error| match error.kind {
+                promql::EvalErrorKind::Timeout => {
+                    let patience = format_duration(patience);
+                    format!("the expression takes longer than {patience}; it was given up")
+                }
+                _ => error.message,
+            })?;
         let text = rule.expression.as_str();
         warnings.extend(answer.warnings.iter().map(|annotation| annotation.in_query(text)));
         match answer.value {
@@ -340,8 +377,9 @@ impl Tick<'_> {
         let mut candidates = Vec::new();
         for (labels, value) in self.query(rule, &mut state.warnings)? {
             let value = value.float().unwrap_or(0.0);
+            let texts = Texts { store: &self.overlay, world: self.world, now: self.now };
             let expand = |text: &super::language::Text, broken: &mut Vec<String>| {
-                self.expand(alert, text, &labels, value, broken)
+                texts.expand(alert, text, &labels, value, broken)
             };
             let broken = &mut state.warnings;
             let mut named = labels.without(&[METRIC_NAME]);
@@ -385,65 +423,10 @@ impl Tick<'_> {
         }
         Ok(rows)
     }
-
-    fn expand(
-        &self,
-        alert: &str,
-        text: &super::language::Text,
-        labels: &Labels,
-        value: f64,
-        broken: &mut Vec<String>,
-    ) -> String {
-        if !text.is_template() {
-            return text.as_str().to_owned();
-        }
-        let context = template::AlertContext {
-            labels,
-            value,
-            external_labels: &self.world.external_labels,
-            external_url: &self.world.external_url,
-            functions_url: self.world.functions_url.as_deref(),
-        };
-        let query = |text: &str, at: Timestamp| self.template_query(text, at);
-        match template::expand(alert, text.as_str(), &context, self.now, &query) {
-            Ok(text) => text,
-            Err(error) => {
-                let told = format!("<error expanding template: {error}>");
-                broken.push(told.clone());
-                told
-            }
-        }
-    }
-
-    fn template_query(
-        &self,
-        text: &str,
-        at: Timestamp,
-    ) -> Result<Vec<template::QuerySample>, String> {
-        let expr = promql::parse(text).map_err(|error| error.to_string())?;
-        let options = self.world.options();
-        let answer =
-            promql::instant(&expr, &self.overlay, at, &options).map_err(|error| error.message)?;
-        match answer.value {
-            promql::Value::Vector(samples) => Ok(samples
-                .into_iter()
-                .map(|sample| template::QuerySample {
-                    labels: sample.labels,
-                    value: sample.value.float().unwrap_or(0.0),
-                })
-                .collect()),
-            promql::Value::Scalar(_, value) => {
-                Ok(vec![template::QuerySample { labels: Labels::empty(), value }])
-            }
-            promql::Value::String(..) | promql::Value::Matrix(_) => {
-                Err("query result is not a vector or scalar".to_owned())
-            }
-        }
-    }
 }
 
 /// The labels of a recording rule win; an empty value takes a label away.
-fn apply(labels: &Labels, rule: &Rule, extra: &Labels) -> Labels {
+pub(super) fn apply(labels: &Labels, rule: &Rule, extra: &Labels) -> Labels {
     let mut labels = labels.overridden_by(extra);
     for (name, text) in rule.labels.iter().filter(|(_, text)| text.as_str().is_empty()) {
         labels = labels.with(name, text.as_str());
@@ -451,7 +434,7 @@ fn apply(labels: &Labels, rule: &Rule, extra: &Labels) -> Labels {
     labels
 }
 
-fn stored(value: promql::Point) -> Point {
+pub(super) fn stored(value: promql::Point) -> Point {
     match value {
         promql::Point::Float(value) if crate::model::is_stale(value) => Point::Stale,
         promql::Point::Float(value) => Point::Float(value),

@@ -7,17 +7,24 @@
 //! `evaluate` says when, over which snapshot, and carries the outcome away.
 
 mod alerts;
+#[cfg(test)]
+mod bad_input;
 mod duration;
 mod fields;
 mod file;
 mod group;
+mod kept;
 mod language;
+pub mod lint;
 mod overlay;
 pub mod pack;
 mod problem;
 mod recall;
+pub mod replay;
 #[cfg(test)]
 mod tests;
+mod texts;
+pub mod tune;
 pub mod unit;
 mod view;
 mod world;

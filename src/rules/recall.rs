@@ -112,6 +112,7 @@ fn load(
         !text.is_template() && !text.as_str().is_empty() && &**name != "alertname"
     });
     matchers.extend(fixed.map(|(name, text)| Matcher::equal(name, text.as_str())));
+    matchers.extend(state.rule.scope.iter().cloned());
     let window = Window { after: now - world.tolerance, through: now };
     let mut known = BTreeMap::new();
     let mut columns = Columns::default();

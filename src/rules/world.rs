@@ -31,6 +31,8 @@ pub struct World {
     pub lookback: Duration,
     /// Most samples that one query may hold.
     pub max_samples: usize,
+    /// A query that takes longer is given up, and its rule fails.
+    pub patience: Duration,
 }
 
 impl Default for World {
@@ -45,7 +47,8 @@ impl Default for World {
             settle: Duration::from_secs(120),
             grace: Duration::ZERO,
             lookback: Duration::from_secs(300),
-            max_samples: 50_000_000,
+            max_samples: 10_000_000,
+            patience: Duration::from_secs(30),
         }
     }
 }

@@ -150,6 +150,11 @@ impl Disk {
             Some(Bug::ForgetsIncidents) => found.incidents.clear(),
             Some(Bug::ForgetsReached) => found.reached.clear(),
             Some(Bug::ForgetsTickets) => found.tickets.clear(),
+            Some(Bug::ForgetsWhenTold) => {
+                for incident in &mut found.incidents {
+                    incident.told = incident.told - std::time::Duration::from_secs(86_400);
+                }
+            }
             _ => {}
         }
         found
@@ -158,6 +163,8 @@ impl Disk {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::Luck;
     use super::*;
     use crate::model::{Alert, Fingerprint, Labels, Phase, Timestamp};
@@ -250,5 +257,52 @@ mod tests {
                 assert_eq!(found, store.load(), "seed {seed}, step {step}, {change:?}");
             }
         }
+    }
+
+    /// The power goes while the real file is written: at any byte, with anything behind it.
+    #[test]
+    fn what_is_torn_is_there_wholly_or_not_at_all() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let load = |path: &Path| {
+            let found = runtime.block_on(SqliteState::open(path).unwrap().load()).unwrap();
+            Remembered { installation: "sim".to_owned(), link_key: None, ..found }
+        };
+        let (mut torn, mut kept) = (0, 0);
+        for seed in 0..12 {
+            let path = folder.path().join(format!("{seed}.db"));
+            let log = folder.path().join(format!("{seed}.db-wal"));
+            let length = |file: &Path| std::fs::metadata(file).map_or(0, |data| data.len());
+            let sqlite = SqliteState::open(&path).unwrap();
+            let (mut store, mut luck) = (Store::default(), Luck::seeded(seed));
+            for step in 0..12 {
+                let change = change(&mut luck, step);
+                let (before, from) = (store.load(), length(&log));
+                runtime.block_on(sqlite.save(change.clone())).unwrap();
+                store.apply(&change);
+                let until = length(&log);
+                if until <= from {
+                    continue;
+                }
+                let cut = from + luck.below(until - from + 1);
+                let copy = folder.path().join(format!("{seed}-{step}.db"));
+                let copied_log = folder.path().join(format!("{seed}-{step}.db-wal"));
+                std::fs::copy(&path, &copy).unwrap();
+                let mut bytes = std::fs::read(&log).unwrap();
+                bytes.truncate(usize::try_from(cut).unwrap());
+                if luck.once_in(2) {
+                    // Blocks that were allotted and never written.
+                    bytes.resize(usize::try_from(until).unwrap(), 0);
+                }
+                std::fs::write(&copied_log, bytes).unwrap();
+                let found = load(&copy);
+                let after = store.load();
+                assert!(found == before || found == after, "seed {seed}, step {step}");
+                assert!(cut < until || found == after, "acknowledged and lost: seed {seed}");
+                torn += u32::from(found == before);
+                kept += u32::from(found == after);
+            }
+        }
+        assert!(torn > 20 && kept > 0, "{torn} torn, {kept} kept");
     }
 }

@@ -7,6 +7,8 @@ use crate::ports::{Address, Channel, Delivery, DeliveryError, Receipt};
 #[derive(Clone, Debug)]
 pub(super) struct Arrival {
     pub(super) at: i64,
+    /// When the other side's answer is there.
+    pub(super) answered: i64,
     pub(super) delivery: Delivery,
 }
 
@@ -25,10 +27,16 @@ pub(super) struct Network {
     /// Calm seas: no accidents at all.
     pub(super) calm: bool,
     pub(super) lost_answers: u64,
+    pub(super) slow_answers: u64,
     pub(super) bug: Option<Bug>,
 }
 
 impl Network {
+    pub(super) fn is_down(&self, channel: Channel, now: i64) -> bool {
+        let outages = self.down.get(&channel).into_iter().flatten();
+        outages.into_iter().any(|(from, to)| (*from..*to).contains(&now))
+    }
+
     /// Carries one message; gives when the answer comes, and the answer.
     pub(super) fn carry(
         &mut self,
@@ -39,12 +47,12 @@ impl Network {
         let later = |reason: &str| DeliveryError::Retry { reason: reason.to_owned(), after: None };
         let channel = delivery.to.channel();
         self.sent.entry(delivery.key.clone()).or_insert(now);
-        let latency = 20 + i64::try_from(luck.below(280)).unwrap();
-        if self
-            .down
-            .get(&channel)
-            .is_some_and(|down| down.iter().any(|(a, b)| (*a..*b).contains(&now)))
-        {
+        let mut latency = 20 + i64::try_from(luck.below(280)).unwrap();
+        if !self.calm && luck.once_in(50) {
+            latency += 10_000 + i64::try_from(luck.below(50_000)).unwrap();
+            self.slow_answers += 1;
+        }
+        if self.is_down(channel, now) {
             if luck.once_in(3) {
                 // Nobody answers, nothing arrived.
                 return (now + 10_000, Err(DeliveryError::Unsure { reason: "timeout".to_owned() }));
@@ -66,7 +74,8 @@ impl Network {
         if self.bug == Some(Bug::LostAnswerIsNewKey) && self.excused.contains_key(&key) {
             delivery.key.push_str("-again");
         }
-        self.arrivals.push(Arrival { at: now + latency / 2, delivery: delivery.clone() });
+        let (at, answered) = (now + latency / 2, now + latency);
+        self.arrivals.push(Arrival { at, answered, delivery: delivery.clone() });
         match accident {
             1 => {
                 self.lost_answers += 1;
@@ -76,11 +85,11 @@ impl Network {
                     Some(Bug::LostAnswerIsRefusal) => DeliveryError::Rejected { reason },
                     _ => DeliveryError::Unsure { reason },
                 };
-                (now + 5_000, Err(answer))
+                (answered.max(now + 5_000), Err(answer))
             }
             2 => {
                 *self.excused.entry(key.clone()).or_default() += 1;
-                self.arrivals.push(Arrival { at: now + latency, delivery });
+                self.arrivals.push(Arrival { at: answered, answered, delivery });
                 (now + latency, Ok(Receipt(key)))
             }
             _ => (now + latency, Ok(Receipt(key))),

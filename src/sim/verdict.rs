@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::network::Arrival;
-use super::world::Story;
+use super::world::{Fault, Story};
 use crate::ports::Address;
 
 /// Whether the promises of DESIGN were kept; otherwise which one was not.
@@ -14,6 +14,11 @@ pub(super) fn judge(story: &Story) -> Result<(), String> {
     ends_are_true(story)?;
     fallback_is_the_last_way(story)?;
     first_news_are_quick(story)?;
+    nobody_waits_for_long(story)?;
+    repeats_are_rare(story)?;
+    if let Some(leak) = story.leaks.first() {
+        return Err(leak.clone());
+    }
     if story.open_at_the_end > 0 {
         return Err(format!("{} messages are still on their way", story.open_at_the_end));
     }
@@ -116,7 +121,7 @@ fn nobody_stays_untold(story: &Story) -> Result<(), String> {
     for fault in &story.faults {
         for (outage, reported) in fault.outages.iter().zip(&fault.reported) {
             let Some(reported) = *reported else { continue };
-            if outage.1 - reported < 150_000 {
+            if story.free(fault, outage) < 150_000 {
                 continue;
             }
             // Told of it, or (when it comes and goes) never told that the one before was over.
@@ -142,6 +147,71 @@ fn nobody_stays_untold(story: &Story) -> Result<(), String> {
             };
             if let Some(untold) = untold {
                 return Err(format!("{untold:?} never heard of {} at {outage:?}", fault.alert));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whoever is to be told has been told when process and channel have worked for a while; and
+/// somebody is, whichever of the channels work.
+fn nobody_waits_for_long(story: &Story) -> Result<(), String> {
+    for fault in &story.faults {
+        for ((outage, channel), due) in &fault.due {
+            let began = fault.outages[*outage].0;
+            let told = |to: &Address| {
+                let here = story.arrivals.iter().filter(|arrival| arrival.delivery.to == *to);
+                let firing = |arrival: &&Arrival| {
+                    let told = alerts(arrival).into_iter().find(|(alert, _)| *alert == fault.alert);
+                    told.is_some_and(|(_, firing)| firing)
+                };
+                // What comes and goes may not have been told as over in between.
+                here.filter(|arrival| arrival.at <= *due).filter(firing).any(|arrival| {
+                    began <= arrival.at || !over_between(story, fault, to, arrival.at, began)
+                })
+            };
+            let works = |to: &&Address| !story.refused.contains(to) && to.channel() == *channel;
+            let own: Vec<&Address> = story.always[fault.owner].iter().filter(works).collect();
+            if let Some(untold) = own.iter().find(|to| !told(to)) {
+                return Err(format!(
+                    "{untold:?} waits for {} since {began}, at {due}",
+                    fault.alert
+                ));
+            }
+            let others = story.always["dispatcher"].iter().filter(works);
+            let anybody =
+                story.sometimes[fault.owner].iter().chain(story.always["dispatcher"].iter());
+            if own.is_empty() && others.count() > 0 && !anybody.into_iter().any(told) {
+                return Err(format!("nobody was told of {} since {began}, at {due}", fault.alert));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether an address heard the end of an alert in between.
+fn over_between(story: &Story, fault: &Fault, to: &Address, from: i64, until: i64) -> bool {
+    let here = story.arrivals.iter().filter(|arrival| arrival.delivery.to == *to);
+    let mut here = here.filter(|arrival| (from..until).contains(&arrival.at));
+    here.any(|arrival| {
+        alerts(arrival).iter().any(|(alert, firing)| *alert == fault.alert && !firing)
+    })
+}
+
+/// What does not change is told again only after its interval.
+fn repeats_are_rare(story: &Story) -> Result<(), String> {
+    if story.set_in_the_dark {
+        return Ok(());
+    }
+    for ((to, incident), thread) in threads(story) {
+        for pair in thread.windows(2) {
+            let decided = |arrival: &Arrival| story.decided.get(&arrival.delivery.key).copied();
+            let (Some(before), Some(after)) = (decided(pair[0]), decided(pair[1])) else {
+                continue;
+            };
+            let again = pair[1].delivery.message.subject == "Repeat";
+            if again && after - before < 1_190_000 {
+                return Err(format!("{to:?} heard of {incident} at {before} and again at {after}"));
             }
         }
     }
@@ -176,9 +246,19 @@ fn first_news_are_quick(story: &Story) -> Result<(), String> {
     if !story.calm {
         return Ok(());
     }
-    let reports = story.faults.iter().flat_map(|fault| &fault.reported).flatten();
-    let Some(first) = reports.min() else { return Ok(()) };
-    let arrived = story.arrivals.iter().map(|arrival| arrival.at).min();
+    let reports = story.faults.iter().flat_map(|fault| {
+        let outages = fault.outages.iter().zip(&fault.reported);
+        outages.filter_map(move |(outage, reported)| Some(((*reported)?, fault, outage)))
+    });
+    let Some((first, fault, outage)) = reports.min_by_key(|(at, _, _)| *at) else {
+        return Ok(());
+    };
+    // What hangs on something else waits for it, and what is held back waits as well.
+    let held = story.free(fault, outage) + 40_000 < outage.1 - first;
+    if held || fault.alert.starts_with("home/") || outage.1 - first < 60_000 {
+        return Ok(());
+    }
+    let arrived = story.arrivals.iter().map(|arrival| arrival.at).filter(|at| *at >= first).min();
     match arrived {
         Some(at) if at - first < 1_000 => Ok(()),
         other => Err(format!("reported at {first}, told at {other:?}")),
@@ -194,7 +274,7 @@ fn fallback_is_the_last_way(story: &Story) -> Result<(), String> {
         let reached = story.arrivals.iter().find(|arrival| {
             arrival.delivery.message.html == stamp
                 && arrival.delivery.message.incident == escalated.delivery.message.incident
-                && arrival.at + 10_000 < story.sent[&escalated.delivery.key]
+                && arrival.answered + 10_000 < story.sent[&escalated.delivery.key]
                 && !story.excused.contains_key(&arrival.delivery.key)
         });
         if let Some(reached) = reached {

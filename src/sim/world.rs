@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::disk::Disk;
 use super::network::{Arrival, Network};
 use super::{Bug, Luck};
-use crate::alerting::{Directory, Notice, Owner, Plan, Timing};
-use crate::model::{Alert, Labels, NonEmpty, Phase, Timestamp};
+use crate::alerting::{Directory, Ends, Notice, Owner, Plan, Service, Silence, Timing};
+use crate::model::{Alert, Labels, Matcher, NonEmpty, Phase, Timestamp};
 use crate::notify::{Patience, Teller, Unreached};
 use crate::ports::{
     Address, Change, Channel, Delivery, DeliveryError, Message, Receipt, Remembered, Urgency,
@@ -19,6 +19,13 @@ const END: i64 = 60 * 60_000;
 const TICK: i64 = 15_000;
 /// An alert that is over is reported as such for so long.
 const REPORTED_OVER: i64 = 15 * 60_000;
+/// Process and channel have worked for so long: whoever is to be told has been told. Longer than a
+/// few retries at their slowest.
+const HEALTHY: i64 = 8 * 60_000;
+/// After a start nothing is told for so long, or until all rules have run.
+const HOLD: Duration = Duration::from_secs(20);
+/// What does not change is told again after this time.
+const REPEAT: Duration = Duration::from_secs(1200);
 /// Wall clock at the true time 0.
 const BASE: i64 = 1_700_000_000_000;
 
@@ -31,6 +38,13 @@ pub(super) struct Fault {
     pub(super) outages: Vec<(i64, i64)>,
     /// First report of each outage, once it was reported.
     pub(super) reported: Vec<Option<i64>>,
+    /// The longest time in which each outage was reported, and nothing held it back.
+    pub(super) free: Vec<i64>,
+    free_since: Option<i64>,
+    /// By when each address must have heard of the outage: it was reported, nothing held it back,
+    /// and process and channel worked, all for [`HEALTHY`].
+    pub(super) due: BTreeMap<(usize, Channel), i64>,
+    healthy_since: BTreeMap<Channel, i64>,
     /// Wall time at which the rules saw it begin and end: their memory survives crashes.
     fired: Option<Timestamp>,
     resolved: Option<(Timestamp, i64)>,
@@ -45,6 +59,11 @@ pub(super) struct Accidents {
     pub(super) reloads: u64,
     pub(super) full_disks: u64,
     pub(super) arrivals: u64,
+    pub(super) slow_answers: u64,
+    /// Looks of the rules at which something fired and was silenced, or inhibited.
+    pub(super) silenced: u64,
+    pub(super) inhibited: u64,
+    pub(super) escalated: u64,
 }
 
 impl Accidents {
@@ -56,6 +75,18 @@ impl Accidents {
         self.reloads += other.reloads;
         self.full_disks += other.full_disks;
         self.arrivals += other.arrivals;
+        self.slow_answers += other.slow_answers;
+        self.silenced += other.silenced;
+        self.inhibited += other.inhibited;
+        self.escalated += other.escalated;
+    }
+}
+
+impl Story {
+    /// The longest time in which nothing forbade to tell of an outage.
+    pub(super) fn free(&self, fault: &Fault, outage: &(i64, i64)) -> i64 {
+        let nth = fault.outages.iter().position(|other| other == outage);
+        nth.map_or(0, |nth| fault.free[nth])
     }
 }
 
@@ -73,6 +104,10 @@ pub(super) struct Story {
     pub(super) always: BTreeMap<&'static str, Vec<Address>>,
     pub(super) refused: Vec<Address>,
     pub(super) calm: bool,
+    /// What was told as firing although something forbade it.
+    pub(super) leaks: Vec<String>,
+    /// The wall clock was set while nobody could notice.
+    pub(super) set_in_the_dark: bool,
     pub(super) open_at_the_end: usize,
     pub(super) accidents: Accidents,
     pub(super) log: Vec<String>,
@@ -98,6 +133,17 @@ struct World {
     directory: Arc<Directory>,
     faults: Vec<Fault>,
     decided: BTreeMap<String, i64>,
+    /// With the true time from which on the process is to know it.
+    silences: Vec<(i64, Silence)>,
+    silences_known: usize,
+    /// The rules have not run since the process began.
+    fresh: bool,
+    /// Reports on their way, and when they come.
+    late: Option<(i64, Vec<Alert>)>,
+    /// How much faster the wall clock runs, milliseconds for each look of the rules.
+    drift: i64,
+    set_in_the_dark: bool,
+    leaks: Vec<String>,
     crashes_left: u64,
     accidents: Accidents,
     verbose: bool,
@@ -126,14 +172,22 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
             excused: BTreeMap::new(),
             calm,
             lost_answers: 0,
+            slow_answers: 0,
             bug,
         },
         unsaved: Change::default(),
         answers: BTreeMap::new(),
         next_answer: 0,
-        directory: Arc::new(directory(false)),
+        directory: Arc::new(directory(false, bug)),
         faults: faults(&mut luck),
         decided: BTreeMap::new(),
+        silences: silences(&mut luck),
+        silences_known: 0,
+        fresh: false,
+        late: None,
+        drift: i64::try_from(luck.below(17)).unwrap() - 8,
+        set_in_the_dark: false,
+        leaks: Vec::new(),
         // A full disk and a crash together do lose what was in memory only.
         crashes_left: if calm || full { 0 } else { luck.below(6) },
         accidents: Accidents::default(),
@@ -148,7 +202,8 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
     world.live(full);
     world.accidents.lost_answers = world.network.lost_answers;
     world.accidents.arrivals = world.network.arrivals.len() as u64;
-    let both = |owner| addresses(&directory(true), owner);
+    world.accidents.slow_answers = world.network.slow_answers;
+    let both = |owner| addresses(&directory(true, None), owner);
     Story {
         faults: world.faults,
         arrivals: world.network.arrivals,
@@ -157,23 +212,31 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
         excused: world.network.excused,
         sometimes: ["web", "office", "dispatcher"].map(|o| (o, both(o))).into(),
         always: ["web", "office", "dispatcher"]
-            .map(|o| (o, addresses(&directory(false), o)))
+            .map(|o| (o, addresses(&directory(false, None), o)))
             .into(),
         refused: world.network.refused,
         calm,
+        leaks: world.leaks,
+        set_in_the_dark: world.set_in_the_dark,
         open_at_the_end: world.process.map_or(0, |process| process.outbox().open_count()),
         accidents: world.accidents,
         log: world.log,
     }
 }
 
-fn directory(guest: bool) -> Directory {
+fn directory(guest: bool, bug: Option<Bug>) -> Directory {
     let mail = |to: &str| Address::Email(to.into());
     let owner = |name: &str, addresses: Vec<Address>| Owner {
         name: name.into(),
         addresses: NonEmpty::from_vec(addresses).unwrap(),
         language: "en".into(),
         timezone: "UTC".into(),
+    };
+    let service = |name: &str, owner: &str, depends_on: &[&str]| Service {
+        name: name.into(),
+        owner: owner.into(),
+        title: None,
+        depends_on: depends_on.iter().map(|name| (*name).into()).collect(),
     };
     let mut web = vec![mail("web@example.org"), Address::Matrix("#web:x".into())];
     if guest {
@@ -185,8 +248,8 @@ fn directory(guest: bool) -> Directory {
             owner("office", vec![mail("office@example.org")]),
             owner("dispatcher", vec![Address::Matrix("#all:x".into())]),
         ],
-        services: Vec::new(),
-        fallback: Some("dispatcher".into()),
+        services: vec![service("uplink", "office", &[]), service("home", "web", &["uplink"])],
+        fallback: (bug != Some(Bug::NoFallback)).then(|| "dispatcher".into()),
     }
 }
 
@@ -196,8 +259,9 @@ fn addresses(directory: &Directory, owner: &str) -> Vec<Address> {
 
 fn faults(luck: &mut Luck) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for (service, owner) in [("home", "web"), ("mail", "web"), ("printer", "office")] {
-        for name in ["Down", "Slow"] {
+    let services = [("home", "web"), ("mail", "web"), ("printer", "office"), ("uplink", "office")];
+    for (service, owner) in services {
+        for name in ["ServiceDown", "Slow"] {
             if luck.once_in(4) {
                 continue;
             }
@@ -216,6 +280,10 @@ fn faults(luck: &mut Luck) -> Vec<Fault> {
                 owner,
                 labels: Labels::from_pairs(pairs).unwrap(),
                 reported: vec![None; outages.len()],
+                free: vec![0; outages.len()],
+                free_since: None,
+                due: BTreeMap::new(),
+                healthy_since: BTreeMap::new(),
                 outages,
                 fired: None,
                 resolved: None,
@@ -223,6 +291,31 @@ fn faults(luck: &mut Luck) -> Vec<Fault> {
         }
     }
     faults
+}
+
+fn silences(luck: &mut Luck) -> Vec<(i64, Silence)> {
+    let mut silences = Vec::new();
+    for nth in 0..luck.below(4) {
+        let services = ["home", "mail", "printer", "uplink"];
+        let service = services[usize::try_from(luck.below(4)).unwrap()];
+        let mut matchers = vec![Matcher::equal("service", service)];
+        if luck.once_in(2) {
+            matchers.push(Matcher::equal("alertname", "ServiceDown"));
+        }
+        let starts = i64::try_from(luck.below(TROUBLE_ENDS.unsigned_abs())).unwrap();
+        let length = i64::try_from(60_000 + luck.below(900_000)).unwrap();
+        let early = i64::try_from(luck.below(600_000)).unwrap();
+        let silence = Silence {
+            id: format!("s{nth}").into(),
+            matchers,
+            starts: Timestamp::from_millis(BASE + starts),
+            ends: Timestamp::from_millis(BASE + starts + length),
+            ..Silence::default()
+        };
+        silences.push((starts - early, silence));
+    }
+    silences.sort_by_key(|(known, _)| *known);
+    silences
 }
 
 /// What a person would read, for the judge: the reason, the instant, and each alert's state.
@@ -300,13 +393,52 @@ impl World {
         self.known_offset = self.offset;
         let (processes, open) = (self.processes, remembered.tickets.len());
         self.say(|| format!("process {processes} starts with {open} open tickets"));
-        self.process = Some(self.teller(remembered));
+        let mut process = self.teller(remembered);
+        if self.bug != Some(Bug::ForgetsSilences) || self.processes == 1 {
+            process.silence(self.known_silences().cloned().collect());
+        }
+        if self.bug != Some(Bug::TellsBeforeItKnows) {
+            process.hold(self.wall() + HOLD, self.wall());
+        }
+        self.silences_known = self.known_silences().count();
+        self.fresh = true;
+        self.process = Some(process);
+    }
+
+    fn plan(&self) -> Arc<Plan> {
+        let timing = Timing { repeat_interval: REPEAT, ..Timing::default() };
+        let mut plan = Plan::of_owners(&self.directory, timing).unwrap();
+        match self.bug {
+            Some(Bug::IgnoresDependencies) => plan.inhibit.clear(),
+            Some(Bug::LosesEndsOfSilenced) => plan.ends = Ends::AsAlertmanager,
+            _ => {}
+        }
+        Arc::new(plan)
+    }
+
+    /// Those the process is to know.
+    fn known_silences(&self) -> impl Iterator<Item = &Silence> {
+        let known = self.silences.iter().filter(|(known, _)| *known <= self.now);
+        known.map(|(_, silence)| silence)
+    }
+
+    fn is_silenced(&self, fault: &Fault) -> bool {
+        self.known_silences().any(|silence| silence.covers(&fault.labels, self.wall()))
+    }
+
+    /// Whether the uplink, on which it hangs, is reported as down.
+    fn is_inhibited(&self, fault: &Fault) -> bool {
+        let down = |other: &Fault| other.alert == "uplink/ServiceDown" && other.fired.is_some();
+        fault.alert.starts_with("home/") && self.faults.iter().any(down)
     }
 
     fn teller(&self, remembered: Remembered) -> Teller {
-        let timing = Timing { repeat_interval: Duration::from_secs(1200), ..Timing::default() };
-        let patience = Patience { retry_longest: Duration::from_secs(60), ..Patience::default() };
-        let plan = Arc::new(Plan::of_owners(&self.directory, timing).unwrap());
+        let mut patience =
+            Patience { retry_longest: Duration::from_secs(60), ..Patience::default() };
+        if self.bug == Some(Bug::GivesUpAtOnce) {
+            patience.give_up_after = Duration::ZERO;
+        }
+        let plan = self.plan();
         let directory = self.directory.clone();
         Teller::restore(patience, plan, directory, Arc::new(Scribe), remembered, self.wall())
     }
@@ -321,9 +453,13 @@ impl World {
                 full.is_some_and(|(from, length)| (from..from + length).contains(&self.now));
             if tick <= self.now {
                 tick += TICK;
+                self.offset += self.drift;
+                self.known_offset += self.drift;
                 self.mishaps(full.is_some());
+                self.learn_silences();
                 self.evaluate();
             }
+            self.report_late();
             self.turn();
             self.answer();
             self.now = self.next_instant(tick);
@@ -335,9 +471,24 @@ impl World {
         let wall_at_zero = BASE + self.known_offset;
         let due = self.process.as_ref().and_then(Teller::next_due);
         let due = due.map(|due| due.millis() - wall_at_zero);
+        let due = due.filter(|_| self.bug != Some(Bug::Oversleeps));
         let restart = self.process.is_none().then_some(self.restart_at);
-        let next = [Some(tick), answer, due, restart].into_iter().flatten().min().unwrap();
+        let late = self.late.as_ref().map(|(at, _)| *at);
+        let next = [Some(tick), answer, due, restart, late].into_iter().flatten().min().unwrap();
         next.max(self.now + 1)
+    }
+
+    fn learn_silences(&mut self) {
+        let known = self.known_silences().count();
+        if known == self.silences_known || self.bug == Some(Bug::IgnoresNewSilences) {
+            return;
+        }
+        let silences: Vec<Silence> = self.known_silences().cloned().collect();
+        if let Some(process) = &mut self.process {
+            process.silence(silences);
+            self.silences_known = known;
+            self.say(|| format!("{known} silences are known"));
+        }
     }
 
     fn mishaps(&mut self, counted_full: bool) {
@@ -351,6 +502,7 @@ impl World {
             let by = self.luck_below(7_200_000) - 3_600_000;
             self.offset += by;
             self.accidents.clock_jumps += 1;
+            self.set_in_the_dark |= self.process.is_none();
             self.say(|| format!("the wall clock is set by {by} ms"));
             if let Some(process) = &mut self.process
                 && self.bug != Some(Bug::IgnoresClock)
@@ -361,17 +513,16 @@ impl World {
         }
         if self.luck.once_in(300) {
             let guest = self.luck.once_in(2);
-            self.directory = Arc::new(directory(guest));
+            self.directory = Arc::new(directory(guest, self.bug));
             self.accidents.reloads += 1;
             self.say(|| format!("reload, guest: {guest}"));
             let Some(mut process) = self.process.take() else { return };
             if self.bug == Some(Bug::ReloadForgets) {
                 let installation = "sim".to_owned();
                 process = self.teller(Remembered { installation, ..Remembered::default() });
+                process.silence(self.known_silences().cloned().collect());
             } else {
-                let timing =
-                    Timing { repeat_interval: Duration::from_secs(1200), ..Timing::default() };
-                let plan = Arc::new(Plan::of_owners(&self.directory, timing).unwrap());
+                let plan = self.plan();
                 process.replace(plan, self.directory.clone(), self.wall());
             }
             self.process = Some(process);
@@ -421,8 +572,62 @@ impl World {
                 generator: "".into(),
             });
         }
+        let fresh = std::mem::take(&mut self.fresh);
+        if fresh && self.luck.once_in(2) {
+            // The group of rules that looks at the uplink runs later than the others.
+            let of_uplink = |alert: &Alert| alert.labels.get("service") == Some("uplink");
+            let (late, early) = alerts.into_iter().partition(of_uplink);
+            self.late = Some((now + 5_000, late));
+            alerts = early;
+        }
         if let Some(process) = &mut self.process {
             process.offer(wall, alerts);
+            if fresh && self.late.is_none() {
+                process.ready(wall);
+            }
+        }
+        self.note_who_must_be_told();
+    }
+
+    /// Every group of rules has run once.
+    fn report_late(&mut self) {
+        let Some((_, alerts)) = self.late.take_if(|(at, _)| *at <= self.now) else { return };
+        let wall = self.wall();
+        if let Some(process) = &mut self.process {
+            process.offer(wall, alerts);
+            process.ready(wall);
+        }
+    }
+
+    /// For the judge: what is reported, free to be told, and can be told.
+    fn note_who_must_be_told(&mut self) {
+        let now = self.now;
+        let up = self.process.is_some() && !self.disk.full;
+        for at in 0..self.faults.len() {
+            let fault = &self.faults[at];
+            let (silenced, inhibited) = (self.is_silenced(fault), self.is_inhibited(fault));
+            let outage = fault.outages.iter().position(|(from, to)| (*from..*to).contains(&now));
+            let outage = outage.filter(|nth| fault.reported[*nth].is_some());
+            self.accidents.silenced += u64::from(outage.is_some() && silenced);
+            self.accidents.inhibited += u64::from(outage.is_some() && inhibited);
+            let working = |channel: &Channel| up && !self.network.is_down(*channel, now);
+            let working: Vec<Channel> =
+                [Channel::Email, Channel::Matrix].into_iter().filter(working).collect();
+            let fault = &mut self.faults[at];
+            let Some(outage) = outage.filter(|_| !silenced && !inhibited) else {
+                fault.free_since = None;
+                fault.healthy_since.clear();
+                continue;
+            };
+            let since = *fault.free_since.get_or_insert(now);
+            fault.free[outage] = fault.free[outage].max(now - since);
+            fault.healthy_since.retain(|channel, _| working.contains(channel));
+            for channel in working {
+                let since = *fault.healthy_since.entry(channel).or_insert(now);
+                if now - since >= HEALTHY {
+                    fault.due.entry((outage, channel)).or_insert(now);
+                }
+            }
         }
     }
 
@@ -439,6 +644,7 @@ impl World {
         self.crashes_left -= 1;
         self.accidents.crashes += 1;
         self.process = None;
+        self.late = None;
         self.answers.clear();
         self.unsaved = Change::default();
         self.restart_at = self.now + 200 + self.luck_below(60_000);
@@ -453,8 +659,21 @@ impl World {
         let Some(process) = &mut self.process else { return };
         let change = process.decide(wall);
         let busy = !change.is_empty();
-        for ticket in &change.tickets {
-            self.decided.insert(ticket.key.clone(), self.now);
+        let tickets =
+            change.tickets.iter().map(|t| (t.key.clone(), t.message.text.clone(), t.escalated));
+        for (key, text, escalated) in tickets.collect::<Vec<_>>() {
+            self.decided.insert(key.clone(), self.now);
+            self.accidents.escalated += u64::from(escalated);
+            // What is told to somebody else was decided before.
+            let firing = text.split(',').filter_map(|state| state.strip_suffix("=firing"));
+            for alert in firing.filter(|_| !escalated) {
+                let Some(fault) = self.faults.iter().find(|fault| fault.alert == alert) else {
+                    continue;
+                };
+                if self.is_silenced(fault) || self.is_inhibited(fault) {
+                    self.leaks.push(format!("{key} tells of {alert}, which is held back"));
+                }
+            }
         }
         if busy && self.dies(12) {
             return;

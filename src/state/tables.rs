@@ -420,28 +420,51 @@ struct Body {
     resolved: bool,
     incident: String,
     payload: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    account: String,
 }
 
 impl Body {
     fn of(message: &Message) -> Self {
-        let Message { subject, text, html, language, urgency, resolved, incident, payload, .. } =
-            message.clone();
-        let urgency = match urgency {
+        let urgency = match message.urgency {
             Urgency::Low => 0,
             Urgency::Normal => 1,
             Urgency::High => 2,
         };
-        Self { subject, text, html, language, urgency, resolved, incident, payload }
+        Self {
+            subject: message.subject.clone(),
+            text: message.text.clone(),
+            html: message.html.clone(),
+            language: message.language.clone(),
+            urgency,
+            resolved: message.resolved,
+            incident: message.incident.clone(),
+            payload: message.payload.clone(),
+            headers: message.headers.clone(),
+            account: message.account.clone(),
+        }
     }
 
     fn into_message(self) -> Message {
-        let Self { subject, text, html, language, urgency, resolved, incident, payload } = self;
-        let urgency = match urgency {
+        let urgency = match self.urgency {
             0 => Urgency::Low,
             1 => Urgency::Normal,
             _ => Urgency::High,
         };
-        let attachments = Vec::new();
-        Message { subject, text, html, language, urgency, resolved, incident, payload, attachments }
+        Message {
+            subject: self.subject,
+            text: self.text,
+            html: self.html,
+            language: self.language,
+            urgency,
+            resolved: self.resolved,
+            incident: self.incident,
+            payload: self.payload,
+            attachments: Vec::new(),
+            headers: self.headers,
+            account: self.account,
+        }
     }
 }

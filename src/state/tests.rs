@@ -54,6 +54,8 @@ fn ticket(key: &str, serial: u64, to: Address) -> Ticket {
         incident: "a1".to_owned(),
         payload: "{}".to_owned(),
         attachments: vec![picture],
+        headers: vec![("X-Team".to_owned(), "web".to_owned())],
+        account: "team/email[0]".to_owned(),
     };
     Ticket {
         key: key.to_owned(),
@@ -170,4 +172,99 @@ fn a_full_disk_is_an_error_and_no_end() {
         Change { settled: vec![settled("x", Settlement::Delivered, true)], ..Change::default() };
     block(state.save(small)).unwrap();
     assert_eq!(block(state.load()).unwrap().tickets, [], "all of a change or nothing");
+}
+
+fn silence(id: &str) -> crate::model::Silence {
+    crate::model::Silence {
+        id: id.into(),
+        matchers: crate::alerting::parse_matchers(r#"{a="b", "ü x"!="", c=~"d.*", e!~"f|g"}"#)
+            .unwrap(),
+        starts: at(1),
+        ends: at(i64::MAX),
+        created_by: "me@example.org".into(),
+        comment: "a \"comment\"".into(),
+        updated: at(2),
+        until_resolved: true,
+        incident: Some("a1".into()),
+    }
+}
+
+fn entry(millis: i64, incident: Option<&str>) -> crate::ports::Entry {
+    crate::ports::Entry {
+        at: at(millis),
+        event: crate::ports::Event::Held,
+        reason: "silenced".into(),
+        detail: "s1".to_owned(),
+        incident: incident.map(str::to_owned),
+        receiver: "web".into(),
+        group: labels(&[("service", "home")]),
+        alerts: vec![(labels(&[("alertname", "Down")]), at(3)), (labels(&[("ü", "")]), at(4))],
+        who: "".into(),
+        channel: None,
+    }
+}
+
+fn lookup(incident: Option<&str>, most: usize) -> crate::ports::Lookup {
+    let incident = incident.map(str::to_owned);
+    crate::ports::Lookup { incident, from: at(0), through: at(100), most }
+}
+
+#[test]
+fn silences_acknowledgements_and_the_log_outlive_the_process() {
+    use crate::model::{AckKind, Acknowledgement, Way};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let state = SqliteState::open(&path).unwrap();
+    let mut known = incident("a1");
+    known.digest = true;
+    known.acknowledged = Some(Acknowledgement {
+        by: "anna".into(),
+        kind: AckKind::Claimed,
+        at: at(9),
+        way: Way::Matrix,
+    });
+    let mail = Address::Email("a@example.org".into());
+    let change = Change {
+        incidents: vec![known.clone()],
+        tickets: vec![ticket("k1", 7, mail)],
+        settled: vec![settled("k1", Settlement::Rejected, false)],
+        silences: vec![silence("s1")],
+        journal: vec![entry(10, None), entry(11, Some("a1")), entry(11, Some("a1"))],
+        ..Change::default()
+    };
+    block(state.save(change.clone())).unwrap();
+    block(state.save(change)).unwrap();
+    drop(state);
+    let state = SqliteState::open(&path).unwrap();
+    let found = block(state.load()).unwrap();
+    assert_eq!(found.incidents, [known]);
+    let text = |silence: &crate::model::Silence| format!("{silence:?}");
+    assert_eq!(found.silences.iter().map(text).collect::<Vec<_>>(), [text(&silence("s1"))]);
+    assert_eq!(found.link_key.as_ref().unwrap().reveal().len(), 64);
+    let log = block(state.journal(lookup(None, 10))).unwrap();
+    assert_eq!(log.len(), 3, "writing a line twice is the same as once: {log:?}");
+    assert_eq!(log[0], entry(10, None));
+    assert_eq!((log[2].event.name(), log[2].channel.is_some()), ("not-delivered", true));
+    assert!(!format!("{log:?}").contains("a@example.org"), "no address in the log");
+    assert_eq!(block(state.journal(lookup(Some("a1"), 1))).unwrap(), log[2..]);
+    drop(state);
+    let raw = Connection::open(&path).unwrap();
+    let refused = raw.execute("UPDATE journal SET detail = ''", []).unwrap_err();
+    assert!(refused.to_string().contains("append-only"), "{refused}");
+}
+
+#[test]
+fn a_file_of_the_first_version_is_read_and_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.sqlite");
+    std::fs::write(&path, include_bytes!("../../tests/fixtures/state-1/state.sqlite")).unwrap();
+    let state = SqliteState::open(&path).unwrap();
+    let found = block(state.load()).unwrap();
+    assert_eq!(found.incidents, [incident("a1")]);
+    assert_eq!(found.tickets.len(), 1);
+    assert_eq!((found.heard.len(), found.silences.len()), (1, 0));
+    let key = found.link_key.unwrap();
+    drop(state);
+    let again = block(SqliteState::open(&path).unwrap().load()).unwrap();
+    assert_eq!(again.link_key, Some(key), "the key stays");
 }

@@ -24,6 +24,8 @@ use crate::model::Batch;
 
 /// The format this version writes.
 const FORMAT: i64 = 1;
+/// Free pages (of 4 KiB) that stay in the file for the next tail.
+const SPARE_PAGES: i64 = 64;
 /// `PRAGMA application_id`: "augm".
 const APPLICATION: i64 = 0x6175_676d;
 
@@ -103,6 +105,8 @@ impl Catalogue {
     pub(super) fn open(path: &Path, sync: Sync) -> Result<Self, CatalogueError> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
+        // Before anything is written, so that a sealed tail's room can be given back.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         let level = match sync {
             Sync::Full => "FULL",
@@ -119,6 +123,11 @@ impl Catalogue {
                 "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION};
                  PRAGMA user_version = {FORMAT}; COMMIT;"
             ))?;
+        }
+        let vacuum: i64 = connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0))?;
+        if vacuum == 0 && connection.execute_batch("VACUUM").is_err() {
+            // A file of the first versions, and no room to write it anew: the next start will.
+            tracing::warn!("the catalogue cannot be made to give back room yet");
         }
         Ok(Self { connection: Mutex::new(connection), unsealed: AtomicU64::new(0) })
     }
@@ -242,6 +251,22 @@ impl Catalogue {
         Ok(())
     }
 
+    /// Gives the room of forgotten tails back to the file system, all but a little.
+    pub(super) fn give_back(&self) -> rusqlite::Result<()> {
+        let connection = self.lock();
+        let free: i64 = connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
+        if free <= SPARE_PAGES {
+            return Ok(());
+        }
+        let gone = free - SPARE_PAGES;
+        for pragma in [&*format!("incremental_vacuum({gone})"), "wal_checkpoint(TRUNCATE)"] {
+            let mut statement = connection.prepare(&format!("PRAGMA {pragma}"))?;
+            let mut rows = statement.query([])?;
+            while rows.next()?.is_some() {}
+        }
+        Ok(())
+    }
+
     /// The first generation that is nowhere.
     pub(super) fn next_generation(&self) -> rusqlite::Result<u64> {
         let latest: Option<i64> = self.lock().query_row(
@@ -283,6 +308,8 @@ impl Catalogue {
     /// and left out; it never stops the rest.
     pub(super) fn recover(&self, mut each: impl FnMut(&Batch)) -> rusqlite::Result<Recovered> {
         let connection = self.lock();
+        // One moment for shapes and groups, while somebody else may be writing.
+        let _one = connection.is_autocommit().then(|| connection.unchecked_transaction());
         let mut recovered = Recovered::default();
         let mut shapes: HashMap<u64, KnownShape> = HashMap::new();
         let mut statement = connection.prepare("SELECT number, source, labels FROM shape")?;
@@ -331,6 +358,11 @@ impl Catalogue {
     #[cfg(test)]
     pub(super) fn limit_pages(&self, pages: u32) {
         self.lock().pragma_update(None, "max_page_count", pages).unwrap();
+    }
+
+    /// From now on this connection, open to look only, sees the catalogue as it is now.
+    pub(super) fn stand_still(&self) -> rusqlite::Result<()> {
+        self.lock().execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")
     }
 
     /// A consistent copy of the catalogue as a new file.

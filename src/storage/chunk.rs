@@ -5,6 +5,7 @@
 //! rows with floats; with bit 1 a bitmap of the rows with histograms, the length of their run
 //! (varint) and the run ([`super::histograms`]); then the floats ([`super::floats`]).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::bits::{put_varint, take_bytes, take_varint};
@@ -369,6 +370,16 @@ impl Chunk {
         self.bytes.len() + 4 * self.ends.len() + size_of::<Self>() + 16
     }
 
+    /// Replaces `bits` by a column that has a float in each row; `false` when it is not such a one.
+    fn plain(&self, slot: usize, bits: &mut Vec<u64>) -> bool {
+        if !self.has(slot) {
+            return false;
+        }
+        let from = &self.bytes[self.ends[slot] as usize..self.ends[slot + 1] as usize];
+        bits.clear();
+        from[0] == 0 && floats::decode(&from[1..], self.rows as usize, bits).is_some()
+    }
+
     fn decode(
         &self,
         slot: usize,
@@ -488,11 +499,32 @@ fn encode_column(spread: &mut Spread, scratch: &mut floats::Scratch, into: &mut 
     }
 }
 
-/// Buffers that reading needs; reuse them.
+/// Chunks whose times are remembered while reading.
+const KNOWN_TIMES: usize = 64;
+
+/// Buffers that reading needs; reuse them, but only for parts that live as long.
 #[derive(Default)]
 pub(super) struct Reading {
     times: Vec<i64>,
     spread: Spread,
+    /// Times of closed chunks by their address: all columns of a chunk have the same.
+    known: VecDeque<(usize, Vec<i64>)>,
+}
+
+/// The times of a chunk, decoded once.
+fn times_of<'k>(known: &'k mut VecDeque<(usize, Vec<i64>)>, chunk: &Chunk) -> &'k [i64] {
+    let address = std::ptr::from_ref(chunk).addr();
+    let place = known.iter().position(|(other, _)| *other == address);
+    let place = place.unwrap_or_else(|| {
+        if known.len() >= KNOWN_TIMES {
+            known.pop_front();
+        }
+        let mut times = Vec::with_capacity(chunk.len());
+        Part::Closed(chunk).times(&mut times);
+        known.push_back((address, times));
+        known.len() - 1
+    });
+    &known[place].1
 }
 
 impl Reading {
@@ -508,6 +540,20 @@ impl Reading {
         });
         if apart {
             for (part, slot) in parts {
+                if let Part::Loaded(loaded) = part
+                    && loaded.rows.is_none()
+                    && loaded.histograms.is_empty()
+                {
+                    push_all(&loaded.times, &loaded.bits, window, into);
+                    continue;
+                }
+                if let Part::Closed(chunk) = part
+                    && chunk.plain(*slot, &mut self.spread.bits)
+                {
+                    let times = times_of(&mut self.known, chunk);
+                    push_all(times, &self.spread.bits, window, into);
+                    continue;
+                }
                 self.times.clear();
                 part.times(&mut self.times);
                 let times = &self.times;
@@ -531,6 +577,14 @@ impl Reading {
             }
         }
     }
+}
+
+/// A column of floats without holes.
+fn push_all(times: &[i64], bits: &[u64], window: Window, into: &mut Columns) {
+    let first = times.partition_point(|time| *time <= window.after.millis());
+    let behind = times.partition_point(|time| *time <= window.through.millis()).max(first);
+    into.times.extend(times[first..behind].iter().map(|time| Timestamp::from_millis(*time)));
+    into.values.extend(bits[first..behind].iter().map(|bits| f64::from_bits(*bits)));
 }
 
 #[inline]

@@ -62,7 +62,8 @@ impl Durable {
                 tracing::error!(%error, "the samples in memory stay there for now");
             }
         };
-        if due {
+        // What the disk refused before goes to it as soon as there is room.
+        if due || core.has_closable_gap() {
             check(self.seal(core));
         }
         loop {
@@ -83,6 +84,15 @@ impl Durable {
 
     /// Writes all samples that are in no segment into one, and forgets their tail.
     pub(super) fn seal(&self, core: &Core) -> Result<(), SealError> {
+        let gap = std::mem::take(&mut core.lock().gap);
+        let sealed = self.seal_now(core);
+        if sealed.is_err() {
+            core.lock().gap |= gap;
+        }
+        sealed
+    }
+
+    fn seal_now(&self, core: &Core) -> Result<(), SealError> {
         let _one = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = core.lock();
         let complete = state.head.next_generation();
@@ -101,6 +111,9 @@ impl Durable {
         // A generation without samples leaves an empty file; at the next start it goes.
         let meta = Some(meta).filter(|meta| meta.samples > 0);
         self.catalogue.enter(meta.as_ref(), Some(complete), &[])?;
+        if let Err(error) = self.catalogue.give_back() {
+            tracing::debug!(%error, "the room of the sealed tail stays in the catalogue");
+        }
         let mut state = core.lock();
         if let Some(meta) = meta {
             let new = Segment::new(meta, Arc::clone(&self.archive));

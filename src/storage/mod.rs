@@ -23,6 +23,7 @@ mod disk;
 mod durable;
 mod exact_text;
 mod floats;
+mod fuzz;
 mod head;
 mod histograms;
 mod index;
@@ -40,7 +41,9 @@ mod store;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod warm;
 
+pub use fuzz::decode_anything;
 pub use offline::{
     OfflineError, Progress, SegmentStatus, Share, Status, Verified, look, snapshot as copy, status,
     verify,

@@ -124,6 +124,13 @@ impl Look {
         OfflineError::Io(self.path.join(SEGMENTS).join(name), error)
     }
 
+    /// The segments and the tail of one moment.
+    fn at_one_moment(data: &Path) -> Result<Self, OfflineError> {
+        let look = Self::at(data)?;
+        look.catalogue.stand_still().map_err(|e| look.sql(e))?;
+        Ok(look)
+    }
+
     /// The catalogue with its log.
     fn catalogue_bytes(&self) -> u64 {
         let size = |suffix: &str| {
@@ -154,7 +161,12 @@ impl Look {
 /// # Errors
 /// The folder cannot be read.
 pub fn look(data: &Path) -> Result<Snapshot, OfflineError> {
-    Ok(Arc::new(Look::at(data)?.view()?))
+    Ok(Arc::new(view(data)?))
+}
+
+/// The same with its inner face.
+pub(super) fn view(data: &Path) -> Result<View, OfflineError> {
+    Look::at_one_moment(data)?.view()
 }
 
 /// What is stored in a data folder.
@@ -162,7 +174,7 @@ pub fn look(data: &Path) -> Result<Snapshot, OfflineError> {
 /// # Errors
 /// The folder cannot be read.
 pub fn status(data: &Path, progress: Progress<'_>) -> Result<Status, OfflineError> {
-    let look = Look::at(data)?;
+    let look = Look::at_one_moment(data)?;
     let metas = look.metas()?;
     let mut status = Status::default();
     let aside = look.catalogue.damaged().map_err(|e| look.sql(e))?;
@@ -251,7 +263,7 @@ fn shares(of: Sums) -> Vec<Share> {
 /// # Errors
 /// The folder cannot be read; damage is no error but a finding.
 pub fn verify(data: &Path, progress: Progress<'_>) -> Result<Verified, OfflineError> {
-    let look = Look::at(data)?;
+    let look = Look::at_one_moment(data)?;
     let metas = look.metas()?;
     let mut found = Verified::default();
     let complaints = look.catalogue.complaints().map_err(|e| look.sql(e))?;
@@ -268,7 +280,7 @@ pub fn verify(data: &Path, progress: Progress<'_>) -> Result<Verified, OfflineEr
             Ok(directory) => verify_segment(&meta.name, &directory, &mut found),
             Err(SegmentError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => {
                 // Merged away meanwhile, or lost: the catalogue knows by now.
-                let known = look.metas()?.iter().any(|other| other.name == meta.name);
+                let known = Look::at(data)?.metas()?.iter().any(|other| other.name == meta.name);
                 if known {
                     found.damage.push(format!("{}: the file is missing", meta.name));
                 }

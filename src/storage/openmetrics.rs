@@ -17,7 +17,7 @@ use super::chunk::Cell;
 use super::disk::{Disk, Folder};
 use super::durable::name_of;
 use super::exact_text;
-use super::offline::{Look, OfflineError, Progress};
+use super::offline::{self, OfflineError, Progress};
 use super::open::{self, CATALOGUE, OpenError, SEGMENTS};
 use super::segment::SegmentWriter;
 use crate::exposition::{Limits, Syntax, float_text, parse};
@@ -27,10 +27,17 @@ use crate::model::{
 };
 use crate::ports::{Select, SelectError};
 
-/// Bytes of text that are read at once.
-const PORTION: usize = 4 << 20;
-/// Samples of one segment made by an import.
-const SEGMENT_SAMPLES: usize = 500_000;
+/// How much an import does at once.
+#[derive(Clone, Copy)]
+pub(super) struct Portions {
+    /// Bytes of text that are read.
+    pub(super) bytes: usize,
+    /// Samples of a segment.
+    pub(super) samples: usize,
+}
+
+/// About 100 MiB of memory.
+const PORTIONS: Portions = Portions { bytes: 4 << 20, samples: 1_000_000 };
 
 /// What an export wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,7 +107,7 @@ pub fn export(
     into: &mut dyn Write,
     progress: Progress<'_>,
 ) -> Result<Exported, TransferError> {
-    let view = Look::at(data)?.view()?;
+    let view = offline::view(data)?;
     let mut found = view.find_any(sets, window)?;
     found.sort_by(|a, b| {
         let metric = a.labels.metric_name().cmp(b.labels.metric_name());
@@ -205,7 +212,22 @@ pub fn import(
     oldest: Timestamp,
     progress: Progress<'_>,
 ) -> Result<Imported, TransferError> {
+    import_in(PORTIONS, data, file, oldest, progress)
+}
+
+/// In other portions; they must be the same when it goes on.
+pub(super) fn import_in(
+    portions: Portions,
+    data: &Path,
+    file: &Path,
+    oldest: Timestamp,
+    progress: Progress<'_>,
+) -> Result<Imported, TransferError> {
     let offline = |error: OpenError| TransferError::Folder(error.into());
+    let unreadable = |error| TransferError::File(file.to_owned(), error);
+    let mut source = File::open(file).map_err(unreadable)?;
+    let size = source.metadata().map_err(unreadable)?.len();
+    let key = key_of(&mut source, size).map_err(unreadable)?;
     let segments = data.join(SEGMENTS);
     std::fs::create_dir_all(&segments)
         .map_err(|e| offline(OpenError::Folder(segments.clone(), e)))?;
@@ -213,15 +235,12 @@ pub fn import(
     let path = data.join(CATALOGUE);
     let catalogue = Catalogue::open(&path, Sync::Full)
         .map_err(|e| offline(OpenError::Catalogue(path.clone(), e.to_string())))?;
-    let unreadable = |error| TransferError::File(file.to_owned(), error);
-    let mut source = File::open(file).map_err(unreadable)?;
-    let size = source.metadata().map_err(unreadable)?.len();
-    let key = key_of(&mut source, size).map_err(unreadable)?;
     let mut import = Import {
         catalogue,
         path,
         disk: Folder(segments),
         key,
+        portions,
         series: HashMap::new(),
         waiting: 0,
         imported: Imported::default(),
@@ -245,6 +264,19 @@ fn exact_of(line: &[u8]) -> Option<&str> {
     std::str::from_utf8(&line[at + exact_text::MARK.len()..]).ok().map(str::trim_end)
 }
 
+/// Sorted by time; of several for one instant the last stays.
+fn in_order(mut samples: Vec<(i64, Cell)>) -> Vec<(i64, Cell)> {
+    samples.sort_by_key(|(at, _)| *at);
+    let mut kept: Vec<(i64, Cell)> = Vec::with_capacity(samples.len());
+    for sample in samples {
+        match kept.last_mut() {
+            Some(last) if last.0 == sample.0 => *last = sample,
+            _ => kept.push(sample),
+        }
+    }
+    kept
+}
+
 /// A series of an import.
 type Column = (Labels, Vec<Option<Cell>>);
 
@@ -253,7 +285,8 @@ struct Import {
     path: PathBuf,
     disk: Folder,
     key: String,
-    series: HashMap<Labels, BTreeMap<i64, Cell>>,
+    portions: Portions,
+    series: HashMap<Labels, Vec<(i64, Cell)>>,
     waiting: usize,
     imported: Imported,
 }
@@ -287,7 +320,7 @@ impl Import {
             portion.extend_from_slice(&kind);
             let ahead = usize::from(!kind.is_empty());
             let (mut own_lines, mut ended, mut open) = (0, false, false);
-            while portion.len() < PORTION || open {
+            while portion.len() < self.portions.bytes || open {
                 let start = portion.len();
                 if reader.read_until(b'\n', &mut portion).map_err(unreadable)? == 0 {
                     ended = true;
@@ -314,7 +347,7 @@ impl Import {
             if ended || portion.ends_with(b"# EOF\n") && at >= size {
                 break;
             }
-            if self.waiting >= SEGMENT_SAMPLES {
+            if self.waiting >= self.portions.samples {
                 self.flush(at)?;
             }
         }
@@ -361,9 +394,8 @@ impl Import {
                 self.imported.too_old += 1;
                 continue;
             }
-            let samples = self.series.entry(sample.labels).or_default();
-            let new = samples.insert(at.millis(), cell).is_none();
-            self.waiting += usize::from(new);
+            self.series.entry(sample.labels).or_default().push((at.millis(), cell));
+            self.waiting += 1;
             self.imported.samples += 1;
         }
         Ok(())
@@ -379,8 +411,9 @@ impl Import {
         // Series with the same times share a frame.
         let mut frames: BTreeMap<Vec<i64>, Vec<Column>> = BTreeMap::new();
         for (labels, samples) in self.series.drain() {
-            let times: Vec<i64> = samples.keys().copied().collect();
-            let cells = samples.into_values().map(Some).collect();
+            let samples = in_order(samples);
+            let times: Vec<i64> = samples.iter().map(|(at, _)| *at).collect();
+            let cells = samples.into_iter().map(|(_, cell)| Some(cell)).collect();
             frames.entry(times).or_default().push((labels, cells));
         }
         self.waiting = 0;

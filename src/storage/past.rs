@@ -1,7 +1,7 @@
 //! What lies on the disk, as a snapshot sees it.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashSet;
@@ -9,6 +9,7 @@ use hashbrown::HashSet;
 use super::disk::Disk;
 use super::piece::Loaded;
 use super::segment::{ColumnEntry, Directory, Meta, SegmentError, Shelf};
+use super::warm::{Piece, Warm};
 use crate::model::{Labels, Timestamp, Window};
 use crate::ports::SelectError;
 use crate::telemetry::Telemetry;
@@ -16,6 +17,8 @@ use crate::telemetry::Telemetry;
 /// A segment file. When it is doomed, the file goes with the last snapshot that knows it.
 pub(super) struct Segment {
     pub(super) meta: Meta,
+    /// Tells it apart from all others that this process has seen.
+    number: u64,
     folder: Arc<Archive>,
     doomed: AtomicBool,
 }
@@ -24,13 +27,22 @@ pub(super) struct Segment {
 pub(super) struct Archive {
     pub(super) disk: Arc<dyn Disk>,
     shelf: Shelf,
+    warm: Warm,
+    segments: AtomicU64,
     telemetry: Arc<Telemetry>,
     reported: Mutex<HashSet<(String, u64)>>,
 }
 
 impl Archive {
     pub(super) fn new(disk: Arc<dyn Disk>, telemetry: Arc<Telemetry>) -> Arc<Self> {
-        Arc::new(Self { disk, shelf: Shelf::default(), telemetry, reported: Mutex::default() })
+        Arc::new(Self {
+            disk,
+            shelf: Shelf::default(),
+            warm: Warm::default(),
+            segments: AtomicU64::new(0),
+            telemetry,
+            reported: Mutex::default(),
+        })
     }
 
     /// Counts and logs damage, each piece once.
@@ -45,7 +57,8 @@ impl Archive {
 
 impl Segment {
     pub(super) fn new(meta: Meta, folder: Arc<Archive>) -> Arc<Self> {
-        Arc::new(Self { meta, folder, doomed: AtomicBool::new(false) })
+        let number = folder.segments.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self { meta, number, folder, doomed: AtomicBool::new(false) })
     }
 
     /// Its file goes when nobody looks any more.
@@ -98,6 +111,32 @@ impl Segment {
         self.sound(loaded, column.piece.offset, &series, span)
     }
 
+    /// A column, from memory or from the disk. `None` when it is damaged, which is reported.
+    pub(super) fn column(
+        &self,
+        directory: &Directory,
+        column: &ColumnEntry,
+    ) -> Result<Option<Arc<Loaded>>, io::Error> {
+        let key = (self.number, column.piece.offset);
+        if let Some(Piece::Column(found)) = self.folder.warm.get(key) {
+            return Ok(Some(found));
+        }
+        let entry = &directory.frames[column.frame as usize];
+        let of_frame = (self.number, entry.times.offset);
+        let times = match self.folder.warm.get(of_frame) {
+            Some(Piece::Times(times)) => times,
+            _ => {
+                let Some(times) = self.times(directory, column.frame)? else { return Ok(None) };
+                self.folder.warm.put(of_frame, Piece::Times(Arc::clone(&times)));
+                times
+            }
+        };
+        let Some(loaded) = self.load(directory, column, times)? else { return Ok(None) };
+        let loaded = Arc::new(loaded);
+        self.folder.warm.put(key, Piece::Column(Arc::clone(&loaded)));
+        Ok(Some(loaded))
+    }
+
     fn sound<T>(
         &self,
         read: Result<T, io::Error>,
@@ -120,6 +159,7 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
+        self.folder.warm.forget(self.number);
         if self.doomed.load(Ordering::Acquire) {
             self.folder.shelf.forget(&self.meta.name);
             // What cannot be removed now is removed at the next start: it is in no catalogue.
@@ -137,10 +177,12 @@ pub(super) struct Past {
 }
 
 impl Past {
-    /// The segments that have to be asked for a window, earlier generations first.
-    pub(super) fn wanted(&self, window: Window) -> impl Iterator<Item = &Arc<Segment>> {
+    /// The segments that have to be asked for a window, with their place among all; earlier
+    /// generations first.
+    pub(super) fn wanted(&self, window: Window) -> impl Iterator<Item = (u32, &Arc<Segment>)> {
         let early = window.after.millis() < self.memory_from;
-        self.segments.iter().filter(move |segment| early && segment.meets(window))
+        let all = (0u32..).zip(self.segments.iter());
+        all.filter(move |(_, segment)| early && segment.meets(window))
     }
 }
 
@@ -154,16 +196,26 @@ pub(super) fn load_series(
     segment: &Segment,
     labels: &Labels,
     window: Window,
-    into: &mut Vec<Loaded>,
+    into: &mut Vec<Arc<Loaded>>,
 ) -> Result<(), io::Error> {
     let Some(directory) = segment.directory()? else { return Ok(()) };
     for column in directory.of_series(labels) {
-        let frame = &directory.frames[column.frame as usize];
-        if frame.last <= window.after.millis() || frame.first > window.through.millis() {
-            continue;
-        }
-        let Some(times) = segment.times(&directory, column.frame)? else { continue };
-        into.extend(segment.load(&directory, column, times)?);
+        load_column(segment, &directory, column, window, into)?;
+    }
+    Ok(())
+}
+
+/// The samples of one column of a segment, unless they are all outside of the window.
+pub(super) fn load_column(
+    segment: &Segment,
+    directory: &Directory,
+    column: &ColumnEntry,
+    window: Window,
+    into: &mut Vec<Arc<Loaded>>,
+) -> Result<(), io::Error> {
+    let frame = &directory.frames[column.frame as usize];
+    if frame.last > window.after.millis() && frame.first <= window.through.millis() {
+        into.extend(segment.column(directory, column)?);
     }
     Ok(())
 }

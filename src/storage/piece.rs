@@ -302,6 +302,16 @@ mod tests {
         }
 
         #[test]
+        fn any_times_come_back(times in proptest::collection::btree_set(any::<i64>(), 1..200)) {
+            let ends = [i64::MIN, i64::MAX];
+            let times: std::collections::BTreeSet<i64> = times.into_iter().chain(ends).collect();
+            let times: Vec<i64> = times.into_iter().collect();
+            let mut bytes = Vec::new();
+            encode_times(&times, &mut bytes);
+            prop_assert_eq!(decode_times(&bytes, times.len()), Some(times));
+        }
+
+        #[test]
         fn damaged_bytes_never_panic(
             flags in 0u8..4, bytes in proptest::collection::vec(any::<u8>(), 0..100), count in 0usize..500,
             cut in 0usize..400, flip in any::<u8>(),

@@ -40,7 +40,7 @@ use super::bits::{put_varint, take_bytes, take_varint, unzigzag, zigzag};
 use super::chunk::Cell;
 use super::disk::{Disk, Draft, Stored};
 use super::piece::{self, Loaded};
-use crate::model::{Labels, Matcher};
+use crate::model::{Labels, METRIC_NAME, Matcher, Test};
 
 const MAGIC: &[u8; 8] = b"augmSEG\n";
 const VERSION: u32 = 1;
@@ -234,6 +234,8 @@ pub(super) struct Directory {
     /// Sorted by fingerprint.
     pub(super) columns: Vec<ColumnEntry>,
     pairs: Vec<(u32, u32)>,
+    /// Metric name (as a text) and place of each column, sorted: nearly all selectors name one.
+    by_metric: Vec<(u32, u32)>,
 }
 
 /// Where a piece lies, and what its bytes add up to.
@@ -331,6 +333,7 @@ impl Directory {
             frames: Vec::new(),
             columns: Vec::new(),
             pairs: Vec::new(),
+            by_metric: Vec::new(),
         };
         let _generations = (take_varint(from)?, take_varint(from)?);
         for _ in 0..take_varint(from)? {
@@ -363,6 +366,14 @@ impl Directory {
             }
         }
         directory.columns.sort_by_key(|column| column.fingerprint);
+        if let Some(name) = directory.text(METRIC_NAME) {
+            let places = directory.columns.iter().zip(0..).filter_map(|(column, place)| {
+                let pairs = directory.pairs_of(column).iter();
+                pairs.clone().find(|(n, _)| *n == name).map(|(_, value)| (*value, place))
+            });
+            directory.by_metric = places.collect();
+            directory.by_metric.sort_unstable();
+        }
         (offset <= end && from.is_empty()).then_some(directory)
     }
 
@@ -400,28 +411,53 @@ impl Directory {
             .filter(move |column| self.labels(column) == *labels)
     }
 
-    /// The columns that all matchers accept. Each text is asked at most once for each matcher.
-    pub(super) fn find(&self, matchers: &[Matcher]) -> Vec<&ColumnEntry> {
-        let mut known: Vec<Vec<Option<bool>>> = vec![vec![None; self.texts.len()]; matchers.len()];
-        let names: Vec<Option<u32>> = matchers
+    /// The number of a text.
+    fn text(&self, wanted: &str) -> Option<u32> {
+        self.texts.iter().position(|text| **text == *wanted).map(|at| at as u32)
+    }
+
+    fn pairs_of(&self, column: &ColumnEntry) -> &[(u32, u32)] {
+        let (start, count) = column.labels;
+        &self.pairs[start as usize..start as usize + count as usize]
+    }
+
+    /// The places of the columns that all matchers accept. Each text is asked at most once for each
+    /// matcher.
+    pub(super) fn find(&self, matchers: &[Matcher]) -> Vec<u32> {
+        let (mut metric, mut others) = (None, Vec::new());
+        for matcher in matchers {
+            match matcher.test() {
+                Test::Equal(name) if matcher.name() == METRIC_NAME && metric.is_none() => {
+                    metric = Some(&**name).filter(|name| !name.is_empty());
+                    if metric.is_none() {
+                        others.push(matcher);
+                    }
+                }
+                _ => others.push(matcher),
+            }
+        }
+        let mut tests: Vec<_> = others
             .iter()
-            .map(|m| self.texts.iter().position(|t| **t == *m.name()).map(|at| at as u32))
+            .map(|matcher| (*matcher, self.text(matcher.name()), HashMap::new()))
             .collect();
-        let mut accepts = |column: &ColumnEntry| {
-            let (start, count) = column.labels;
-            let pairs = &self.pairs[start as usize..start as usize + count as usize];
-            matchers.iter().zip(&names).zip(&mut known).all(|((matcher, name), known)| match pairs
-                .iter()
-                .find(|(n, _)| Some(*n) == *name)
-            {
-                None => matcher.accepts(""),
-                Some((_, value)) => {
-                    let text = &self.texts[*value as usize];
-                    *known[*value as usize].get_or_insert_with(|| matcher.accepts(text))
+        let mut accepts = |place: u32| {
+            let pairs = self.pairs_of(&self.columns[place as usize]);
+            tests.iter_mut().all(|(matcher, name, known)| {
+                match pairs.iter().find(|(n, _)| Some(*n) == *name) {
+                    None => matcher.accepts(""),
+                    Some((_, value)) => *known
+                        .entry(*value)
+                        .or_insert_with(|| matcher.accepts(&self.texts[*value as usize])),
                 }
             })
         };
-        self.columns.iter().filter(|column| accepts(column)).collect()
+        let Some(metric) = metric else {
+            return (0..self.columns.len() as u32).filter(|place| accepts(*place)).collect();
+        };
+        let Some(text) = self.text(metric) else { return Vec::new() };
+        let first = self.by_metric.partition_point(|(name, _)| *name < text);
+        let named = self.by_metric[first..].iter().take_while(|(name, _)| *name == text);
+        named.map(|(_, place)| *place).filter(|place| accepts(*place)).collect()
     }
 
     fn read(&self, place: Place) -> Result<Vec<u8>, io::Error> {
@@ -455,7 +491,7 @@ impl Directory {
         texts
             + self.frames.len() * size_of::<FrameEntry>()
             + self.columns.len() * size_of::<ColumnEntry>()
-            + self.pairs.len() * 8
+            + (self.pairs.len() + self.by_metric.len()) * 8
     }
 }
 

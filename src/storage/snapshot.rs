@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use hashbrown::HashMap;
 use roaring::RoaringBitmap;
+use smallvec::SmallVec;
 
 use super::chunk::{Part, Reading};
 use super::head::{Block, Frame, frame_of};
 use super::index::{Index, Number, Places};
-use super::past::{Past, load_series, unreadable};
+use super::past::{Past, load_column, load_series, unreadable};
+use super::piece::Loaded;
+use super::segment::Directory;
 use crate::model::{Columns, Labels, Matcher, Window};
 use crate::ports::{Found, Select, SelectError, SeriesId};
 
@@ -23,6 +26,9 @@ pub(super) struct View {
     limit: Number,
     past: Past,
     seen: Mutex<Seen>,
+    last_directory: Mutex<Option<(u32, Arc<Directory>)>>,
+    /// What it remembers lives as long as `blocks`.
+    reading: Mutex<Reading>,
 }
 
 /// Series whose samples are (also) on the disk, as this snapshot handed them out: the index may
@@ -32,14 +38,30 @@ struct Seen {
     in_memory: HashMap<Number, Labels>,
     on_disk: Vec<Labels>,
     ids: HashMap<Labels, u64>,
+    places: HashMap<Window, StoredPlaces>,
+    remembered: usize,
 }
+
+/// Where the series that a selector found in a window lie on the disk: (segment of the snapshot,
+/// place of the column). Whoever finds series reads them next.
+type StoredPlaces = Arc<HashMap<u64, SmallVec<[(u32, u32); 2]>>>;
+/// Places that a snapshot remembers; beyond that they are looked up again.
+const PLACES: usize = 250_000;
 
 impl View {
     pub(super) fn new(
         (blocks, index, limit): (Vec<Arc<Block>>, Arc<RwLock<Index>>, Number),
         past: Past,
     ) -> Self {
-        Self { blocks, index, limit, past, seen: Mutex::default() }
+        Self {
+            blocks,
+            index,
+            limit,
+            past,
+            seen: Mutex::default(),
+            last_directory: Mutex::default(),
+            reading: Mutex::default(),
+        }
     }
 
     fn index(&self) -> RwLockReadGuard<'_, Index> {
@@ -95,22 +117,35 @@ impl View {
         window: Window,
         found: &mut Vec<Found>,
     ) -> Result<(), SelectError> {
-        let here: HashMap<Labels, SeriesId> =
-            found.iter().map(|found| (found.labels.clone(), found.id)).collect();
-        let mut more: HashMap<Labels, SeriesId> = HashMap::new();
-        for segment in self.past.wanted(window) {
+        let mut known: HashMap<Labels, u64> = HashMap::new();
+        for found in found.iter() {
+            known.insert(found.labels.clone(), found.id.0);
+        }
+        let mut places: HashMap<u64, SmallVec<[(u32, u32); 2]>> = HashMap::new();
+        let mut count = 0;
+        for (number, segment) in self.past.wanted(window) {
             let Some(directory) = segment.directory().map_err(|e| unreadable(&e))? else {
                 continue;
             };
-            for column in directory.find(matchers) {
+            for place in directory.find(matchers) {
+                let column = &directory.columns[place as usize];
                 let frame = &directory.frames[column.frame as usize];
-                let labels = directory.labels(column);
-                if !meets((frame.first, frame.last), window) || here.contains_key(&labels) {
+                if !meets((frame.first, frame.last), window) {
                     continue;
                 }
-                if !more.contains_key(&labels) {
-                    let id = self.id_of(&labels);
-                    more.insert(labels, id);
+                let labels = directory.labels(column);
+                let id = match known.get(&labels) {
+                    Some(id) => *id,
+                    None => {
+                        let id = self.id_of(&labels);
+                        known.insert(labels.clone(), id.0);
+                        found.push(Found { id, labels });
+                        id.0
+                    }
+                };
+                count += 1;
+                if count <= PLACES {
+                    places.entry(id).or_default().push((number, place));
                 }
             }
         }
@@ -120,13 +155,68 @@ impl View {
                 seen.in_memory.insert(number, found.labels.clone());
             }
         }
-        for (labels, id) in more {
-            if let Ok(number) = Number::try_from(id.0) {
-                seen.in_memory.insert(number, labels.clone());
+        self.remember(&mut seen, window, places, count);
+        Ok(())
+    }
+
+    /// Keeps where the series of a window lie, as long as that is not too much.
+    fn remember(
+        &self,
+        seen: &mut Seen,
+        window: Window,
+        places: HashMap<u64, SmallVec<[(u32, u32); 2]>>,
+        count: usize,
+    ) {
+        if seen.remembered + count > PLACES {
+            return;
+        }
+        seen.remembered += count;
+        match seen.places.get_mut(&window) {
+            // Another selector of the same window: a series has the same places for both.
+            Some(known) => Arc::make_mut(known).extend(places),
+            None => {
+                seen.places.insert(window, Arc::new(places));
             }
-            found.push(Found { id, labels });
+        }
+    }
+
+    /// The samples of a series on the disk.
+    fn load_stored(
+        &self,
+        series: SeriesId,
+        window: Window,
+        into: &mut Vec<Arc<Loaded>>,
+    ) -> Result<(), SelectError> {
+        let places = self.seen().places.get(&window).map(Arc::clone);
+        if let Some(places) = places.as_ref().and_then(|places| places.get(&series.0)) {
+            for (number, place) in places {
+                let segment = &self.past.segments[*number as usize];
+                let directory = self.directory(*number).map_err(|e| unreadable(&e))?;
+                let Some(directory) = directory else { continue };
+                let column = &directory.columns[*place as usize];
+                load_column(segment, &directory, column, window, into)
+                    .map_err(|e| unreadable(&e))?;
+            }
+            return Ok(());
+        }
+        let Some(labels) = self.labels_of(series) else { return Ok(()) };
+        for (_, segment) in self.past.wanted(window) {
+            load_series(segment, &labels, window, into).map_err(|e| unreadable(&e))?;
         }
         Ok(())
+    }
+
+    /// The directory of a segment; the one asked for last is at hand.
+    fn directory(&self, number: u32) -> Result<Option<Arc<Directory>>, std::io::Error> {
+        let mut last = self.last_directory.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, directory)) = &*last
+            && *known == number
+        {
+            return Ok(Some(Arc::clone(directory)));
+        }
+        let found = self.past.segments[number as usize].directory()?;
+        *last = found.clone().map(|directory| (number, directory));
+        Ok(found)
     }
 
     /// The handle of a series found on the disk; it may be in memory too, at another time.
@@ -187,10 +277,7 @@ impl Select for View {
         into.clear();
         let mut loaded = Vec::new();
         if !self.is_recent(window) {
-            let Some(labels) = self.labels_of(series) else { return Ok(()) };
-            for segment in self.past.wanted(window) {
-                load_series(segment, &labels, window, &mut loaded).map_err(|e| unreadable(&e))?;
-            }
+            self.load_stored(series, window, &mut loaded)?;
         }
         let mut parts: Vec<(Part<'_>, usize)> =
             loaded.iter().map(|loaded| (Part::Loaded(loaded), 0)).collect();
@@ -202,7 +289,10 @@ impl Select for View {
                 parts.extend(wanted.map(|part| (part, slot)));
             }
         }
-        Reading::default().read(&parts, window, into);
+        match self.reading.try_lock() {
+            Ok(mut reading) => reading.read(&parts, window, into),
+            Err(_) => Reading::default().read(&parts, window, into),
+        }
         Ok(())
     }
 

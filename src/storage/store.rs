@@ -68,6 +68,8 @@ pub(super) struct State {
     urgent: bool,
     /// The disk refused the last group.
     failing: bool,
+    /// Some samples are in memory only: the disk refused them, and nothing was sealed since.
+    pub(super) gap: bool,
     closed: bool,
 }
 
@@ -83,6 +85,7 @@ impl State {
             began,
             urgent: false,
             failing: false,
+            gap: false,
             closed: false,
         }
     }
@@ -142,6 +145,12 @@ impl Store {
             && thread.join().is_err()
         {
             tracing::error!("the thread of the sample store ended before its time");
+        }
+        let gap = self.core.lock().gap;
+        if let Some(durable) = self.core.durable.as_ref().filter(|_| gap)
+            && let Err(error) = durable.seal(&self.core)
+        {
+            tracing::error!(%error, "samples that the disk refused before are lost");
         }
     }
 
@@ -278,6 +287,7 @@ impl Core {
         let outcome: Outcome = match committed {
             Ok(()) => Ok(()),
             Err(error) => {
+                state.gap = true;
                 waiting.extend(state.pending.as_mut().map(Pending::fail).unwrap_or_default());
                 Err(error.to_string().into())
             }
@@ -294,6 +304,12 @@ impl Core {
         for done in waiting {
             done.send_replace(Some(outcome.clone()));
         }
+    }
+
+    /// Whether samples are in memory only although the disk would take them now.
+    pub(super) fn has_closable_gap(&self) -> bool {
+        let state = self.lock();
+        state.gap && !state.failing
     }
 
     /// Drops what is too old, seals, merges, and counts what is there.

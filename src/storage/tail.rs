@@ -20,8 +20,8 @@ use super::bits::{put_varint, take_bytes, take_varint, unzigzag, zigzag};
 use super::histograms;
 use crate::model::{Batch, Labels, Point, Row, STALE_BITS, Timestamp, is_stale};
 
-/// Most columns of a shape that are believed.
-const COLUMN_LIMIT: u64 = 1 << 24;
+/// Most bytes of a shape that are believed: labels of more than a million series.
+const SHAPE_LIMIT: u64 = 256 << 20;
 
 /// What the writer, or the reader, remembers about a shape.
 #[derive(Clone, Debug, Default)]
@@ -195,8 +195,7 @@ pub(super) fn encode_shape<'a>(labels: impl Iterator<Item = &'a Labels>) -> Vec<
 /// The inverse of [`encode_shape`].
 pub(super) fn decode_shape(packed: &[u8]) -> Option<Vec<Labels>> {
     let mut plain = Vec::new();
-    let limit = COLUMN_LIMIT * 64;
-    flate2::read::DeflateDecoder::new(packed).take(limit).read_to_end(&mut plain).ok()?;
+    flate2::read::DeflateDecoder::new(packed).take(SHAPE_LIMIT).read_to_end(&mut plain).ok()?;
     let (mut from, mut labels) = (&plain[..], Vec::new());
     while !from.is_empty() {
         let length = usize::try_from(take_varint(&mut from)?).ok()?;

@@ -23,6 +23,8 @@ pub struct NotifyTelemetry {
     state_durable: Gauge,
     state_failures: Counter,
     clock_jumps: Counter,
+    foreign_alerts_refused: Family<Closed, Counter>,
+    links: Family<Closed, Counter>,
 }
 
 impl NotifyTelemetry {
@@ -41,6 +43,8 @@ impl NotifyTelemetry {
             state_durable: Gauge::default(),
             state_failures: Counter::default(),
             clock_jumps: Counter::default(),
+            foreign_alerts_refused: Family::default(),
+            links: Family::default(),
         };
         new.register(registry);
         new.state_durable.set(1);
@@ -97,6 +101,16 @@ impl NotifyTelemetry {
             "Times the wall clock was set by more than a second",
             self.clock_jumps.clone(),
         );
+        registry.register(
+            "foreign_alerts_refused",
+            "Alerts of others that were not taken: access, form, labels, room",
+            self.foreign_alerts_refused.clone(),
+        );
+        registry.register(
+            "links",
+            "Signed links in messages that were used: accepted, forged, expired, over, foreign",
+            self.links.clone(),
+        );
     }
 
     /// What is on its way.
@@ -134,6 +148,17 @@ impl NotifyTelemetry {
         if !durable {
             self.state_failures.inc();
         }
+    }
+
+    /// Alerts of others were not taken.
+    pub fn foreign_refused(&self, reason: &'static str, count: usize) {
+        let counter = self.foreign_alerts_refused.get_or_create(&vec![("reason", reason)]);
+        counter.inc_by(count as u64);
+    }
+
+    /// Somebody used a signed link.
+    pub fn link_used(&self, outcome: &'static str) {
+        self.links.get_or_create(&vec![("outcome", outcome)]).inc();
     }
 
     /// The wall clock jumped.

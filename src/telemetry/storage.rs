@@ -19,6 +19,8 @@ pub struct StorageTelemetry {
     segment_bytes: Gauge,
     damaged: Counter,
     lost: Counter,
+    filesystem_size: Gauge,
+    filesystem_free: Gauge,
 }
 
 impl StorageTelemetry {
@@ -38,6 +40,8 @@ impl StorageTelemetry {
             segment_bytes: Gauge::default(),
             damaged: Counter::default(),
             lost: Counter::default(),
+            filesystem_size: Gauge::default(),
+            filesystem_free: Gauge::default(),
         };
         registry.register("samples_appended", "Samples accepted", new.appended.clone());
         registry.register(
@@ -55,6 +59,7 @@ impl StorageTelemetry {
             new.samples_bytes.clone(),
         );
         new.register_disk(registry);
+        new.register_filesystem(registry);
         new
     }
 
@@ -94,6 +99,27 @@ impl StorageTelemetry {
             "Rows dropped from memory although the disk never took them",
             new.lost.clone(),
         );
+    }
+
+    fn register_filesystem(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "filesystem_size",
+            "Size of the file system that holds the data folder; 0 without a data folder",
+            Unit::Bytes,
+            self.filesystem_size.clone(),
+        );
+        registry.register_with_unit(
+            "filesystem_free",
+            "Room that is left for us in the file system that holds the data folder",
+            Unit::Bytes,
+            self.filesystem_free.clone(),
+        );
+    }
+
+    /// The file system of the data folder has `size` bytes, of which we may use `free`.
+    pub fn filesystem(&self, size: u64, free: u64) {
+        self.filesystem_size.set(i64::try_from(size).unwrap_or(i64::MAX));
+        self.filesystem_free.set(i64::try_from(free).unwrap_or(i64::MAX));
     }
 
     /// So many rows left memory without having been sealed.

@@ -158,6 +158,19 @@ impl Templates {
         self.library.add(name, text, &Own { now: Timestamp::from_millis(0) })
     }
 
+    /// Whether a file defines this template.
+    pub fn defines(&self, name: &str) -> bool {
+        self.library.bodies.contains_key(name)
+    }
+
+    /// Reads a text as [`Templates::text`] would, without running it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong in it.
+    pub fn check(&self, text: &str) -> Result<(), TemplateError> {
+        self.library.clone().add("", text, &Own { now: Timestamp::from_millis(0) })
+    }
+
     /// Renders as plain text.
     ///
     /// # Errors

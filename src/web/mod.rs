@@ -8,9 +8,12 @@
 mod access;
 mod answer;
 mod api;
+mod api_v2;
 mod connection;
 mod metrics;
+mod own;
 mod pages;
+mod people;
 mod process;
 mod push;
 mod router;
@@ -19,6 +22,8 @@ mod settings;
 mod tls;
 
 pub use access::Guard;
+pub use api::result_json;
+pub use people::{Look, People};
 pub use server::{Doors, Server, StartError};
 pub use settings::{
     Credentials, Exposure, Limits, QueryLimits, Rights, Settings, TlsSettings, Token, User,

@@ -13,7 +13,7 @@ use tower_http::compression::CompressionLayer;
 use super::connection::Peer;
 use super::server::Doors;
 use super::settings::Settings;
-use super::{access, answer, api, metrics, pages, push};
+use super::{access, answer, api, api_v2, metrics, own, pages, push};
 use crate::model::Timestamp;
 use crate::telemetry::{WebAnswered, WebAsked};
 
@@ -70,6 +70,13 @@ pub(super) fn build(settings: &Arc<Settings>, guard: Arc<access::Guard>, doors: 
         .route("/-/reload", post(reload).put(reload))
         .route("/api/v1/write", post(push::write))
         .nest("/api/v1", api::routes(settings))
+        .nest("/api/v2", api_v2::routes())
+        .nest("/api/augenmass/v1", own::routes())
+        .route("/act/{token}", get(pages::invitation).post(pages::accept))
+        .route("/explain", get(pages::explain))
+        .route("/incidents", get(pages::incidents))
+        .route("/silences", get(pages::silences))
+        .route("/order", post(pages::order))
         .fallback(async || answer::not_found())
         .method_not_allowed_fallback(async || answer::method_not_allowed())
         .layer(DefaultBodyLimit::max(settings.limits.body_bytes))

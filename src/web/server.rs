@@ -5,10 +5,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Guard;
+use super::people::People;
 use super::settings::{Exposure, Settings};
 use super::tls::{Encryption, TlsError};
 use super::{connection, router};
-use crate::ports::{Board, Clock, Doing, Queryable, Receive};
+use crate::alerting::LinkSigner;
+use crate::ports::{Act, Board, Clock, Doing, Queryable, Receive};
 use crate::rules::GroupView;
 use crate::telemetry::Telemetry;
 
@@ -29,6 +31,12 @@ pub struct Doors {
     pub config: Arc<dyn Fn() -> String + Send + Sync>,
     /// Loads the configuration again; the error is for the person who asked.
     pub reload: Arc<dyn Fn() -> Doing<'static, Result<(), String>> + Send + Sync>,
+    /// Who is told of what.
+    pub people: Arc<dyn People>,
+    /// Acknowledgements and silences.
+    pub act: Arc<dyn Act>,
+    /// Reads the links in messages; none where readers cannot reach us.
+    pub acting: Arc<dyn Fn() -> Option<LinkSigner> + Send + Sync>,
     /// Takes pushed samples, if we take any.
     pub receive: Option<Arc<dyn Receive>>,
     /// Whether we do our work; the error says what is missing.

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod notifications;
+mod process;
 mod routing;
 mod templates;
 

@@ -1,4 +1,4 @@
-# Sourced by tests/run: installs nginx, Postfix, snmpsim, Prometheus, VictoriaMetrics and Synapse, each only once.
+# Sourced by tests/run: installs nginx, Postfix, snmpsim, Prometheus, VictoriaMetrics, a Python client of its API and Synapse, each only once.
 # Uses: $peers (folder for what is ours), again, as_root.
 
 # program:Debian package
@@ -77,5 +77,6 @@ install_peers() {
   install_debian
   install_newer
   install_python synapse matrix-synapse && ln -sfn "$peers/synapse/bin/python" "$peers/bin/synapse-python"
+  install_python prometheus-client prometheus-api-client && ln -sfn "$peers/prometheus-client/bin/python" "$peers/bin/prometheus-client-python"
   install_python snmpsim snmpsim pysmi && ln -sfn "$peers/snmpsim/bin/snmpsim-command-responder" "$peers/bin/snmpsim-command-responder"
 }

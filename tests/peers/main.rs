@@ -11,6 +11,7 @@ mod postfix;
 mod prometheus;
 mod promql;
 mod promtool;
+mod query;
 mod remote_write;
 mod smtp;
 mod snmpsim;

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod unit;
+mod verbs;
 
 use std::path::{Path, PathBuf};
 

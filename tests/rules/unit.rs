@@ -71,3 +71,68 @@ fn the_shipped_rules_pass_their_tests() {
         assert!(untested.is_empty(), "{name}: {untested:?}");
     }
 }
+
+/// Each shipped alert is shown by its tests not to fire, to fire, and to be over again, in this
+/// order within one test.
+#[test]
+fn every_shipped_alert_is_tested_for_firing_for_not_firing_and_for_recovery() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let mut courses: std::collections::BTreeMap<(String, String), Vec<_>> = Default::default();
+    for (name, _) in augenmass::rules::pack::TESTS {
+        for case in run(&folder, name).cases {
+            let named = |alert: &str| match case.kind {
+                "alert" => case.name == alert,
+                _ => case.name.contains("ALERTS{") && case.name.contains(&format!("\"{alert}\"")),
+            };
+            for shipped in augenmass::rules::pack::alerts() {
+                if named(&shipped.alert) {
+                    let key = (shipped.alert.to_string(), format!("{name} {}", case.test));
+                    courses.entry(key).or_default().push((case.at, case.expected > 0));
+                }
+            }
+        }
+    }
+    for shipped in augenmass::rules::pack::alerts() {
+        // It is never silent.
+        let wanted: &[bool] =
+            if *shipped.alert == *"Watchdog" { &[true] } else { &[false, true, false] };
+        let whole = courses.iter_mut().filter(|((alert, _), _)| **alert == *shipped.alert).any(
+            |(_, course)| {
+                course.sort_unstable();
+                let mut states: Vec<bool> = course.iter().map(|(_, fires)| *fires).collect();
+                states.dedup();
+                states.windows(wanted.len()).any(|states| states == wanted)
+            },
+        );
+        assert!(whole, "{}: no test sees it silent, firing and over", shipped.alert);
+    }
+}
+
+/// What a runbook says, by its anchor.
+#[test]
+fn every_shipped_alert_has_its_place_in_the_runbooks() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(folder.join("docs/runbooks.md")).unwrap();
+    let mut sections: std::collections::BTreeMap<String, usize> = Default::default();
+    let mut anchor = String::new();
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix("### ") {
+            // As the usual viewers of Markdown make anchors.
+            anchor = heading.to_lowercase().replace(' ', "-");
+            let new = sections.insert(anchor.clone(), 0);
+            assert!(new.is_none(), "{anchor} twice");
+        } else if let Some(words) = sections.get_mut(&anchor) {
+            *words += line.split_whitespace().count();
+        }
+    }
+    for (name, text) in augenmass::rules::pack::FILES {
+        let file = augenmass::rules::File::parse(name, text).unwrap();
+        for rule in file.groups.iter().flat_map(|group| &group.rules) {
+            let texts = rule.written_annotations();
+            let Some(runbook) = texts.get("runbook") else { continue };
+            let words = sections.remove(runbook);
+            assert!(words.is_some_and(|words| words >= 30), "{runbook}: {words:?} words");
+        }
+    }
+    assert!(sections.is_empty(), "sections of no alert: {sections:?}");
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Decided, Desk, Group, GroupId, Seen};
-use crate::alerting::Notice;
+use crate::alerting::{Notice, Why};
 use crate::model::{Labels, Phase, Timestamp};
 use crate::ports::{Entry, Event};
 
@@ -69,7 +69,10 @@ impl WhyNot {
 
 /// The line for a decision to tell.
 pub(super) fn told(notice: &Notice) -> Entry {
-    let named = notice.alerts.iter().take(NAMED);
+    // Those that go on firing have their line already.
+    let ends_only = notice.why == Why::NewResolved;
+    let named = notice.alerts.iter().filter(|alert| !(ends_only && alert.is_firing()));
+    let named = named.take(NAMED);
     let more = notice.alerts.len().saturating_sub(NAMED) + notice.left_out;
     Entry {
         at: notice.at,
@@ -110,7 +113,8 @@ impl Entry {
     }
 
     pub(super) fn done_by(mut self, who: &Arc<str>, way: crate::model::Way) -> Self {
-        self.who = who.clone();
+        // Some clients call people by their mail address.
+        self.who = who.split('@').next().unwrap_or("").into();
         self.reason = way.name().into();
         self
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Desk, Group, Known, WhyNot};
+use super::{Desk, Group, Known, Plan, WhyNot};
 use crate::model::{Acknowledgement, Alert, Labels, Silence, Timestamp};
 
 /// An alert that fires, in a group.
@@ -54,8 +54,6 @@ pub struct AlertView {
     pub updated: Timestamp,
     /// It is over then, unless it is reported again.
     pub ends: Timestamp,
-    /// Nobody has decided about it yet.
-    pub unprocessed: bool,
     /// Silences.
     pub silenced_by: Vec<Arc<str>>,
     /// Other alerts that explain it, by their labels.
@@ -78,7 +76,12 @@ pub struct GroupView {
 impl Desk {
     /// How many incidents were told as begun and not as over yet.
     pub fn open_incidents(&self) -> usize {
-        self.groups.values().filter(|group| group.incident.is_some()).count()
+        self.open
+    }
+
+    /// What it decides by.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// How many alerts are known.
@@ -113,7 +116,7 @@ impl Desk {
                 opened: open.map(|open| open.opened),
                 told: open.map(|open| open.told),
                 acknowledged: open.and_then(|open| open.acknowledged.clone()),
-                next_look: group.due,
+                next_look: self.hold.map_or(group.due, |until| until.max(group.due)),
                 digest: group.digest,
             }
         };
@@ -146,7 +149,6 @@ impl Desk {
             receivers,
             updated: known.updated,
             ends: known.expires,
-            unprocessed: self.hold.is_some_and(|until| now < until),
             silenced_by: self.silences.find_all(labels, &incidents, now),
             inhibited_by: self
                 .inhibitor

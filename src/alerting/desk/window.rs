@@ -33,10 +33,12 @@ impl Desk {
     /// Remembers a group that holds something back because its route is closed.
     pub(super) fn note_if_shut(&mut self, id: GroupId, seen: &Seen, now: Timestamp) {
         let by_time = |why: &WhyNot| matches!(why, WhyNot::NotActive | WhyNot::Muted { .. });
-        if self.plan.ends == Ends::AsAlertmanager || !seen.held.iter().any(|(_, w)| by_time(w)) {
+        if !seen.held.iter().any(|(_, w)| by_time(w)) {
             return;
         }
-        if let Some(route) = self.groups.get(&id).and_then(|group| group.route) {
+        let route = self.groups.get(&id).and_then(|group| group.route);
+        if let Some(route) = route.filter(|id| self.plan.ends_of(Some(*id)) != Ends::AsAlertmanager)
+        {
             self.windows.shut.entry(route).or_default().insert(id);
             self.windows.next.get_or_insert(next_minute(now));
         }
@@ -117,6 +119,7 @@ impl Desk {
             decided.journal.push(reasons::told(&decision.notice));
             decided.decisions.push(decision);
             if let Memory::Open(incident) = memory {
+                self.open += 1;
                 decided.incidents.push(incident);
             }
         }

@@ -1,23 +1,28 @@
 //! An `alertmanager.yml` as it is: its routes, inhibition rules and time intervals become the
 //! same [`Plan`] that owners and services become.
 
+mod http;
 mod intervals;
+mod outfit;
 mod receivers;
 mod routes;
+mod smtp;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::problem::{Position, Problems, suggestion};
+use super::problem::{Position, Problem, Problems, suggestion};
 use super::reader::{Fields, Reader};
 use super::yaml::{self, Kind, Node};
-use super::{Sources, parse_duration};
-use crate::alerting::{Ends, InhibitRule, Plan, RouteTree};
+use super::{Sources, expand_files, parse_duration};
+use crate::alerting::{Ends, InhibitRule, Plan, RouteSpec, RouteTree};
 use crate::model::Matcher;
 
-pub use receivers::{Integration, Receiver};
+use crate::render::TemplateFiles;
+pub use outfit::Outfit;
+pub use receivers::{Integration, MailWords, Receiver};
 
 /// What an `alertmanager.yml` says.
 #[derive(Clone, Debug)]
@@ -28,6 +33,14 @@ pub struct AlertmanagerFile {
     pub receivers: Vec<Receiver>,
     /// Template files; a `*` stands for any part of a file name.
     pub templates: Vec<Arc<str>>,
+    /// The root of the routes, as it was written.
+    pub root: RouteSpec,
+    /// What the template files define.
+    pub words: TemplateFiles,
+    /// What is well written, and yet cannot run here.
+    pub obstacles: Vec<Problem>,
+    /// What runs otherwise than its author may believe.
+    pub remarks: Vec<Problem>,
 }
 
 impl AlertmanagerFile {
@@ -59,8 +72,13 @@ impl AlertmanagerFile {
         let mut problems = reader.problems;
         problems.sort();
         problems.dedup();
+        reader.obstacles.sort();
+        reader.obstacles.dedup();
         match found {
-            Some(found) if problems.is_empty() => Ok(found),
+            Some(found) if problems.is_empty() => {
+                let (obstacles, remarks) = (reader.obstacles, reader.remarks);
+                Ok(Self { obstacles, remarks, ..found })
+            }
             _ => Err(Problems { file: file.to_owned(), problems }),
         }
     }
@@ -98,12 +116,14 @@ fn read(root: &Node, reader: &mut Reader<'_>) -> Option<AlertmanagerFile> {
             .collect(),
         None => Vec::new(),
     };
-    let templates = templates(&mut fields, reader);
+    let (templates, words) = templates(&mut fields, reader);
+    check_words(&receivers, &words, reader);
     // Of no meaning here; what they hold is not looked at.
     let _ = (fields.get("tracing"), fields.get("event_recorder"));
     fields.finish(reader);
     let at = route.map_or(root.at, |route| route.at);
-    let tree = match RouteTree::new(spec?) {
+    let spec = spec?;
+    let tree = match RouteTree::new(spec.clone()) {
         Ok(tree) => tree,
         Err(error) => {
             reader.problem(at, error.to_string());
@@ -116,12 +136,20 @@ fn read(root: &Node, reader: &mut Reader<'_>) -> Option<AlertmanagerFile> {
     if let Some(timeout) = global.resolve_timeout {
         plan.resolve_timeout = timeout;
     }
-    Some(AlertmanagerFile { plan, receivers, templates })
+    Some(AlertmanagerFile {
+        plan,
+        receivers,
+        templates,
+        root: spec,
+        words,
+        obstacles: Vec::new(),
+        remarks: Vec::new(),
+    })
 }
 
-fn templates(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Vec<Arc<str>> {
-    let Some(node) = fields.get("templates") else { return Vec::new() };
-    let mut found = Vec::new();
+fn templates(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> (Vec<Arc<str>>, TemplateFiles) {
+    let (mut found, mut words) = (Vec::new(), TemplateFiles::default());
+    let Some(node) = fields.get("templates") else { return (found, words) };
     for item in items(node, "templates", reader) {
         let Some(text) = reader.text(item, "templates") else { continue };
         let open = text.rfind('[').is_some_and(|at| !text[at..].contains(']'));
@@ -129,9 +157,47 @@ fn templates(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Vec<Arc<str>> 
             reader.problem(item.at, format!("`{text}` is no file name pattern: `[` has no end"));
             continue;
         }
+        let pattern = reader.folder().join(&*text);
         found.push(text);
+        // A pattern that fits no file is no problem, as in Alertmanager.
+        for path in expand_files(&[pattern]).unwrap_or_default() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            match reader.read(&path) {
+                Ok(text) => {
+                    if let Err(error) = words.add(&name, &text) {
+                        let path = path.display();
+                        reader.problem(item.at, format!("{path}:{}: {error}", error.line));
+                    }
+                }
+                Err(error) => {
+                    reader.problem(item.at, format!("cannot read {}: {error}", path.display()));
+                }
+            }
+        }
     }
-    found
+    (found, words)
+}
+
+/// A broken template costs nobody a message, but its author should know before it is needed.
+fn check_words(receivers: &[Receiver], words: &TemplateFiles, reader: &mut Reader<'_>) {
+    for (receiver, at) in receivers.iter().map(|receiver| (receiver, receiver.at)) {
+        for integration in &receiver.integrations {
+            let Integration::Email { words: own, .. } = integration else { continue };
+            let parts = [("Subject", &own.subject), ("text", &own.text), ("html", &own.html)];
+            let parts = parts.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?)));
+            let headers = own.headers.iter().map(|(name, text)| (&**name, text));
+            for (name, text) in parts.chain(headers) {
+                if let Err(error) = words.check(text) {
+                    let message = format!(
+                        "the template `{name}` of the receiver `{}` is broken, so that our own \
+                         words will go out: {error}",
+                        receiver.name
+                    );
+                    reader.remarks.push(Problem { at, message });
+                }
+            }
+        }
+    }
 }
 
 /// A list; a single value in its place is a problem.

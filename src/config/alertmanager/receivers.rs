@@ -1,11 +1,15 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::problem::Position;
 use super::super::reader::{Fields, Reader};
 use super::super::yaml::{Key, Kind, Node};
+use super::http::{Http, http};
+use super::smtp::{EMAIL_NAMES, GLOBAL_NAMES, Smtp, smtp};
 use super::{items, plain, span};
 use crate::model::Secret;
+use crate::notify::EmailSettings;
 
 /// Somebody who is told, by any number of ways.
 #[derive(Clone, Debug)]
@@ -14,6 +18,8 @@ pub struct Receiver {
     pub name: Arc<str>,
     /// The ways, in the order of the file.
     pub integrations: Vec<Integration>,
+    /// Where it stands in the file.
+    pub at: Position,
 }
 
 /// One way to tell a receiver.
@@ -21,19 +27,30 @@ pub struct Receiver {
 pub enum Integration {
     /// `email_configs`
     Email {
-        /// One or more addresses, separated by commas; may hold templates.
+        /// One or more addresses, separated by commas.
         to: Arc<str>,
         /// Whether ends are told; by default they are not.
         send_resolved: bool,
+        /// The account; `None` when it cannot be used, which is an obstacle.
+        settings: Option<Box<EmailSettings>>,
+        /// Templates.
+        words: MailWords,
     },
     /// `webhook_configs`
     Webhook {
-        /// Where; may hold templates and secrets. `None` when it stands in a file.
+        /// Where; may hold templates and secrets. `None` when it stands in a file that cannot be
+        /// read.
         url: Option<Secret>,
         /// At most so many alerts in one call; 0 = all.
         max_alerts: u64,
         /// Whether ends are told; by default they are.
         send_resolved: bool,
+        /// Bearer token.
+        bearer: Option<Secret>,
+        /// PEM file with the trust anchors; the system's when absent.
+        ca_file: Option<PathBuf>,
+        /// The longest a call may take.
+        timeout: Duration,
     },
     /// `matrix_configs`, our own.
     Matrix {
@@ -44,12 +61,28 @@ pub enum Integration {
     },
 }
 
+/// The templates of a mail; what is absent is worded by us.
+#[derive(Clone, Debug, Default)]
+pub struct MailWords {
+    /// Of the subject.
+    pub subject: Option<Arc<str>>,
+    /// Of the plain text.
+    pub text: Option<Arc<str>>,
+    /// Of the HTML.
+    pub html: Option<Arc<str>>,
+    /// Of further header fields.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// The longest a webhook may take unless told otherwise.
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// What `global` says, as far as it matters elsewhere.
 #[derive(Debug, Default)]
 pub(super) struct Global {
     pub(super) resolve_timeout: Option<Duration>,
-    smarthost: bool,
-    from: bool,
+    smtp: Smtp,
+    http: Http,
 }
 
 /// Keys of `global` that are known; those of services we do not speak to are read over.
@@ -98,22 +131,6 @@ const GLOBAL: &[&str] = &[
     "jira_api_url",
 ];
 
-const HTTP: &[&str] = &[
-    "basic_auth",
-    "authorization",
-    "oauth2",
-    "bearer_token",
-    "bearer_token_file",
-    "tls_config",
-    "follow_redirects",
-    "enable_http2",
-    "proxy_url",
-    "no_proxy",
-    "proxy_from_environment",
-    "proxy_connect_header",
-    "http_headers",
-];
-
 pub(super) fn global(node: Option<&Node>, reader: &mut Reader<'_>) -> Global {
     let Some(mut fields) = node.and_then(|node| reader.fields(node, "global")) else {
         return Global::default();
@@ -122,13 +139,12 @@ pub(super) fn global(node: Option<&Node>, reader: &mut Reader<'_>) -> Global {
         let _ = fields.get(name);
     }
     one_of_each_pair(&mut fields, GLOBAL, reader);
-    http(&mut fields, reader);
+    let http = http(&mut fields, reader).unwrap_or_default();
     let resolve_timeout =
         fields.get("resolve_timeout").and_then(|node| span(node, "resolve_timeout", reader));
-    let smarthost = smarthost(&mut fields, "smtp_smarthost", reader);
-    let from = fields.get("smtp_from").is_some();
+    let smtp = smtp(&mut fields, &GLOBAL_NAMES, reader);
     fields.finish(reader);
-    Global { resolve_timeout, smarthost, from }
+    Global { resolve_timeout, smtp, http }
 }
 
 /// `x` and `x_file` exclude each other.
@@ -142,26 +158,6 @@ fn one_of_each_pair(fields: &mut Fields<'_>, names: &[&'static str], reader: &mu
             reader.problem(node.at, format!("either `{plain}` or `{file}`, not both"));
         }
     }
-}
-
-fn http(fields: &mut Fields<'_>, reader: &mut Reader<'_>) {
-    let Some(node) = fields.get("http_config") else { return };
-    let Some(mut inner) = reader.fields(node, "http_config") else { return };
-    for &name in HTTP {
-        let _ = inner.get(name);
-    }
-    inner.finish(reader);
-}
-
-/// `host:port`; whether there is one.
-fn smarthost(fields: &mut Fields<'_>, name: &'static str, reader: &mut Reader<'_>) -> bool {
-    let Some(node) = fields.get(name) else { return false };
-    let Some(text) = reader.text(node, name) else { return false };
-    let port = text.rsplit_once(':').map(|(_, port)| port);
-    if !port.is_some_and(|port| !port.is_empty() && !port.contains(']')) {
-        reader.problem(node.at, format!("`{name}` should be `host:port`, found `{text}`"));
-    }
-    true
 }
 
 pub(super) fn read(node: &Node, global: &Global, reader: &mut Reader<'_>) -> Vec<Receiver> {
@@ -187,7 +183,7 @@ pub(super) fn read(node: &Node, global: &Global, reader: &mut Reader<'_>) -> Vec
         if receivers.iter().any(|receiver| receiver.name == name) {
             reader.problem(item.at, format!("the receiver `{name}` is given twice"));
         }
-        receivers.push(Receiver { name, integrations });
+        receivers.push(Receiver { name, integrations, at: item.at });
     }
     receivers
 }
@@ -238,39 +234,73 @@ fn email(fields: &mut Fields<'_>, global: &Global, reader: &mut Reader<'_>) -> O
     }
     one_of_each_pair(fields, EMAIL, reader);
     let at = fields.at;
-    if !smarthost(fields, "smarthost", reader) && !global.smarthost {
+    let smtp = smtp(fields, &EMAIL_NAMES, reader).or(&global.smtp);
+    if smtp.smarthost.is_none() {
         reader.problem(at, "email needs a `smarthost`, here or as `smtp_smarthost` in `global`");
     }
-    if fields.get("from").is_none() && !global.from {
+    if smtp.from.is_none() {
         reader.problem(at, "email needs a `from`, here or as `smtp_from` in `global`");
     }
+    let settings = smtp.settings(at, reader).map(Box::new);
     let send_resolved = send_resolved(fields, false, reader);
-    let to = fields.need("to", reader).and_then(|node| reader.text(node, "to"))?;
-    Some(Integration::Email { to, send_resolved })
+    let words = words(fields, reader);
+    let node = fields.need("to", reader)?;
+    let to = reader.text(node, "to")?;
+    if to.contains("{{") {
+        reader
+            .obstacle(node.at, "a template in `to` is not run: write a receiver for each address");
+    } else if let Some(bad) =
+        to.split(',').find(|one| one.trim().parse::<lettre::message::Mailbox>().is_err())
+    {
+        let bad = super::super::yaml::shorten(bad.trim());
+        reader.obstacle(node.at, format!("`to`: `{bad}` is no mail address"));
+    }
+    Some(Integration::Email { to, send_resolved, settings, words })
+}
+
+fn words(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> MailWords {
+    let mut template = |name: &'static str, reader: &mut Reader<'_>| -> Option<Arc<str>> {
+        let text = fields.get(name).and_then(|node| plain(node, name, reader))?;
+        (!text.is_empty()).then(|| text.into())
+    };
+    let (text, html) = (template("text", reader), template("html", reader));
+    let mut words = MailWords { text, html, ..MailWords::default() };
+    let headers = fields.get("headers").and_then(|node| reader.fields(node, "headers"));
+    for (key, node) in headers.into_iter().flat_map(|mut headers| headers.all()) {
+        let Some(value) = plain(node, &key.text, reader) else { continue };
+        if key.text.eq_ignore_ascii_case("subject") {
+            words.subject = Some(value.into());
+        } else {
+            words.headers.push((key.text.as_str().into(), value.into()));
+        }
+    }
+    words
 }
 
 const WEBHOOK: &[&str] =
     &["send_resolved", "http_config", "url", "url_file", "max_alerts", "timeout", "payload"];
 
-fn webhook(fields: &mut Fields<'_>, _: &Global, reader: &mut Reader<'_>) -> Option<Integration> {
+fn webhook(
+    fields: &mut Fields<'_>,
+    global: &Global,
+    reader: &mut Reader<'_>,
+) -> Option<Integration> {
     for &name in WEBHOOK {
         let _ = fields.get(name);
     }
     one_of_each_pair(fields, WEBHOOK, reader);
-    http(fields, reader);
-    if let Some(node) = fields.get("timeout") {
-        span(node, "timeout", reader);
+    let http = http(fields, reader).unwrap_or_else(|| global.http.clone());
+    let timeout = fields.get("timeout").and_then(|node| span(node, "timeout", reader));
+    let timeout = timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(WEBHOOK_TIMEOUT);
+    if let Some(node) = fields.get("payload") {
+        reader.obstacle(node.at, "`payload` is not supported: webhooks get the usual payload");
     }
     let at = fields.at;
-    let file = fields.get("url_file").is_some();
-    let url = match fields.get("url") {
-        // A template becomes an address later.
-        Some(node) if plain(node, "url", reader).is_some_and(|text| text.contains("{{")) => {
-            plain(node, "url", reader).map(Secret::new)
-        }
-        Some(node) => reader.url(node, "url").map(|url| Secret::new(url.as_str())),
-        None if file => None,
-        None => {
+    let file = fields.get("url_file");
+    let url = match (fields.get("url"), file) {
+        (Some(node), _) => address(node, &http, reader),
+        (None, Some(node)) => address_in_file(node, &http, reader),
+        (None, None) => {
             reader.problem(at, "a webhook needs `url` or `url_file`");
             None
         }
@@ -278,7 +308,14 @@ fn webhook(fields: &mut Fields<'_>, _: &Global, reader: &mut Reader<'_>) -> Opti
     let max_alerts = fields.get("max_alerts");
     let max_alerts = max_alerts.and_then(|node| reader.number(node, "max_alerts", 0, u64::MAX));
     let send_resolved = send_resolved(fields, true, reader);
-    Some(Integration::Webhook { url, max_alerts: max_alerts.unwrap_or(0), send_resolved })
+    Some(Integration::Webhook {
+        url,
+        max_alerts: max_alerts.unwrap_or(0),
+        send_resolved,
+        bearer: http.bearer,
+        ca_file: http.ca_file,
+        timeout,
+    })
 }
 
 fn matrix(fields: &mut Fields<'_>, _: &Global, reader: &mut Reader<'_>) -> Option<Integration> {
@@ -294,4 +331,25 @@ fn matrix(fields: &mut Fields<'_>, _: &Global, reader: &mut Reader<'_>) -> Optio
 fn send_resolved(fields: &mut Fields<'_>, usual: bool, reader: &mut Reader<'_>) -> bool {
     let node = fields.get("send_resolved");
     node.and_then(|node| reader.boolean(node, "send_resolved")).unwrap_or(usual)
+}
+
+fn address(node: &Node, http: &Http, reader: &mut Reader<'_>) -> Option<Secret> {
+    let text = plain(node, "url", reader)?;
+    if text.contains("{{") {
+        let message = "a template in `url` is not run: write a receiver for each address";
+        reader.obstacle(node.at, message);
+        return Some(Secret::new(text));
+    }
+    reader.url(node, "url").map(|url| http.with_login(url))
+}
+
+fn address_in_file(node: &Node, http: &Http, reader: &mut Reader<'_>) -> Option<Secret> {
+    let text = reader.content(node, "url_file")?;
+    match text.trim().parse::<url::Url>() {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Some(http.with_login(url)),
+        _ => {
+            reader.obstacle(node.at, "`url_file`: there is no web address in the file");
+            None
+        }
+    }
 }

@@ -58,6 +58,7 @@ fn route(node: &Node, known: &Known, reader: &mut Reader<'_>) -> Option<RouteSpe
         repeat_interval,
         mute,
         active,
+        ends: None,
         children,
     })
 }

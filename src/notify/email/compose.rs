@@ -37,6 +37,10 @@ pub(super) fn compose(
         let root = format!("<incident.{}@{domain}>", token(&message.incident));
         builder = builder.in_reply_to(root.clone()).references(root);
     }
+    for (name, value) in &message.headers {
+        let Ok(name) = HeaderName::new_from_ascii(name.clone()) else { continue };
+        builder = builder.raw_header(HeaderValue::new(name, one_line(value)));
+    }
     for (name, value) in headers(message.urgency, message.resolved, domain) {
         builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
     }

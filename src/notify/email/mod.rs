@@ -5,6 +5,7 @@
 //! not delivered" from "perhaps delivered", bounds what a hostile server can make us read, and throws
 //! away what a server sends in clear before TLS begins.
 
+mod accounts;
 mod compose;
 mod smtp;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use lettre::message::Mailbox;
 
+pub use self::accounts::EmailAccounts;
 use self::compose::compose;
 use self::smtp::{Fault, Reply, Session, Stage};
 use super::wire::{ChannelError, Dialer, scrubbed, within};

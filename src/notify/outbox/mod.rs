@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::render::Render;
+use super::render::{Render, Wording};
 use crate::alerting::{Decision, Directory, Notice, Owner, Why};
 use crate::model::{NonEmpty, Timestamp};
 use crate::ports::{Address, Change, Channel, Heard, Remembered, Settled, Settlement, Ticket};
@@ -78,8 +78,8 @@ struct Progress {
 #[derive(Debug, Default)]
 struct Audience {
     heard: BTreeSet<Heard>,
-    /// Tickets on their way.
-    open: usize,
+    /// Tickets on their way, by serial.
+    open: BTreeSet<u64>,
     /// It is over, and its end has been put into tickets.
     over: bool,
 }
@@ -91,7 +91,7 @@ impl Outbox {
     /// Goes on where an earlier process ended: every ticket without an end is delivered (again)
     /// with its own key.
     pub fn restore(patience: Patience, remembered: Remembered, now: Timestamp) -> Self {
-        let Remembered { installation, tickets, heard, reached, .. } = remembered;
+        let Remembered { installation, incidents, tickets, heard, reached, .. } = remembered;
         let mut outbox = Self {
             patience,
             installation,
@@ -114,6 +114,10 @@ impl Outbox {
         for ticket in tickets {
             outbox.next_serial = outbox.next_serial.max(ticket.serial + 1);
             outbox.enter(ticket, Stage::Waiting(now), true, now);
+        }
+        let goes_on: BTreeSet<String> = incidents.into_iter().map(|incident| incident.id).collect();
+        for (incident, audience) in &mut outbox.incidents {
+            audience.over = !goes_on.contains(incident);
         }
         for story in reached {
             if let Some(progress) = outbox.stories.get_mut(&story) {
@@ -157,10 +161,14 @@ impl Outbox {
                 Some(owner) => owner.clone(),
                 None => stranger(directory, &name, &to),
             };
-            let message = rendered
-                .entry(name.clone())
-                .or_insert_with(|| render.notice(notice, &owner))
-                .clone();
+            let message = match render.for_address(notice, &owner, &to) {
+                Wording::Usual => rendered
+                    .entry(name.clone())
+                    .or_insert_with(|| render.notice(notice, &owner))
+                    .clone(),
+                Wording::Own(message) => *message,
+                Wording::Nothing => continue,
+            };
             let ticket = Ticket {
                 key: self.key(&notice.incident, decision.number, &to),
                 serial: self.next_serial,
@@ -178,9 +186,9 @@ impl Outbox {
     }
 
     fn who_hears_the_end(&self, incident: &str) -> BTreeSet<(Arc<str>, Address)> {
-        let heard = self.incidents.get(incident).into_iter().flat_map(|known| &known.heard);
-        let heard = heard.map(|heard| (heard.owner.clone(), heard.to.clone()));
-        let about_to = self.open.values().filter(|open| open.ticket.incident == incident);
+        let Some(audience) = self.incidents.get(incident) else { return BTreeSet::new() };
+        let heard = audience.heard.iter().map(|heard| (heard.owner.clone(), heard.to.clone()));
+        let about_to = audience.open.iter().filter_map(|serial| self.open.get(serial));
         let about_to = about_to.map(|open| (open.ticket.owner.clone(), open.ticket.to.clone()));
         heard.chain(about_to).collect()
     }
@@ -214,7 +222,7 @@ impl Outbox {
         self.by_key.insert(ticket.key.clone(), serial);
         let deadline = ticket.created.max(now) + self.patience.escalate_after;
         self.next_deadline = self.next_deadline.min(deadline);
-        self.incidents.entry(ticket.incident.clone()).or_default().open += 1;
+        self.incidents.entry(ticket.incident.clone()).or_default().open.insert(serial);
         let progress = self
             .stories
             .entry((ticket.incident.clone(), ticket.number))
@@ -282,12 +290,12 @@ impl Outbox {
         let heard = arrived && tells_of_a_beginning(&ticket);
         self.leave_lane(serial, &ticket);
         if let Some(audience) = self.incidents.get_mut(&ticket.incident) {
-            audience.open -= 1;
+            audience.open.remove(&serial);
             if heard {
                 let Ticket { incident, owner, to, .. } = ticket.clone();
                 audience.heard.insert(Heard { incident, owner, to });
             }
-            if audience.over && audience.open == 0 {
+            if audience.over && audience.open.is_empty() {
                 self.incidents.remove(&ticket.incident);
             }
         }
@@ -331,7 +339,7 @@ impl Outbox {
     pub fn incident_is_over(&mut self, incident: &str) {
         if let Some(audience) = self.incidents.get_mut(incident) {
             audience.over = true;
-            if audience.open == 0 {
+            if audience.open.is_empty() {
                 self.incidents.remove(incident);
             }
         }

@@ -38,7 +38,9 @@ impl Evaluator<'_> {
             Kernel::Present => windows(range, steps, |step, _, _, _, _| out[step] = 1.0),
             Kernel::Sum { average } => {
                 let samples_per_window = times.len() / spanned(times, range.length);
-                if samples_per_window < SHORT || !is_even(values) {
+                // Running sums pay when windows overlap.
+                let overlap = samples_per_window.saturating_mul(steps.count) >= 3 * times.len();
+                if samples_per_window < SHORT || !overlap || !is_even(values) {
                     return false;
                 }
                 sums(range, steps, average, out);

@@ -29,11 +29,12 @@ use std::time::Duration;
 
 use notes::{Note, Notes};
 use plan::Plan;
+pub(super) use plan::key_of;
 use points::{Points, Scalars, Series, Steps};
 
 use super::syntax::{At, Length, LengthOperation};
 use super::{
-    Answer, EvalError, Expr, Options, Point, SeriesPoints, Span, Type, Value, VectorSample,
+    Answer, EvalError, Expr, Options, Point, SeriesPoints, Span, Type, Usage, Value, VectorSample,
 };
 use crate::model::{Labels, METRIC_NAME, Timestamp};
 use crate::ports::Select;
@@ -63,8 +64,11 @@ struct Evaluator<'a> {
     lookback: i64,
     plan: Plan,
     notes: RefCell<Notes>,
-    /// Samples held at present.
+    /// Samples held at present, and the most so far.
     held: Cell<usize>,
+    peak: Cell<usize>,
+    /// Samples that each step has looked at; empty when nobody wants to know.
+    counts: RefCell<Vec<u64>>,
     /// Work since `interrupt` was asked last.
     work: Cell<usize>,
     /// Whether histograms shall say of each sample if there was a counter reset before it: where
@@ -155,6 +159,20 @@ pub fn range(
     Ok(evaluator.answer(Value::Matrix(matrix)))
 }
 
+/// What an instant query will read: its selectors as text, the window that covers all places of
+/// each, and their number. Nothing for a query that would fail.
+pub(super) fn reads(
+    expr: &Expr,
+    at: Timestamp,
+    options: &Options<'_>,
+) -> Vec<(String, crate::model::Window, usize)> {
+    let millis = at.millis();
+    let bounds = Bounds { start: millis, end: millis, step: 0 };
+    let nothing = super::MemoryStore::new();
+    let evaluator = Evaluator::new(expr, &nothing, options, bounds, Steps::once(millis));
+    evaluator.map(|evaluator| evaluator.plan.all_reads()).unwrap_or_default()
+}
+
 fn text_of(expr: &Expr) -> String {
     match expr.unwrapped() {
         Expr::Text(text) => text.value.clone(),
@@ -181,12 +199,17 @@ impl<'a> Evaluator<'a> {
             plan: Plan::default(),
             notes: RefCell::default(),
             held: Cell::new(0),
+            peak: Cell::new(0),
+            counts: RefCell::default(),
             work: Cell::new(0),
             hints_wanted: Cell::new(false),
             names_unwanted: Cell::new(false),
             spare: RefCell::default(),
         };
         evaluator.check_steps(&steps)?;
+        if options.count_samples {
+            evaluator.counts = RefCell::new(vec![0; steps.count]);
+        }
         evaluator.plan = Plan::new(&evaluator, expr, steps)?;
         Ok(evaluator)
     }
@@ -197,6 +220,7 @@ impl<'a> Evaluator<'a> {
             value,
             warnings: notes.warnings.into_iter().collect(),
             infos: notes.infos.into_iter().collect(),
+            usage: Usage { peak_samples: self.peak.get(), per_step: self.counts.into_inner() },
         }
     }
 
@@ -233,6 +257,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn check_held(&self, samples: usize) -> Evaluated<()> {
+        self.peak.set(self.peak.get().max(samples));
         if samples > self.options.max_samples {
             return Err(EvalError::execution(
                 "query processing would load too many samples into memory in query execution",
@@ -364,9 +389,16 @@ impl<'a> Evaluator<'a> {
             return Ok(());
         }
         if steps.count > 1 && self.plan.is_invariant(expr) {
-            return self.vector(expr, &Steps::once(steps.start), &mut |series| {
-                sink(broadcast(series, steps.count))
-            });
+            let once = RefCell::new(vec![0; self.counts.borrow().len().min(1)]);
+            self.counting_in(&once, sink, |sink| {
+                self.vector(expr, &Steps::once(steps.start), &mut |series| {
+                    sink(broadcast(series, steps.count))
+                })
+            })?;
+            // As if each step had looked.
+            let once = once.into_inner().first().copied().unwrap_or(0);
+            self.counts.borrow_mut().iter_mut().for_each(|count| *count += once);
+            return Ok(());
         }
         match expr {
             Expr::Selector(selector) => self.selector(selector, steps, sink),
@@ -385,6 +417,26 @@ impl<'a> Evaluator<'a> {
                 Err(EvalError::execution("expected an instant vector"))
             }
         }
+    }
+
+    /// Runs `produce`, whose steps are others than ours, and so counts its samples elsewhere; what
+    /// comes out of it is ours again.
+    fn counting_in(
+        &self,
+        other: &RefCell<Vec<u64>>,
+        sink: &mut Sink<'_>,
+        produce: impl FnOnce(&mut Sink<'_>) -> Evaluated<()>,
+    ) -> Evaluated<()> {
+        let swap = || self.counts.swap(other);
+        swap();
+        let produced = produce(&mut |series| {
+            swap();
+            let taken = sink(series);
+            swap();
+            taken
+        });
+        swap();
+        produced
     }
 
     /// Evaluates a scalar at all steps.

@@ -29,7 +29,7 @@ pub(super) struct Read {
 }
 
 /// The text by which identical selectors are recognised.
-pub(super) fn key_of(matchers: &[Matcher]) -> String {
+pub(in crate::promql) fn key_of(matchers: &[Matcher]) -> String {
     let mut key = String::new();
     for matcher in matchers {
         let _ = write!(key, "{matcher},");
@@ -74,6 +74,10 @@ impl Plan {
 
     pub fn read(&self, key: &str) -> Option<&Read> {
         self.reads.get(key)
+    }
+
+    pub fn all_reads(&self) -> Vec<(String, Window, usize)> {
+        self.reads.iter().map(|(key, read)| (key.clone(), read.window, read.uses)).collect()
     }
 
     fn mark(&mut self, expr: &Expr) -> bool {

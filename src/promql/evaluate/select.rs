@@ -145,6 +145,9 @@ impl Evaluator<'_> {
                 self.give_back(points);
                 return Ok(());
             }
+            for (step, count) in self.counts.borrow_mut().iter_mut().enumerate() {
+                *count += u64::from(points.is_present(step));
+            }
             sink(Series { labels: labels.clone(), drop_name: false, points })
         })
     }

@@ -1,5 +1,6 @@
 //! Range vectors: the samples of a series, and a window over them for each step.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::super::syntax::{Call, Expr, Extension, Subquery};
@@ -142,22 +143,50 @@ impl Evaluator<'_> {
                 let pinned = self.pinned(selector.at);
                 self.read(&selector.matchers, window, &mut |labels, columns| {
                     let columns = without_stale(columns);
-                    take(&RangeSeries {
-                        labels,
-                        drop_name: false,
-                        columns: &columns,
-                        length,
-                        offset,
-                        pinned,
-                        extension: selector.extension,
-                        lookback: self.lookback,
-                        span: expr.span(),
-                    })
+                    self.counted(
+                        steps,
+                        take,
+                        &RangeSeries {
+                            labels,
+                            drop_name: false,
+                            columns: &columns,
+                            length,
+                            offset,
+                            pinned,
+                            extension: selector.extension,
+                            lookback: self.lookback,
+                            span: expr.span(),
+                        },
+                    )
                 })
             }
             Expr::Subquery(subquery) => self.subquery(subquery, expr.span(), steps, take),
             _ => Err(EvalError::execution("expected a range vector")),
         }
+    }
+
+    /// Gives a series to `take`, and counts what its windows hold if somebody wants to know.
+    fn counted(
+        &self,
+        steps: &Steps,
+        take: &mut OnRange<'_>,
+        range: &RangeSeries<'_>,
+    ) -> Evaluated<()> {
+        let mut counts = self.counts.borrow_mut();
+        if !counts.is_empty() {
+            let columns = range.columns;
+            let histograms: Vec<Timestamp> = columns.histograms.iter().map(|(at, _)| *at).collect();
+            for (step, count) in counts.iter_mut().enumerate() {
+                let end = range.pinned.unwrap_or(steps.at(step)).saturating_sub(range.offset);
+                let start = end.saturating_sub(range.length);
+                for times in [&columns.times, &histograms] {
+                    let upto = |edge: i64| times.partition_point(|time| time.millis() <= edge);
+                    *count += upto(end).saturating_sub(upto(start)) as u64;
+                }
+            }
+        }
+        drop(counts);
+        take(range)
     }
 
     fn subquery(
@@ -173,8 +202,14 @@ impl Evaluator<'_> {
         self.check_steps(&inner)?;
         let pinned = self.pinned(subquery.at);
         let mut columns = Columns::default();
+        // Prometheus does not count what a subquery reads, only what is made of it.
+        let uncounted = RefCell::default();
         let run = |sink: &mut Sink<'_>| {
-            self.with_hints(false, || self.vector(&subquery.inner, &inner, sink))
+            self.with_hints(false, || {
+                self.counting_in(&uncounted, sink, |sink| {
+                    self.vector(&subquery.inner, &inner, sink)
+                })
+            })
         };
         run(&mut |series| {
             columns.clear();
@@ -198,17 +233,21 @@ impl Evaluator<'_> {
                 }
             }
             self.give_back(series.points);
-            take(&RangeSeries {
-                labels: &series.labels,
-                drop_name: series.drop_name,
-                columns: &columns,
-                length,
-                offset,
-                pinned,
-                extension: Extension::None,
-                lookback: self.lookback,
-                span,
-            })
+            self.counted(
+                steps,
+                take,
+                &RangeSeries {
+                    labels: &series.labels,
+                    drop_name: series.drop_name,
+                    columns: &columns,
+                    length,
+                    offset,
+                    pinned,
+                    extension: Extension::None,
+                    lookback: self.lookback,
+                    span,
+                },
+            )
         })
     }
 

@@ -128,10 +128,24 @@ fn special(value: f64) -> Option<&'static str> {
 /// The number without exponent, with the fewest digits that read back as the same number: how
 /// Prometheus' API and templates write it (Go: `strconv.FormatFloat(v, 'f', -1, 64)`).
 pub fn format_float(value: f64) -> String {
-    match special(value) {
-        Some(word) => word.to_owned(),
+    let mut text = String::new();
+    push_float(&mut text, value);
+    text
+}
+
+/// Appends what [`format_float`] gives.
+pub fn push_float(out: &mut String, value: f64) {
+    if let Some(word) = special(value) {
+        out.push_str(word);
+        return;
+    }
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value);
+    if text.contains('e') {
         // Rust's own Display is exactly this: shortest digits, never an exponent.
-        None => format!("{value}"),
+        let _ = write!(out, "{value}");
+    } else {
+        out.push_str(text.strip_suffix(".0").unwrap_or(text));
     }
 }
 
@@ -215,6 +229,17 @@ mod tests {
             // Go's shortest form switches at 21 digits, not at the precision.
             let general = if value == 123_456_789.0 { plain } else { general };
             assert_eq!(format_float_general(value), general);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn numbers_are_written_like_rusts_own(bits in proptest::prelude::any::<u64>(), whole in -1_000_000i64..1_000_000, scale in 0i32..12) {
+            for value in [f64::from_bits(bits), whole as f64 / 10f64.powi(scale), whole as f64 * 10f64.powi(scale)] {
+                if value.is_finite() {
+                    proptest::prop_assert_eq!(format_float(value), format!("{value}"));
+                }
+            }
         }
     }
 }

@@ -9,9 +9,11 @@ use super::lex::{Lexeme, RESERVED, Token, lex, quoted};
 use super::{Expr, Span, function};
 use crate::model::Timestamp;
 
-/// How deep expressions may be nested: far beyond what people write, and shallow enough for the
-/// stack of any thread.
+/// How deep expressions may be nested in each other by parentheses and calls.
 pub(super) const MAX_DEPTH: usize = 200;
+/// How high the tree of an expression may be. A row of operators is as high as it is long, and
+/// generated rules have rows of hundreds. Threads that evaluate have a stack for this.
+pub(super) const MAX_HEIGHT: usize = 1_000;
 /// Longest query in bytes.
 pub(super) const MAX_LENGTH: usize = 1 << 20;
 
@@ -20,6 +22,8 @@ pub(super) struct Parser<'a> {
     lexemes: Vec<Lexeme>,
     at: usize,
     depth: usize,
+    /// Of the tree of what was parsed last.
+    height: usize,
 }
 
 type Parsed<T> = Result<T, ParseError>;
@@ -62,7 +66,7 @@ impl<'a> Parser<'a> {
             let message = format!("query is longer than {MAX_LENGTH} bytes");
             return Err(ParseError { message, span: Span::default(), position: Some((1, 1)) });
         }
-        Ok(Self { query, lexemes: lex(query)?, at: 0, depth: 0 })
+        Ok(Self { query, lexemes: lex(query)?, at: 0, depth: 0, height: 0 })
     }
 
     pub fn token(&self) -> &Token {
@@ -152,23 +156,25 @@ impl<'a> Parser<'a> {
                 .error(self.span(), format!("expression is nested deeper than {MAX_DEPTH}"));
         }
         self.depth += 1;
+        let beside = std::mem::take(&mut self.height);
         let parsed = parse(self);
+        self.height = beside.max(self.height + 1);
         self.depth -= 1;
         parsed
     }
 
     /// An expression whose operators bind at least as tightly as `least`.
     fn binary(&mut self, least: u8) -> Parsed<Expr> {
+        let beside = std::mem::take(&mut self.height);
         let mut left = self.deeper(Self::unary)?;
-        let mut chained = 0;
+        let mut height = std::mem::take(&mut self.height);
         while let Some(operator) = self.operator() {
             let precedence = operator.precedence();
             if precedence < least {
                 break;
             }
-            chained += 1;
-            if chained + self.depth > MAX_DEPTH {
-                let message = format!("more than {MAX_DEPTH} operators in a row");
+            if height > MAX_HEIGHT {
+                let message = format!("more than {MAX_HEIGHT} operators on top of each other");
                 return self.error(self.span(), message);
             }
             let operator_span = self.span();
@@ -176,6 +182,7 @@ impl<'a> Parser<'a> {
             let (bool_modifier, matching) = self.binary_modifiers(operator)?;
             let tighter = if operator == Operator::Power { precedence } else { precedence + 1 };
             let right = self.deeper(|parser| parser.binary(tighter))?;
+            height = height.max(std::mem::take(&mut self.height)) + 1;
             let span = left.span().to(right.span());
             left = Expr::Binary(Box::new(Binary {
                 operator,
@@ -187,6 +194,7 @@ impl<'a> Parser<'a> {
                 span,
             }));
         }
+        self.height = beside.max(height);
         Ok(left)
     }
 
@@ -462,6 +470,7 @@ impl<'a> Parser<'a> {
             if links > MAX_DEPTH {
                 return self.error(self.span(), "too many modifiers".to_owned());
             }
+            self.height += 1;
             if self.is_sign("[") {
                 expr = self.brackets(expr)?;
             } else if self.is_sign("@") {

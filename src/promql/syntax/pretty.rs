@@ -1,9 +1,26 @@
 //! Long expressions over several lines, as Prometheus' `format_query` lays them out.
 
+use std::fmt::{self, Write};
+
 use super::Expr;
 
 /// Longer expressions are broken.
 const LINE: usize = 100;
+
+/// Takes a line's worth of text and refuses more, so that a tall expression is not printed whole
+/// at each of its levels.
+#[derive(Default)]
+struct Line(String);
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.0.len() + text.len() > LINE {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
+}
 
 impl Expr {
     /// The expression in lines of at most 100 characters, where it can be broken: each level is
@@ -14,17 +31,17 @@ impl Expr {
 
     fn at_level(&self, level: usize) -> String {
         let indent = "  ".repeat(level);
-        let text = self.to_string();
-        if text.len() <= LINE {
+        let mut line = Line::default();
+        if write!(line, "{self}").is_ok() {
             return match self {
                 // Prometheus does not indent these; kept, so that both print the same.
-                Self::Subquery(_) => text,
-                _ => format!("{indent}{text}"),
+                Self::Subquery(_) => line.0,
+                _ => format!("{indent}{}", line.0),
             };
         }
         match self {
             Self::Number(_) | Self::Text(_) | Self::Selector(_) | Self::Range(_) => {
-                format!("{indent}{text}")
+                format!("{indent}{self}")
             }
             Self::Paren(node) => {
                 format!("{indent}(\n{}\n{indent})", node.inner.at_level(level + 1))
@@ -34,8 +51,7 @@ impl Expr {
                 format!("{indent}{sign}{}", node.inner.at_level(level).trim())
             }
             Self::Subquery(node) => {
-                let inner = node.inner.to_string();
-                format!("{}{}", node.inner.at_level(level), &text[inner.len()..])
+                format!("{}{}", node.inner.at_level(level), super::print::Brackets(node))
             }
             Self::Call(node) => {
                 let arguments: Vec<String> =
@@ -52,9 +68,7 @@ impl Expr {
                 format!("{indent}{head}(\n{parameter}{inner}\n{indent})")
             }
             Self::Binary(node) => {
-                let (left, right) = (node.left.to_string(), node.right.to_string());
-                // What stands between the two sides: operator, `bool` and matching.
-                let operator = text[left.len()..text.len() - right.len()].trim();
+                let operator = super::print::Between(node);
                 format!(
                     "{}\n{indent}{operator}\n{}",
                     node.left.at_level(level + 1),

@@ -3,7 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::ast::{
-    Aggregate, At, Cardinality, Extension, Length, LengthOperation, Matching, Selector,
+    Aggregate, At, Binary, Cardinality, Extension, Length, LengthOperation, Matching, Selector,
+    Subquery,
 };
 use super::lex::quoted;
 use super::number::{format_duration, format_float};
@@ -30,12 +31,7 @@ impl Display for Expr {
                 write_modifiers(f, node.selector.at, node.selector.offset.as_ref())
             }
             Self::Subquery(node) => {
-                write!(f, "{}[{}:", node.inner, node.length)?;
-                if let Some(step) = &node.step {
-                    write!(f, "{step}")?;
-                }
-                f.write_str("]")?;
-                write_modifiers(f, node.at, node.offset.as_ref())
+                write!(f, "{}{}", node.inner, Brackets(node))
             }
             Self::Call(node) => {
                 write!(f, "{}(", node.function.name)?;
@@ -54,18 +50,40 @@ impl Display for Expr {
                 write!(f, "{})", node.inner)
             }
             Self::Binary(node) => {
-                write!(f, "{} {}", node.left, node.operator.symbol())?;
-                if node.bool_modifier {
-                    f.write_str(" bool")?;
-                }
-                write_matching(f, &node.matching)?;
-                write!(f, " {}", node.right)
+                write!(f, "{} {} {}", node.left, Between(node), node.right)
             }
             Self::Unary(node) => {
                 write!(f, "{}{}", if node.minus { "-" } else { "+" }, node.inner)
             }
             Self::Paren(node) => write!(f, "({})", node.inner),
         }
+    }
+}
+
+/// What stands behind a subquery's expression.
+pub(super) struct Brackets<'a>(pub &'a Subquery);
+
+impl Display for Brackets<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}:", self.0.length)?;
+        if let Some(step) = &self.0.step {
+            write!(f, "{step}")?;
+        }
+        f.write_str("]")?;
+        write_modifiers(f, self.0.at, self.0.offset.as_ref())
+    }
+}
+
+/// What stands between two operands.
+pub(super) struct Between<'a>(pub &'a Binary);
+
+impl Display for Between<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.operator.symbol())?;
+        if self.0.bool_modifier {
+            f.write_str(" bool")?;
+        }
+        write_matching(f, &self.0.matching)
     }
 }
 

@@ -174,8 +174,6 @@ fn hostile_queries_are_refused_quickly() {
     ] {
         assert!(parse(&query).is_err());
     }
-    let nested = format!("{}1{}", "(".repeat(150), ")".repeat(150));
-    assert!(parse(&nested).is_ok() || parse(&nested).is_err());
 }
 
 #[test]

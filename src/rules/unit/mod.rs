@@ -145,14 +145,8 @@ impl Run<'_> {
                 for state in &group.states {
                     if let Health::Err(reason) = &state.health {
                         failed = true;
-                        self.failed(
-                            report,
-                            Class::RuleEvaluation,
-                            "rule",
-                            state.rule.name(),
-                            since,
-                            reason,
-                        );
+                        let case = self.case("rule", state.rule.name(), since, 0);
+                        self.failed(report, case, Class::RuleEvaluation, reason);
                     }
                 }
             }
@@ -183,11 +177,10 @@ impl Run<'_> {
                 );
             }
         }
+        let case = self.case("alert", &test.alert, test.at, test.expected.len());
         match compare::alerts(&test.expected, &got) {
-            None => self.passed(report, "alert", &test.alert, test.at),
-            Some(difference) => {
-                self.failed(report, Class::Alerts, "alert", &test.alert, test.at, &difference);
-            }
+            None => report.cases.push(case),
+            Some(difference) => self.failed(report, case, Class::Alerts, &difference),
         }
     }
 
@@ -199,45 +192,34 @@ impl Run<'_> {
         report: &mut FileReport,
     ) {
         let answered = query(&test.query, store, self.test.start + test.at, world);
-        let fail = |report: &mut FileReport, class, reason: &str| {
-            self.failed(report, class, "expr", &test.query, test.at, reason);
-        };
+        let expected = test.expected.as_ref().map_or(0, Vec::len);
+        let case = self.case("expr", &test.query, test.at, expected);
         let both =
             answered.and_then(|got| Ok((got, test.expected.as_ref().map_err(String::clone)?)));
         match both {
-            Err(reason) => fail(report, Class::Query, &reason),
+            Err(reason) => self.failed(report, case, Class::Query, &reason),
             Ok((got, expected)) => match compare::samples(expected, &got, self.file.fuzzy) {
-                None => self.passed(report, "expr", &test.query, test.at),
-                Some(difference) => fail(report, Class::Samples, &difference),
+                None => report.cases.push(case),
+                Some(difference) => self.failed(report, case, Class::Samples, &difference),
             },
         }
     }
 
-    fn passed(&self, report: &mut FileReport, kind: &'static str, name: &str, at: Duration) {
-        report.cases.push(self.case(kind, name, at, None));
+    fn failed(&self, report: &mut FileReport, case: Case, class: Class, difference: &str) {
+        let failure = Some(Failure { class, difference: difference.to_owned() });
+        report.cases.push(Case { failure, ..case });
     }
 
-    fn failed(
-        &self,
-        report: &mut FileReport,
-        class: Class,
-        kind: &'static str,
-        name: &str,
-        at: Duration,
-        difference: &str,
-    ) {
-        let failure = Failure { class, difference: difference.to_owned() };
-        report.cases.push(self.case(kind, name, at, Some(failure)));
-    }
-
-    fn case(&self, kind: &'static str, name: &str, at: Duration, failure: Option<Failure>) -> Case {
+    fn case(&self, kind: &'static str, name: &str, at: Duration, expected: usize) -> Case {
         Case {
             test: self.title.clone(),
             line: self.test.place.line,
             kind,
             name: name.to_owned(),
             time: format_duration(at),
-            failure,
+            at,
+            expected,
+            failure: None,
         }
     }
 }

@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// What kind of failure it is; the names are those of the recorded verdicts of promtool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +45,10 @@ pub struct Case {
     pub name: String,
     /// The time in the test.
     pub time: String,
+    /// The same as a length.
+    pub at: Duration,
+    /// How many alerts or samples are expected.
+    pub expected: usize,
     /// What differs; `None` when nothing does.
     pub failure: Option<Failure>,
 }

@@ -244,7 +244,7 @@ impl Drop for OnPanic {
 fn a_crash_loses_nothing_that_was_acknowledged() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     // 271 once found a group that followed its generation's sealing.
-    let usual = if cfg!(debug_assertions) { 300 } else { 3_000 };
+    let usual = if cfg!(debug_assertions) { 100 } else { 3_000 };
     let seeds = match number("AUGENMASS_SEED") {
         Some(seed) => seed..=seed,
         None => 1..=number("AUGENMASS_SEEDS").unwrap_or(usual),

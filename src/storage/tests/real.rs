@@ -56,6 +56,54 @@ async fn thousands_share_a_trip_to_the_disk_and_all_is_there_again() {
     assert_eq!(read(&again.snapshot(), &[], ALL).len(), 2_000);
 }
 
+#[tokio::test]
+async fn the_room_of_a_sealed_tail_is_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(settings(folder.path(), 0)).unwrap();
+    for n in 0..100i64 {
+        let noise = |m: i64| ((n * 7_919 + m) as f64).sqrt().sin();
+        let rows: Vec<_> = (0..500).map(|m| (series("noise", &m.to_string()), noise(m))).collect();
+        store.append(batch("s", n, &rows)).await.unwrap();
+    }
+    let sql = rusqlite::Connection::open(folder.path().join("samples.db")).unwrap();
+    let pages = || sql.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0)).unwrap();
+    let before = pages();
+    let core = Arc::clone(store.core());
+    core.durable.as_ref().unwrap().seal(&core).unwrap();
+    assert!(before > 100 && pages() < 80, "{before} pages, then {}", pages());
+    let size = std::fs::metadata(folder.path().join("samples.db")).unwrap().len();
+    assert!(size < 80 * 4_096, "{size}");
+}
+
+#[tokio::test]
+async fn what_is_a_day_late_is_taken_when_asked_for_and_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let hour = 3_600_000;
+    let late =
+        Settings { out_of_order: Duration::from_secs(24 * 3_600), ..settings(folder.path(), 0) };
+    let store = open(late.clone()).unwrap();
+    let up = series("up", "a");
+    for n in (0..48i64).rev().step_by(2) {
+        store.append(batch("s", (200 - n) * hour, &[(up.clone(), n as f64)])).await.unwrap();
+        let core = Arc::clone(store.core());
+        core.durable.as_ref().unwrap().seal(&core).unwrap();
+        core.upkeep();
+    }
+    let day_late = store.append(batch("s", (199 - 24) * hour, &[(up.clone(), 0.5)])).await.unwrap();
+    assert_eq!(day_late, Appended { kept: 1, too_old: 0 });
+    let older = store.append(batch("s", (199 - 24) * hour - 1, &[(up, 0.5)])).await.unwrap();
+    assert_eq!(older, Appended { kept: 0, too_old: 1 });
+    store.close();
+    drop(store);
+    let store = open(late).unwrap();
+    let seen = read(&store.snapshot(), &[], ALL);
+    let columns = &seen["up{target=\"a\"}"];
+    // It was there already, with another value: the last written wins.
+    assert_eq!(columns.times.len(), 24);
+    let late = columns.times.binary_search(&super::at((199 - 24) * hour)).unwrap();
+    assert_eq!(columns.values[late], 0.5);
+}
+
 #[test]
 fn what_cannot_be_opened_is_explained() {
     let folder = tempfile::tempdir().unwrap();

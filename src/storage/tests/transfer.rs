@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::exact_text::tests::spelled;
+use super::super::openmetrics::{Portions, import_in};
 use super::{ALL, batch, read, series};
 use crate::model::{Batch, Histogram, Labels, Matcher, Point, Row, STALE, Timestamp};
 use crate::ports::{Append, Queryable, SystemClock};
@@ -128,6 +129,28 @@ async fn what_is_exported_comes_back_bit_for_bit() {
     assert_eq!(cut.too_old, 3 * 6);
 }
 
+#[tokio::test]
+async fn an_interrupted_import_goes_on_where_it_was() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = filled(folder.path()).await;
+    let mut text = Vec::new();
+    export(folder.path(), &[], ALL, &mut text, &mut quiet).unwrap();
+    let (file, data) = (other.path().join("page.txt"), other.path().join("data"));
+    std::fs::write(&file, &text).unwrap();
+    let small = Portions { bytes: 1 << 10, samples: 50 };
+    let pulled = std::panic::catch_unwind(|| {
+        import_in(small, &data, &file, Timestamp::MIN, &mut |at, of| {
+            assert!(at * 2 < of, "the plug is pulled");
+        })
+    });
+    assert!(pulled.is_err());
+    let imported = import_in(small, &data, &file, Timestamp::MIN, &mut quiet).unwrap();
+    assert!(imported.resumed_at > 0 && imported.samples < 500, "{imported:?}");
+    assert_eq!(all(&look(&data).unwrap()), all(&store.snapshot()));
+    let again = import_in(small, &data, &file, Timestamp::MIN, &mut quiet).unwrap();
+    assert_eq!((again.resumed_at, again.samples), (0, 600), "it was finished");
+}
+
 /// Files of format 1 as the first version wrote them; made by `a_fixture_is_written`.
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/storage-1");
 
@@ -146,6 +169,10 @@ async fn files_of_format_one_stay_readable() {
     copy(Path::new(FIXTURE), folder.path(), &mut quiet).unwrap();
     let (old, new) = (open(folder.path()), tempfile::tempdir().unwrap());
     assert_eq!(all(&old.snapshot()), all(&filled(new.path()).await.snapshot()));
+    // The first version did not give back room; whoever opens its file makes it do so.
+    let sql = rusqlite::Connection::open(folder.path().join("samples.db")).unwrap();
+    let vacuum: i64 = sql.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).unwrap();
+    assert_eq!(vacuum, 2);
     assert_eq!(verify(Path::new(FIXTURE), &mut quiet).unwrap().samples, 600);
 }
 

@@ -1,13 +1,15 @@
 use std::fmt::Write;
 
 use crate::model::{Labels, Timestamp};
-use crate::promql::{Point, Value, format_float};
+use crate::promql::{Point, Value, push_float};
 
 /// A text between double quotes.
 pub(super) fn push_text(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
-    while let Some(at) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\') {
+    // All of them are single bytes, which occur in no longer character.
+    let special = |byte: &u8| *byte < b' ' || *byte == b'"' || *byte == b'\\';
+    while let Some(at) = rest.as_bytes().iter().position(&special) {
         out.push_str(&rest[..at]);
         match rest.as_bytes()[at] {
             b'"' => out.push_str("\\\""),
@@ -73,14 +75,44 @@ pub(super) fn push_time(out: &mut String, at: Timestamp) {
 
 fn push_number(out: &mut String, value: f64) {
     out.push('"');
-    out.push_str(&format_float(value));
+    push_float(out, value);
     out.push('"');
 }
 
+/// Instants as text. All series of an answer have about the same ones, in the same order.
+#[derive(Default)]
+struct Instants {
+    known: Vec<(Timestamp, std::ops::Range<usize>)>,
+    text: String,
+    next: usize,
+}
+
+impl Instants {
+    fn rewind(&mut self) {
+        self.next = 0;
+    }
+
+    fn push(&mut self, out: &mut String, at: Timestamp) {
+        while self.known.get(self.next).is_some_and(|(known, _)| *known < at) {
+            self.next += 1;
+        }
+        match self.known.get(self.next) {
+            Some((known, place)) if *known == at => out.push_str(&self.text[place.clone()]),
+            Some(_) => push_time(out, at),
+            None => {
+                let start = self.text.len();
+                push_time(&mut self.text, at);
+                out.push_str(&self.text[start..]);
+                self.known.push((at, start..self.text.len()));
+            }
+        }
+    }
+}
+
 /// `[time, "value"]`
-fn push_point(out: &mut String, at: Timestamp, point: &Point) {
+fn push_point(out: &mut String, instants: &mut Instants, at: Timestamp, point: &Point) {
     out.push('[');
-    push_time(out, at);
+    instants.push(out, at);
     out.push(',');
     match point {
         Point::Float(value) => push_number(out, *value),
@@ -92,8 +124,9 @@ fn push_point(out: &mut String, at: Timestamp, point: &Point) {
 /// `{"resultType":…,"result":…}`, at most `limit` series; whether some were cut off.
 pub(super) fn push_result(out: &mut String, value: &Value, limit: usize) -> bool {
     put(out, format_args!("\"resultType\":\"{}\",\"result\":", value.type_name()));
+    let instants = &mut Instants::default();
     match value {
-        Value::Scalar(at, value) => push_point(out, *at, &Point::Float(*value)),
+        Value::Scalar(at, value) => push_point(out, instants, *at, &Point::Float(*value)),
         Value::String(at, text) => {
             out.push('[');
             push_time(out, *at);
@@ -107,7 +140,7 @@ pub(super) fn push_result(out: &mut String, value: &Value, limit: usize) -> bool
                 push_labels(out, &sample.labels);
                 let histogram = matches!(sample.value, Point::Histogram(_));
                 out.push_str(if histogram { ",\"histogram\":" } else { ",\"value\":" });
-                push_point(out, sample.at, &sample.value);
+                push_point(out, instants, sample.at, &sample.value);
                 out.push('}');
             });
             return samples.len() > limit;
@@ -122,7 +155,10 @@ pub(super) fn push_result(out: &mut String, value: &Value, limit: usize) -> bool
                         series.points.iter().filter(|(_, p)| is_one(p) == histogram).peekable();
                     if points.peek().is_some() {
                         put(out, format_args!(",\"{name}\":"));
-                        push_list(out, points, |out, (at, point)| push_point(out, *at, point));
+                        instants.rewind();
+                        push_list(out, points, |out, (at, point)| {
+                            push_point(out, instants, *at, point);
+                        });
                     }
                 }
                 out.push('}');
@@ -131,6 +167,14 @@ pub(super) fn push_result(out: &mut String, value: &Value, limit: usize) -> bool
         }
     }
     false
+}
+
+/// The result of a query as the API's `data`: `{"resultType":…,"result":…}`.
+pub fn result_json(value: &Value) -> String {
+    let mut out = String::from("{");
+    push_result(&mut out, value, usize::MAX);
+    out.push('}');
+    out
 }
 
 #[cfg(test)]

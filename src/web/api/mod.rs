@@ -28,6 +28,7 @@ use super::router::Shared;
 use super::settings::Settings;
 
 pub(super) use compute::{Queue, compute};
+pub use json::result_json;
 pub(super) use reply::Failure;
 
 /// All paths below `/api/v1`.

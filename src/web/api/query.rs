@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -8,11 +7,11 @@ use serde_json::json;
 use super::super::router::Shared;
 use super::compute::{Watch, compute};
 use super::form::Form;
-use super::json::push_result;
+use super::json::{push_list, push_result, push_time};
 use super::reply::{Failure, Reply, Success};
-use crate::model::{Columns, Matcher, Window};
-use crate::ports::{Found, Select, SelectError, SeriesId, Snapshot};
-use crate::promql::{self, Answer, Expr, Options};
+use crate::model::Timestamp;
+use crate::ports::Select;
+use crate::promql::{self, Answer, Expr, Options, Usage};
 
 /// Most points of one series in an answer.
 const MAX_POINTS: i64 = 11_000;
@@ -24,7 +23,16 @@ struct Asked {
     lookback: Duration,
     timeout: Duration,
     limit: usize,
-    stats: bool,
+    stats: Stats,
+}
+
+/// What the request wants to know about its own costs: `stats=…`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stats {
+    None,
+    Some,
+    /// For each step too.
+    All,
 }
 
 impl Asked {
@@ -34,7 +42,11 @@ impl Asked {
         let lookback = form.length_or("lookback_delta", limits.lookback)?;
         let timeout = form.length_or("timeout", limits.timeout)?;
         let expr = promql::parse(&text).map_err(|error| Failure::parameter("query", error))?;
-        let stats = !form.get("stats").is_empty();
+        let stats = match form.get("stats") {
+            "" => Stats::None,
+            "all" => Stats::All,
+            _ => Stats::Some,
+        };
         Ok(Self { text, expr, lookback, timeout, limit: form.limit()?, stats })
     }
 }
@@ -44,7 +56,7 @@ pub(super) async fn instant(State(shared): State<Arc<Shared>>, form: Form) -> Re
     let at = form.time_or("time", shared.doors.clock.wall())?;
     let asked = Asked::read(&form, &shared)?;
     compute(&shared, asked.timeout, move |shared, watch| {
-        evaluate(shared, watch, &asked, |store, options| {
+        evaluate(shared, watch, &asked, (at, Duration::ZERO), |store, options| {
             promql::instant(&asked.expr, store, at, options)
         })
     })
@@ -73,7 +85,7 @@ pub(super) async fn range(State(shared): State<Arc<Shared>>, form: Form) -> Repl
     let asked = Asked::read(&form, &shared)?;
     let step = Duration::from_millis(step.unsigned_abs());
     compute(&shared, asked.timeout, move |shared, watch| {
-        evaluate(shared, watch, &asked, |store, options| {
+        evaluate(shared, watch, &asked, (start, step), |store, options| {
             promql::range(&asked.expr, store, start, end, step, options)
         })
     })
@@ -94,6 +106,7 @@ fn evaluate(
     shared: &Shared,
     watch: &Watch,
     asked: &Asked,
+    steps: (Timestamp, Duration),
     run: impl FnOnce(&dyn Select, &Options<'_>) -> Result<Answer, promql::EvalError>,
 ) -> Reply {
     let limits = &shared.settings.queries;
@@ -102,28 +115,28 @@ fn evaluate(
         lookback: asked.lookback,
         max_samples: limits.samples,
         max_series: limits.series,
+        count_samples: asked.stats != Stats::None,
         interrupt: &interrupt,
         ..Options::default()
     };
     let snapshot = shared.doors.samples.snapshot();
-    let store = Counting { store: snapshot, samples: AtomicU64::new(0) };
     let prepared = watch.lasted();
-    let answer = run(&store, &options)?;
+    let answer = run(&*snapshot, &options)?;
     let mut data = String::from("{");
     let truncated = push_result(&mut data, &answer.value, asked.limit);
-    if asked.stats {
+    if asked.stats != Stats::None {
         let total = watch.lasted();
-        let stats = json!({
-            "timings": {
-                "evalTotalTime": total.as_secs_f64(),
-                "queryPreparationTime": prepared.as_secs_f64(),
-                "innerEvalTime": total.saturating_sub(prepared).as_secs_f64(),
-                "execQueueTime": watch.queued.as_secs_f64(),
-                "execTotalTime": (watch.queued + total).as_secs_f64(),
-            },
-            "samples": { "totalQueryableSamples": store.samples.load(Ordering::Relaxed) },
+        let timings = json!({
+            "evalTotalTime": total.as_secs_f64(),
+            "resultSortTime": 0,
+            "queryPreparationTime": prepared.as_secs_f64(),
+            "innerEvalTime": total.saturating_sub(prepared).as_secs_f64(),
+            "execQueueTime": watch.queued.as_secs_f64(),
+            "execTotalTime": (watch.queued + total).as_secs_f64(),
         });
-        data.push_str(&format!(",\"stats\":{stats}"));
+        data.push_str(&format!(",\"stats\":{{\"timings\":{timings},\"samples\":"));
+        push_usage(&mut data, &answer.usage, steps, asked.stats == Stats::All);
+        data.push('}');
     }
     data.push('}');
     let note = |note: &promql::Annotation| note.in_query(&asked.text);
@@ -135,20 +148,25 @@ fn evaluate(
     Ok(reply.cut(truncated))
 }
 
-/// Counts the samples that a query reads.
-struct Counting {
-    store: Snapshot,
-    samples: AtomicU64,
-}
-
-impl Select for Counting {
-    fn find(&self, matchers: &[Matcher], window: Window) -> Result<Vec<Found>, SelectError> {
-        self.store.find(matchers, window)
+/// What the query cost, as Prometheus counts it.
+fn push_usage(
+    out: &mut String,
+    usage: &Usage,
+    (start, step): (Timestamp, Duration),
+    each_step: bool,
+) {
+    out.push('{');
+    if each_step {
+        out.push_str("\"totalQueryableSamplesPerStep\":");
+        let mut at = start;
+        push_list(out, &usage.per_step, |out, count| {
+            out.push('[');
+            push_time(out, at);
+            out.push_str(&format!(",{count}]"));
+            at = at + step;
+        });
+        out.push(',');
     }
-
-    fn read(&self, id: SeriesId, window: Window, into: &mut Columns) -> Result<(), SelectError> {
-        self.store.read(id, window, into)?;
-        self.samples.fetch_add(into.len() as u64, Ordering::Relaxed);
-        Ok(())
-    }
+    let (total, peak) = (usage.per_step.iter().sum::<u64>(), usage.peak_samples);
+    out.push_str(&format!("\"totalQueryableSamples\":{total},\"peakSamples\":{peak}}}"));
 }

@@ -138,6 +138,9 @@ fn rule(view: &RuleView, alerts: bool) -> Value {
     if !view.last_error().is_empty() {
         rule["lastError"] = view.last_error().into();
     }
+    if !view.warnings.is_empty() {
+        rule["warnings"] = json!(view.warnings);
+    }
     if view.alerting {
         rule["state"] = view.state().name().into();
         rule["duration"] = view.hold.as_secs_f64().into();

@@ -45,6 +45,7 @@ fn target(status: &TargetStatus, shared: &Shared) -> Value {
         Verdict::NotMeasured { obstacle } => ("unknown", &**obstacle),
         Verdict::Waiting => ("unknown", ""),
     };
+    let address = address(status);
     let labels = json!({
         "job": POOL,
         "instance": &*shared.settings.instance,
@@ -57,11 +58,22 @@ fn target(status: &TargetStatus, shared: &Shared) -> Value {
         "discoveredLabels": labels.clone(),
         "labels": labels,
         "scrapePool": POOL,
-        "scrapeUrl": &*status.target,
-        "globalUrl": &*status.target,
+        "scrapeUrl": address,
+        "globalUrl": address,
         "lastError": error,
         "lastScrape": status.last.unwrap_or_default().to_string(),
         "lastScrapeDuration": status.took.unwrap_or_default().as_secs_f64(),
+        // Not known here, and client libraries insist on them.
+        "scrapeInterval": "0s",
+        "scrapeTimeout": "0s",
         "health": health,
     })
+}
+
+/// Client libraries want a URL: `printer://192.0.2.7` where the target is none.
+fn address(status: &TargetStatus) -> String {
+    match url::Url::parse(&status.target) {
+        Ok(url) if url.has_host() => status.target.to_string(),
+        _ => format!("{}://{}", status.probe.replace('_', "-"), status.target),
+    }
 }

@@ -2,7 +2,9 @@
 //! no script; works on a phone, for a screen reader and on paper.
 
 mod graph;
+mod people;
 mod plot;
+mod terms;
 mod view;
 mod words;
 
@@ -18,6 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::answer;
 use super::router::Shared;
 pub(super) use graph::graph;
+pub(super) use people::{accept, explain, incidents, invitation, order, silences};
 use view::{AlertLine, Frame, Moment, RowLine, ServiceBlock, TargetLine};
 use words::Words;
 

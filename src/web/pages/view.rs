@@ -199,10 +199,12 @@ pub(super) fn concerns(alert: &AlertView, status: &TargetStatus) -> bool {
     identity(status).iter().all(|(name, value)| alert.labels.get(name) == Some(value))
 }
 
-/// All alerts that are pending or firing.
+/// All alerts that are pending or firing, without those that always fire to prove that alerts come
+/// through.
 pub(super) fn open_alerts(groups: &[GroupView]) -> Vec<AlertView> {
     let rules = groups.iter().flat_map(|group| &group.rules);
-    rules.flat_map(|rule| rule.alerts.iter().cloned()).collect()
+    let alerts = rules.flat_map(|rule| &rule.alerts);
+    alerts.filter(|alert| alert.labels.get("severity") != Some("none")).cloned().collect()
 }
 
 /// Whether people are told of it.

@@ -1,0 +1,193 @@
+//! What alerts cost inside the process: `cargo bench --bench alerting`.
+//!
+//! The same with 1,000, 10,000 and 100,000 alerts, twenty to a group: a cost for each alert that
+//! grows with their number would show.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use augenmass::alerting::{
+    Desk, Directory, Ends, GroupBy, InhibitRule, Owner, Plan, RouteSpec, RouteTree, Service,
+    Timing, parse_matchers,
+};
+use augenmass::model::{Alert, Labels, Matcher, NonEmpty, Phase, Silence, Timestamp};
+use augenmass::ports::Address;
+use divan::Bencher;
+use divan::counter::ItemsCount;
+
+const MANY: [usize; 3] = [1_000, 10_000, 100_000];
+
+fn main() {
+    divan::main();
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(1_790_000_000_000) + Duration::from_secs(seconds)
+}
+
+fn alerts(count: usize) -> Vec<Alert> {
+    let groups = (count / 20).max(1);
+    let alert = |i: usize| {
+        let (name, site) = (format!("G{:05}", i % groups), format!("s{:02}", i % groups % 40));
+        let (instance, id) = (format!("host-{i:06}.example.test"), i.to_string());
+        let pairs = [
+            ("alertname", name.as_str()),
+            ("site", &site),
+            ("instance", &instance),
+            ("severity", "page"),
+            ("job", "fleet"),
+            ("aid", &id),
+        ];
+        Alert {
+            labels: Labels::from_pairs(pairs).unwrap(),
+            annotations: Labels::from_pairs([("summary", "it does not answer")]).unwrap(),
+            phase: Phase::Firing { since: at(0), fired: at(0) },
+            value: Some(1.0),
+            ends: Some(at(3600)),
+            generator: "http://127.0.0.1:9090/graph".into(),
+        }
+    };
+    (0..count).map(alert).collect()
+}
+
+fn plan(inhibit: Vec<InhibitRule>) -> Arc<Plan> {
+    let root = RouteSpec {
+        receiver: Some("all".into()),
+        group_by: Some(GroupBy::labels(&["alertname", "site"])),
+        group_wait: Some(Duration::from_secs(5)),
+        group_interval: Some(Duration::from_secs(60)),
+        ..RouteSpec::default()
+    };
+    let mut plan = Plan::new(RouteTree::new(root).unwrap(), Ends::AsAlertmanager);
+    plan.inhibit = inhibit;
+    Arc::new(plan)
+}
+
+fn full(plan: Arc<Plan>, alerts: &[Alert]) -> Desk {
+    let mut desk = Desk::new(plan);
+    desk.offer(at(1), alerts.to_vec());
+    desk
+}
+
+/// Alerts that were not known, into their groups.
+#[divan::bench(args = MANY, sample_count = 5, sample_size = 1)]
+fn first_reports(bencher: Bencher, count: usize) {
+    let (plan, alerts) = (plan(Vec::new()), alerts(count));
+    let start = || (Desk::new(plan.clone()), alerts.clone());
+    bencher.counter(ItemsCount::new(count)).with_inputs(start).bench_local_values(
+        |(mut desk, alerts)| {
+            desk.offer(at(1), alerts);
+            desk
+        },
+    );
+}
+
+/// Alerts that were told, reported again.
+#[divan::bench(args = MANY, sample_count = 5, sample_size = 1)]
+fn further_reports(bencher: Bencher, count: usize) {
+    let alerts = alerts(count);
+    let mut desk = full(plan(Vec::new()), &alerts);
+    desk.flush(at(10));
+    let start = || alerts.clone();
+    bencher.counter(ItemsCount::new(count)).with_inputs(start).bench_local_values(|alerts| {
+        desk.offer(at(61), alerts);
+    });
+}
+
+/// The first look at all groups: everything is told.
+#[divan::bench(args = MANY, sample_count = 5, sample_size = 1)]
+fn first_look(bencher: Bencher, count: usize) {
+    let alerts = alerts(count);
+    let start = || full(plan(Vec::new()), &alerts);
+    bencher.counter(ItemsCount::new(count)).with_inputs(start).bench_local_values(|mut desk| {
+        let decided = desk.flush(at(10));
+        (desk, decided)
+    });
+}
+
+/// A further look at all groups, with nothing new: plain, with an inhibition rule whose sources
+/// are a hundredth of the alerts, and with 1,000 silences of which half are regular expressions.
+#[divan::bench(args = MANY, sample_count = 5, sample_size = 1)]
+fn look(bencher: Bencher, count: usize) {
+    look_at(bencher, count, Vec::new(), Vec::new());
+}
+
+#[divan::bench(args = MANY, sample_count = 5, sample_size = 1)]
+fn look_with_inhibition(bencher: Bencher, count: usize) {
+    let rule = InhibitRule {
+        source: parse_matchers("aid=~\".*00\"").unwrap(),
+        target: parse_matchers("severity=~\"page|ticket\"").unwrap(),
+        equal: vec!["site".into()],
+        ..InhibitRule::default()
+    };
+    look_at(bencher, count, vec![rule], Vec::new());
+}
+
+#[divan::bench(args = MANY, sample_count = 5, sample_size = 1)]
+fn look_with_1000_silences(bencher: Bencher, count: usize) {
+    let silence = |i: usize| {
+        let matcher = match i % 2 {
+            0 => format!("instance=gone-{i}"),
+            _ => format!("instance=~\"gone-{i}.*\""),
+        };
+        Silence {
+            id: i.to_string().into(),
+            matchers: parse_matchers(&matcher).unwrap(),
+            starts: at(0),
+            ends: at(86_400),
+            ..Silence::default()
+        }
+    };
+    look_at(bencher, count, Vec::new(), (0..1000).map(silence).collect());
+}
+
+fn look_at(bencher: Bencher, count: usize, inhibit: Vec<InhibitRule>, silences: Vec<Silence>) {
+    let mut desk = full(plan(inhibit), &alerts(count));
+    desk.silence(silences);
+    desk.flush(at(10));
+    let mut now = 10;
+    bencher.counter(ItemsCount::new(count)).bench_local(|| {
+        now += 60;
+        desk.flush(at(now))
+    });
+}
+
+/// The route of one alert among so many services.
+#[divan::bench(args = [10, 100, 1_000, 10_000])]
+fn route(bencher: Bencher, services: usize) {
+    let owner = |name: String| Owner {
+        name: name.as_str().into(),
+        addresses: NonEmpty::of(Address::Email("a@example.org".into())),
+        language: "en".into(),
+        timezone: "UTC".into(),
+    };
+    let service = |n: usize| Service {
+        name: format!("service-{n}").into(),
+        owner: format!("owner-{}", n % 50).into(),
+        title: None,
+        depends_on: Vec::new(),
+    };
+    let directory = Directory {
+        owners: (0..50).map(|n| owner(format!("owner-{n}"))).collect(),
+        services: (0..services).map(service).collect(),
+        fallback: None,
+    };
+    let plan = Plan::of_owners(&directory, Timing::default()).unwrap();
+    let name = format!("service-{}", services - 1);
+    let labels = Labels::from_pairs([("alertname", "X"), ("service", name.as_str())]).unwrap();
+    bencher.bench_local(|| plan.routes.resolve(divan::black_box(&labels)));
+}
+
+/// Reading a matcher, and asking it.
+#[divan::bench(args = ["a=b", "a=~\"b|c|d\"", "a=~\"b.*\"", "{\"ü\"=\"x\"}"])]
+fn matcher(bencher: Bencher, text: &str) {
+    bencher.bench_local(|| parse_matchers(divan::black_box(text)).unwrap());
+}
+
+#[divan::bench(args = ["a=b", "a=~\"b|c|d\"", "a=~\"b.*\""])]
+fn matches(bencher: Bencher, text: &str) {
+    let all: Vec<Matcher> = parse_matchers(text).unwrap();
+    let labels = Labels::from_pairs([("a", "d"), ("b", "x"), ("instance", "y")]).unwrap();
+    bencher.bench_local(|| all[0].matches(divan::black_box(&labels)));
+}

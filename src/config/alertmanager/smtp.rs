@@ -1,0 +1,156 @@
+//! How mail is handed in: `global.smtp_*` and the same in an `email_configs` entry.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::problem::Position;
+use super::super::reader::{Fields, Reader};
+use super::http::{secret, tls};
+use super::plain;
+use crate::model::Secret;
+use crate::notify::{EmailSettings, SmtpTls};
+
+/// What the keys are called.
+pub(super) struct Names {
+    smarthost: &'static str,
+    from: &'static str,
+    hello: &'static str,
+    username: &'static str,
+    password: &'static str,
+    password_file: &'static str,
+    secret: [&'static str; 2],
+    require_tls: &'static str,
+    implicit_tls: &'static str,
+    tls: &'static str,
+}
+
+pub(super) const GLOBAL_NAMES: Names = Names {
+    smarthost: "smtp_smarthost",
+    from: "smtp_from",
+    hello: "smtp_hello",
+    username: "smtp_auth_username",
+    password: "smtp_auth_password",
+    password_file: "smtp_auth_password_file",
+    secret: ["smtp_auth_secret", "smtp_auth_secret_file"],
+    require_tls: "smtp_require_tls",
+    implicit_tls: "smtp_force_implicit_tls",
+    tls: "smtp_tls_config",
+};
+
+pub(super) const EMAIL_NAMES: Names = Names {
+    smarthost: "smarthost",
+    from: "from",
+    hello: "hello",
+    username: "auth_username",
+    password: "auth_password",
+    password_file: "auth_password_file",
+    secret: ["auth_secret", "auth_secret_file"],
+    require_tls: "require_tls",
+    implicit_tls: "force_implicit_tls",
+    tls: "tls_config",
+};
+
+/// What was written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Smtp {
+    /// Host and port; the port may be nonsense.
+    pub(super) smarthost: Option<Arc<str>>,
+    pub(super) from: Option<Arc<str>>,
+    hello: Option<Arc<str>>,
+    username: Option<Arc<str>>,
+    password: Option<Secret>,
+    require_tls: Option<bool>,
+    implicit_tls: Option<bool>,
+    ca_file: Option<PathBuf>,
+}
+
+pub(super) fn smtp(fields: &mut Fields<'_>, names: &Names, reader: &mut Reader<'_>) -> Smtp {
+    let text = |fields: &mut Fields<'_>, name: &'static str, reader: &mut Reader<'_>| {
+        let text = fields.get(name).and_then(|node| plain(node, name, reader))?;
+        (!text.is_empty()).then(|| Arc::<str>::from(text))
+    };
+    for name in names.secret {
+        if let Some(node) = fields.get(name) {
+            let password = names.password;
+            let message = format!("`{name}` (CRAM-MD5) is not supported, `{password}` is");
+            reader.obstacle(node.at, message);
+        }
+    }
+    let flag = |fields: &mut Fields<'_>, name: &'static str, reader: &mut Reader<'_>| {
+        fields.get(name).and_then(|node| reader.boolean(node, name))
+    };
+    Smtp {
+        smarthost: smarthost(fields, names.smarthost, reader),
+        from: text(fields, names.from, reader),
+        hello: text(fields, names.hello, reader),
+        username: text(fields, names.username, reader),
+        password: secret(fields, names.password, names.password_file, reader),
+        require_tls: flag(fields, names.require_tls, reader),
+        implicit_tls: flag(fields, names.implicit_tls, reader),
+        ca_file: tls(fields, names.tls, reader),
+    }
+}
+
+/// `host:port`.
+fn smarthost(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    reader: &mut Reader<'_>,
+) -> Option<Arc<str>> {
+    let node = fields.get(name)?;
+    let text = reader.text(node, name)?;
+    let port = text.rsplit_once(':').map(|(_, port)| port);
+    if !port.is_some_and(|port| !port.is_empty() && !port.contains(']')) {
+        reader.problem(node.at, format!("`{name}` should be `host:port`, found `{text}`"));
+    }
+    Some(text)
+}
+
+impl Smtp {
+    /// What is not written here comes from `global`.
+    pub(super) fn or(self, global: &Smtp) -> Smtp {
+        Smtp {
+            smarthost: self.smarthost.or_else(|| global.smarthost.clone()),
+            from: self.from.or_else(|| global.from.clone()),
+            hello: self.hello.or_else(|| global.hello.clone()),
+            username: self.username.or_else(|| global.username.clone()),
+            password: self.password.or_else(|| global.password.clone()),
+            require_tls: self.require_tls.or(global.require_tls),
+            implicit_tls: self.implicit_tls.or(global.implicit_tls),
+            ca_file: self.ca_file.or_else(|| global.ca_file.clone()),
+        }
+    }
+
+    /// The account; obstacles say why there is none.
+    pub(super) fn settings(&self, at: Position, reader: &mut Reader<'_>) -> Option<EmailSettings> {
+        let (smarthost, from) = (self.smarthost.as_deref()?, self.from.clone()?);
+        let (host, port) = smarthost.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let Ok(port) = port.parse::<u16>() else {
+            reader.obstacle(at, format!("the port of `{smarthost}` is no number"));
+            return None;
+        };
+        if from.parse::<lettre::message::Mailbox>().is_err() {
+            reader.obstacle(at, "`from` should be a mail address; a template is not run there");
+            return None;
+        }
+        let tls = match (self.implicit_tls, self.require_tls) {
+            (Some(true), _) => SmtpTls::Implicit,
+            (None, _) if port == 465 => SmtpTls::Implicit,
+            (_, Some(false)) => SmtpTls::Off,
+            (_, Some(true) | None) => SmtpTls::Required,
+        };
+        Some(EmailSettings {
+            host: host.into(),
+            port,
+            from,
+            reply_to: None,
+            hello: self.hello.clone(),
+            credentials: self.username.clone().zip(self.password.clone()),
+            tls,
+            ca_file: self.ca_file.clone(),
+            timeout: Duration::from_secs(120),
+        })
+    }
+}

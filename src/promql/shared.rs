@@ -1,0 +1,240 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
+
+use super::evaluate::{key_of, reads};
+use super::{Expr, Options};
+use crate::model::{Columns, Matcher, Timestamp, Window};
+use crate::ports::{Found, Select, SelectError, SeriesId};
+
+/// Samples that are kept to be read again.
+const KEPT_SAMPLES: usize = 4_000_000;
+
+/// A snapshot for several queries at one instant, such as the rules of a group: what more than one
+/// of them selects is found and read once.
+pub struct SharedReads<'a> {
+    below: &'a dyn Select,
+    /// Selectors that stand in the queries more than once, with the window that covers all places.
+    selectors: HashMap<String, Window>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    found: HashMap<String, Vec<Found>>,
+    series: HashMap<SeriesId, Kept>,
+    samples: usize,
+}
+
+/// A series that will be wanted again.
+struct Kept {
+    window: Window,
+    columns: Option<Arc<Columns>>,
+}
+
+impl<'a> SharedReads<'a> {
+    /// For these queries at `at`.
+    pub fn new<'e>(
+        below: &'a dyn Select,
+        queries: impl IntoIterator<Item = &'e Expr>,
+        at: Timestamp,
+        options: &Options<'_>,
+    ) -> Self {
+        let mut uses: HashMap<String, (usize, Window)> = HashMap::new();
+        for (key, window, times) in queries.into_iter().flat_map(|expr| reads(expr, at, options)) {
+            uses.entry(key)
+                .and_modify(|(count, all)| {
+                    *count += times;
+                    *all = union(*all, window);
+                })
+                .or_insert((times, window));
+        }
+        let several = uses.into_iter().filter(|(_, (count, _))| *count > 1);
+        let selectors = several.map(|(key, (_, window))| (key, window)).collect();
+        Self { below, selectors, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn union(a: Window, b: Window) -> Window {
+    Window { after: a.after.min(b.after), through: a.through.max(b.through) }
+}
+
+fn covers(outer: Window, inner: Window) -> bool {
+    outer.after <= inner.after && outer.through >= inner.through
+}
+
+impl Select for SharedReads<'_> {
+    fn find(&self, matchers: &[Matcher], window: Window) -> Result<Vec<Found>, SelectError> {
+        if self.selectors.is_empty() {
+            return self.below.find(matchers, window);
+        }
+        let key = key_of(matchers);
+        let Some(all) = self.selectors.get(&key).filter(|all| covers(**all, window)) else {
+            return self.below.find(matchers, window);
+        };
+        if let Some(found) = self.state().found.get(&key) {
+            return Ok(found.clone());
+        }
+        let found = self.below.find(matchers, *all)?;
+        let mut state = self.state();
+        for series in &found {
+            let kept = state.series.entry(series.id);
+            let kept = kept.or_insert(Kept { window: *all, columns: None });
+            if !covers(kept.window, *all) {
+                *kept = Kept { window: union(kept.window, *all), columns: None };
+            }
+        }
+        state.found.insert(key, found.clone());
+        Ok(found)
+    }
+
+    fn read(
+        &self,
+        series: SeriesId,
+        window: Window,
+        into: &mut Columns,
+    ) -> Result<(), SelectError> {
+        let all = match self.state().series.get(&series) {
+            Some(kept) if covers(kept.window, window) => match &kept.columns {
+                Some(columns) => {
+                    part(columns, window, into);
+                    return Ok(());
+                }
+                None => kept.window,
+            },
+            _ => return self.below.read(series, window, into),
+        };
+        let mut columns = Columns::default();
+        self.below.read(series, all, &mut columns)?;
+        part(&columns, window, into);
+        let mut state = self.state();
+        if state.samples.saturating_add(columns.len()) <= KEPT_SAMPLES {
+            state.samples += columns.len();
+            if let Some(kept) = state.series.get_mut(&series) {
+                kept.columns = Some(Arc::new(columns));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Replaces `into` by what lies in the window.
+fn part(columns: &Columns, window: Window, into: &mut Columns) {
+    into.clear();
+    let range = |from: usize, to: usize| from..to.max(from);
+    let floats = range(
+        columns.times.partition_point(|time| *time <= window.after),
+        columns.times.partition_point(|time| *time <= window.through),
+    );
+    into.times.extend_from_slice(&columns.times[floats.clone()]);
+    into.values.extend_from_slice(&columns.values[floats.clone()]);
+    if !columns.starts.is_empty() {
+        into.starts.extend_from_slice(&columns.starts[floats]);
+    }
+    let histograms = range(
+        columns.histograms.partition_point(|(time, _)| *time <= window.after),
+        columns.histograms.partition_point(|(time, _)| *time <= window.through),
+    );
+    into.histograms.extend_from_slice(&columns.histograms[histograms.clone()]);
+    if !columns.histogram_starts.is_empty() {
+        into.histogram_starts.extend_from_slice(&columns.histogram_starts[histograms]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::model::{Labels, Point};
+    use crate::promql::{MemoryStore, instant, parse};
+
+    /// Counts how often it is asked.
+    #[derive(Default)]
+    struct Counting {
+        store: MemoryStore,
+        finds: AtomicUsize,
+        reads: AtomicUsize,
+    }
+
+    impl Select for Counting {
+        fn find(&self, matchers: &[Matcher], window: Window) -> Result<Vec<Found>, SelectError> {
+            self.finds.fetch_add(1, Ordering::Relaxed);
+            self.store.find(matchers, window)
+        }
+
+        fn read(
+            &self,
+            id: SeriesId,
+            window: Window,
+            into: &mut Columns,
+        ) -> Result<(), SelectError> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            self.store.read(id, window, into)
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    fn filled() -> Counting {
+        let mut counting = Counting::default();
+        for series in ["a", "b", "c"] {
+            let labels = Labels::from_pairs([("__name__", "x_total"), ("l", series)]).unwrap();
+            for step in 0..100 {
+                let value = Point::Float(step as f64);
+                counting.store.append(&labels, at(step * 15), value, None);
+            }
+        }
+        counting
+    }
+
+    #[test]
+    fn what_several_queries_select_is_read_once() {
+        let counting = filled();
+        let queries = [
+            "x_total > 3",
+            "rate(x_total[5m])",
+            "sum(rate(x_total[10m] offset 1m)) / count(x_total)",
+            "x_total{l=\"a\"}",
+            "max_over_time(x_total[2m:30s])",
+        ];
+        let queries: Vec<Expr> = queries.iter().map(|query| parse(query).unwrap()).collect();
+        let options = Options::default();
+        let alone: Vec<_> = queries
+            .iter()
+            .map(|query| instant(query, &counting, at(1400), &options).unwrap())
+            .collect();
+        let before =
+            (counting.finds.swap(0, Ordering::Relaxed), counting.reads.swap(0, Ordering::Relaxed));
+        assert_eq!(before, (5, 3 * 4 + 1), "within a query it was always so");
+        let shared = SharedReads::new(&counting, &queries, at(1400), &options);
+        for (query, alone) in queries.iter().zip(&alone) {
+            let answer = instant(query, &shared, at(1400), &options).unwrap();
+            assert_eq!(answer.value, alone.value, "{query}");
+        }
+        // One look-up for the shared selector, one for the other, whose series is known already.
+        assert_eq!(counting.finds.load(Ordering::Relaxed), 2);
+        assert_eq!(counting.reads.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn another_window_is_read_anew() {
+        let counting = filled();
+        let options = Options::default();
+        let queries = [parse("x_total").unwrap(), parse("x_total + 1").unwrap()];
+        let shared = SharedReads::new(&counting, &queries, at(1400), &options);
+        for query in &queries {
+            instant(query, &shared, at(1400), &options).unwrap();
+        }
+        // A template of an alert may ask for something else.
+        let other = parse("sum_over_time(x_total[20m])").unwrap();
+        let direct = instant(&other, &counting, at(1400), &options).unwrap();
+        assert_eq!(instant(&other, &shared, at(1400), &options).unwrap().value, direct.value);
+    }
+}

@@ -1,0 +1,204 @@
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::super::access;
+use super::super::connection::Peer;
+use super::super::people::look;
+use super::super::router::Shared;
+use super::Refusal;
+use super::body::{Asked, json as read_json, moment, need, text};
+use super::reply::good;
+use crate::alerting::{BadMatcher, regex_matcher};
+use crate::model::{Labels, Matcher, Silence, Test, Timestamp, Way};
+use crate::ports::{ActError, Actor, Scope, SilenceOrder, Until};
+
+/// Nobody writes a longer comment by hand.
+const LONGEST_COMMENT: usize = 8 << 10;
+/// A silence may have so many matchers.
+const MOST_MATCHERS: usize = 100;
+
+fn state(silence: &Silence, now: Timestamp) -> &'static str {
+    if silence.ends <= now {
+        "expired"
+    } else if now < silence.starts {
+        "pending"
+    } else {
+        "active"
+    }
+}
+
+fn shown(silence: &Silence, now: Timestamp) -> Value {
+    let matcher = |matcher: &Matcher| {
+        let (value, regex, equal) = match matcher.test() {
+            Test::Equal(value) => (&**value, false, true),
+            Test::NotEqual(value) => (&**value, false, false),
+            Test::Match(pattern) => (pattern.as_str(), true, true),
+            Test::NotMatch(pattern) => (pattern.as_str(), true, false),
+        };
+        json!({ "isEqual": equal, "isRegex": regex, "name": matcher.name(), "value": value })
+    };
+    json!({
+        "id": &*silence.id,
+        "status": { "state": state(silence, now) },
+        "updatedAt": silence.updated.to_string(),
+        "comment": &*silence.comment,
+        "createdBy": &*silence.created_by,
+        "endsAt": silence.ends.to_string(),
+        "matchers": silence.matchers.iter().map(matcher).collect::<Vec<_>>(),
+        "startsAt": silence.starts.to_string(),
+    })
+}
+
+/// Active silences by their end, pending ones by their start, then those that are over, the latest
+/// first.
+pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Response, Refusal> {
+    let asked = Asked::of(&uri);
+    let filter = asked.matchers("filter")?;
+    let seen = look(&shared, |desk, now| (desk.silences().to_vec(), now));
+    let (mut silences, now) = seen.await.ok_or_else(Refusal::stopping)?;
+    silences.retain(|silence| asked.wants(state(silence, now)) && fits(silence, &filter));
+    silences.sort_by_key(|silence| match state(silence, now) {
+        "active" => (0, silence.ends.millis(), Reverse(0)),
+        "pending" => (1, silence.starts.millis(), Reverse(0)),
+        _ => (2, 0, Reverse(silence.ends.millis())),
+    });
+    let list: Vec<Value> = silences.iter().map(|silence| shown(silence, now)).collect();
+    Ok(good(&list))
+}
+
+/// Whether a silence's matchers fit a filter, by Alertmanager's rule: the filter looks at the
+/// values that the silence's matchers name.
+fn fits(silence: &Silence, filter: &[Matcher]) -> bool {
+    filter.iter().all(|wanted| {
+        let own = silence.matchers.iter().rev().find(|own| own.name() == wanted.name());
+        let value = own.map(|own| match own.test() {
+            Test::Equal(value) | Test::NotEqual(value) => &**value,
+            Test::Match(pattern) | Test::NotMatch(pattern) => pattern.as_str(),
+        });
+        match (wanted.test(), value) {
+            (Test::NotEqual(_) | Test::NotMatch(_), value) => wanted.accepts(value.unwrap_or("")),
+            (Test::Equal(text), Some(_)) if text.is_empty() => true,
+            (_, Some(value)) => wanted.accepts(value),
+            (_, None) => false,
+        }
+    })
+}
+
+/// One silence.
+pub(super) async fn one(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    must_be_uuid(&id)?;
+    let seen = look(&shared, move |desk, now| {
+        let found = desk.silences().iter().find(|silence| *silence.id == *id);
+        found.map(|silence| shown(silence, now))
+    });
+    match seen.await.ok_or_else(Refusal::stopping)? {
+        Some(silence) => Ok(good(&silence)),
+        None => Err(Refusal::Bare(StatusCode::NOT_FOUND)),
+    }
+}
+
+fn must_be_uuid(id: &str) -> Result<(), Refusal> {
+    let lengths: Vec<usize> = id.split('-').map(str::len).collect();
+    let hexadecimal = id.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    if hexadecimal && lengths == [8, 4, 4, 4, 12] {
+        return Ok(());
+    }
+    let shown: String = id.chars().take(80).collect();
+    Err(Refusal::form(601, format!("silenceID in path must be of type uuid: {shown:?}")))
+}
+
+/// Makes a silence, or changes one.
+pub(super) async fn set(
+    State(shared): State<Arc<Shared>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    access::may_change(peer, request.headers())?;
+    let body = read_json(&shared, request, "silence").await?;
+    let comment = text(&body, "", "comment")?;
+    let created_by = text(&body, "", "createdBy")?;
+    let required = |name: &str| Refusal::form(602, format!("{name} in body is required"));
+    let ends = moment(&body, "", "endsAt")?.ok_or_else(|| required("endsAt"))?;
+    let matchers = matchers(need(&body, "", "matchers")?)?;
+    let starts = moment(&body, "", "startsAt")?.ok_or_else(|| required("startsAt"))?;
+    if LONGEST_COMMENT < comment.len() || LONGEST_COMMENT < created_by.len() {
+        return Err(Refusal::bad("the comment or the name is too long"));
+    }
+    let id = body.get("id").and_then(Value::as_str).filter(|id| !id.is_empty());
+    let order = SilenceOrder {
+        id: id.map(Into::into),
+        scope: Scope::Matching(matchers),
+        starts: Some(starts),
+        until: Until::Instant(ends),
+        comment: comment.into(),
+    };
+    let by = Actor { name: created_by.into(), way: Way::Api, seen_at: None };
+    let id = shared.doors.act.silence(order, by).await?;
+    Ok(good(&json!({ "silenceID": &*id })))
+}
+
+fn matchers(value: &Value) -> Result<Vec<Matcher>, Refusal> {
+    let items = value
+        .as_array()
+        .ok_or_else(|| Refusal::form(601, "matchers in body must be of type array"))?;
+    if items.is_empty() {
+        return Err(Refusal::form(612, "matchers in body should have at least 1 items"));
+    }
+    if MOST_MATCHERS < items.len() {
+        return Err(Refusal::bad(format!("invalid silence: more than {MOST_MATCHERS} matchers")));
+    }
+    let mut found = Vec::with_capacity(items.len());
+    for (at, item) in items.iter().enumerate() {
+        let path = format!("matchers.{at}");
+        let regex = need(item, &path, "isRegex")?.as_bool().unwrap_or(false);
+        let name = text(item, &path, "name")?;
+        let value = text(item, &path, "value")?;
+        let equal = item.get("isEqual").and_then(Value::as_bool).unwrap_or(true);
+        let broken = |reason: String| {
+            Refusal::bad(format!("invalid silence: invalid label matcher {at}: {reason}"))
+        };
+        // A name with an end of line or the like is no name of a label.
+        if name.is_empty() || Labels::from_pairs([(name, "x")]).is_err() {
+            return Err(broken(format!("invalid label name {name:?}")));
+        }
+        found.push(match (regex, equal) {
+            (false, true) => Matcher::equal(name, value),
+            (false, false) => Matcher::new(name, Test::NotEqual(value.into())),
+            (true, equal) => regex_matcher(name, value, equal).map_err(|error| match error {
+                BadMatcher::Regex { text, reason } => {
+                    broken(format!("invalid regular expression {text:?}: {reason}"))
+                }
+                other => broken(other.to_string()),
+            })?,
+        });
+    }
+    Ok(found)
+}
+
+/// Ends a silence.
+pub(super) async fn expire(
+    State(shared): State<Arc<Shared>>,
+    Extension(peer): Extension<Peer>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    access::may_change(peer, &headers)?;
+    must_be_uuid(&id)?;
+    let by = Actor { name: "api".into(), way: Way::Api, seen_at: None };
+    match shared.doors.act.expire(&id, by).await {
+        Ok(()) => Err(Refusal::Bare(StatusCode::OK)),
+        Err(ActError::NoSilence(_)) => Err(Refusal::Bare(StatusCode::NOT_FOUND)),
+        Err(ActError::Refused(reason)) => {
+            Err(Refusal::Text(StatusCode::INTERNAL_SERVER_ERROR, reason))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -6,8 +6,9 @@ use crate::config::Config;
 use crate::exposition::{Limits, Syntax, parse};
 use crate::ports::{Append, Board, Clock, PushedMeta};
 use crate::probe::Schedule;
-use crate::remote::{Receiver, Sender};
+use crate::remote::{Receiver, ReceiverSettings, Sender};
 use crate::telemetry::Telemetry;
+use crate::web::StartError;
 
 /// What series of a family may be called behind its name.
 const SUFFIXES: [&str; 5] = ["_bucket", "_sum", "_count", "_total", "_created"];
@@ -54,10 +55,23 @@ impl Push {
         }
     }
 
-    /// From now on these are asked what metrics mean.
-    pub fn ask(&self, schedule: Arc<Schedule>, receiver: Arc<Receiver>) {
+    /// What takes pushes of others; it and the schedule are asked what metrics mean.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn receiver(
+        &self,
+        append: &Arc<dyn Append>,
+        clock: &Arc<dyn Clock>,
+        telemetry: &Arc<Telemetry>,
+        schedule: &Arc<Schedule>,
+    ) -> Result<Arc<Receiver>, BuildError> {
+        let settings = ReceiverSettings::default();
+        let receiver = Receiver::new(settings, append.clone(), clock.clone(), telemetry.clone());
+        let receiver = Arc::new(receiver.map_err(StartError::Random)?);
         // It is called once.
-        let _ = self.people.set((schedule, receiver));
+        let _ = self.people.set((schedule.clone(), receiver.clone()));
+        Ok(receiver)
     }
 
     /// For running it.

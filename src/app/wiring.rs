@@ -19,7 +19,6 @@ use crate::notify::{DispatchError, DispatchSettings, Dispatcher, Patience, Rende
 use crate::ports::{Address, Clock, Message, State};
 use crate::probe::snmp::UdpSnmp;
 use crate::probe::{Resolver, Schedule, ScheduleDoors};
-use crate::remote::{Receiver, ReceiverSettings};
 use crate::render::{Expressions, Links, Renderer, Templates};
 use crate::rules::{GroupRules, RuleKind, World};
 use crate::state::SqliteState;
@@ -215,15 +214,7 @@ pub(super) async fn build(
         reports,
     )
     .await?;
-    let receiver = Receiver::new(
-        ReceiverSettings::default(),
-        append.clone(),
-        clock.clone(),
-        telemetry.clone(),
-    );
-    let receiver =
-        Arc::new(receiver.map_err(|error| BuildError::Web(web::StartError::Random(error)))?);
-    push.ask(schedule.clone(), receiver.clone());
+    let receiver = push.receiver(&append, &clock, &telemetry, &schedule)?;
     let ending = CancellationToken::new();
     let stopping = ending.clone();
     let (reload, reload_requests) = Reload::new(&options);

@@ -16,9 +16,9 @@ use crate::config::{Config, Sources, System};
 use crate::evaluate::{self, Evaluator};
 use crate::model::{Labels, Secret};
 use crate::notify::{DispatchError, DispatchSettings, Dispatcher, Patience, Render, Wording};
-use crate::ports::{Address, Clock, Message, State};
+use crate::ports::{Address, Append, Clock, Message, Receive, State};
 use crate::probe::snmp::UdpSnmp;
-use crate::probe::{Resolver, Schedule, ScheduleDoors};
+use crate::probe::{Resolver, Schedule, ScheduleDoors, VerdictChange};
 use crate::render::{Expressions, Links, Renderer, Templates};
 use crate::rules::{GroupRules, RuleKind, World};
 use crate::state::SqliteState;
@@ -181,17 +181,7 @@ pub(super) async fn build(
     let push = remote::Push::open(&meaning.config, &options, &clock, &telemetry)?;
     let append = push.before(store.clone());
     let (changed, changes) = mpsc::channel(CHANGES);
-    let schedule = Schedule::new(
-        &meaning.config.probes,
-        ScheduleDoors {
-            clock: clock.clone(),
-            append: append.clone(),
-            changes: changed,
-            telemetry: telemetry.clone(),
-            resolver: Arc::new(Resolver::from_system(clock.clone())),
-            snmp: Arc::new(UdpSnmp::new()),
-        },
-    );
+    let schedule = schedule(&meaning.config, &append, changed, &clock, &telemetry);
     let (report, reports) = mpsc::channel(REPORTS);
     let evaluator = Evaluator::new(
         evaluation(&meaning),
@@ -216,33 +206,22 @@ pub(super) async fn build(
     .await?;
     let receiver = push.receiver(&append, &clock, &telemetry, &schedule)?;
     let ending = CancellationToken::new();
-    let stopping = ending.clone();
     let (reload, reload_requests) = Reload::new(&options);
     let summary = Arc::new(RwLock::new(summary(&meaning.config)));
-    let server = {
-        let signer = acting.clone();
-        let (views, asked, shown) = (evaluator.clone(), reload.clone(), summary.clone());
-        let doors = web::Doors {
-            clock: clock.clone(),
-            telemetry: telemetry.clone(),
-            board: schedule.clone(),
-            samples: store.clone(),
-            rules: Arc::new(move || views.groups()),
-            config: Arc::new(move || shown.read().unwrap_or_else(PoisonError::into_inner).clone()),
-            reload: Arc::new(move || {
-                let asked = asked.clone();
-                Box::pin(async move { asked.ask().await })
-            }),
-            people: Arc::new(People { dispatcher: people.clone(), state }),
-            act: Arc::new(people.clone()),
-            acting: Arc::new(move || signer.read().unwrap_or_else(PoisonError::into_inner).clone()),
-            receive: Some(receiver),
-            ready: Arc::new(move || {
-                if stopping.is_cancelled() { Err("it is stopping".to_owned()) } else { Ok(()) }
-            }),
-        };
-        Server::bind(web_settings(&meaning.config, &options), doors).await?
+    let shown = Shown {
+        clock: clock.clone(),
+        telemetry: telemetry.clone(),
+        schedule: schedule.clone(),
+        store: store.clone(),
+        evaluator: evaluator.clone(),
+        summary: summary.clone(),
+        reload: reload.clone(),
+        people: People { dispatcher: people.clone(), state },
+        acting: acting.clone(),
+        receiver,
+        ending: ending.clone(),
     };
+    let server = Server::bind(web_settings(&meaning.config, &options), shown.doors()).await?;
     reload::accepted(&telemetry, &*clock);
     Ok(App {
         link_key,
@@ -267,6 +246,66 @@ pub(super) async fn build(
         changes,
         ending,
     })
+}
+
+fn schedule(
+    config: &Config,
+    append: &Arc<dyn Append>,
+    changes: mpsc::Sender<VerdictChange>,
+    clock: &Arc<dyn Clock>,
+    telemetry: &Arc<Telemetry>,
+) -> Arc<Schedule> {
+    let doors = ScheduleDoors {
+        clock: clock.clone(),
+        append: append.clone(),
+        changes,
+        telemetry: telemetry.clone(),
+        resolver: Arc::new(Resolver::from_system(clock.clone())),
+        snmp: Arc::new(UdpSnmp::new()),
+    };
+    Schedule::new(&config.probes, doors)
+}
+
+/// What the pages and the APIs show and can do.
+struct Shown {
+    clock: Arc<dyn Clock>,
+    telemetry: Arc<Telemetry>,
+    schedule: Arc<Schedule>,
+    store: Arc<Store>,
+    evaluator: Arc<Evaluator>,
+    summary: Arc<RwLock<String>>,
+    reload: Reload,
+    people: People,
+    acting: Arc<RwLock<Option<LinkSigner>>>,
+    receiver: Arc<dyn Receive>,
+    ending: CancellationToken,
+}
+
+impl Shown {
+    fn doors(self) -> web::Doors {
+        let Self { evaluator, summary, reload, acting, ending, .. } = self;
+        web::Doors {
+            clock: self.clock,
+            telemetry: self.telemetry,
+            board: self.schedule,
+            samples: self.store,
+            rules: Arc::new(move || evaluator.groups()),
+            config: Arc::new(move || {
+                summary.read().unwrap_or_else(PoisonError::into_inner).clone()
+            }),
+            reload: Arc::new(move || {
+                let asked = reload.clone();
+                Box::pin(async move { asked.ask().await })
+            }),
+            act: Arc::new(self.people.dispatcher.clone()),
+            people: Arc::new(self.people),
+            acting: Arc::new(move || acting.read().unwrap_or_else(PoisonError::into_inner).clone()),
+            receive: Some(self.receiver),
+            ready: Arc::new(move || {
+                if ending.is_cancelled() { Err("it is stopping".to_owned()) } else { Ok(()) }
+            }),
+        }
+    }
 }
 
 /// The labels that a Prometheus which scrapes us would add.

@@ -76,9 +76,12 @@ enum Order {
     Status(oneshot::Sender<Status>),
     Ready,
     Offer(Vec<Alert>, oneshot::Sender<usize>),
-    Look(Box<dyn FnOnce(&Desk, Timestamp) + Send>),
-    Act(Box<dyn FnOnce(&mut Teller, Timestamp) -> Option<Answer> + Send>),
+    Look(LookOrder),
+    Act(ActOrder),
 }
+
+type LookOrder = Box<dyn FnOnce(&Desk, Timestamp) + Send>;
+type ActOrder = Box<dyn FnOnce(&mut Teller, Timestamp) -> Option<Answer> + Send>;
 
 /// What is told, on its way, and lost.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Renderer, html, payload};
 use crate::alerting::{Notice, Owner, Why};
-use crate::model::{Alert, Labels};
+use crate::model::Alert;
 use crate::ports::{Address, Message};
 use crate::template::TemplateError;
 use crate::template::alertmanager::{Data, Templates};
@@ -244,21 +244,17 @@ fn order(a: &Alert, b: &Alert) -> Ordering {
         (None, Some(_)) => Ordering::Greater,
         (None, None) => Ordering::Equal,
     };
-    let pairs =
-        |labels: &Labels| labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
     first("job")
         .then_with(|| first("instance"))
         .then_with(|| a.labels.len().cmp(&b.labels.len()))
-        .then_with(|| {
-            let (a, b): (Vec<(String, String)>, Vec<(String, String)>) =
-                (pairs(&a.labels), pairs(&b.labels));
-            a.cmp(&b)
-        })
+        .then_with(|| a.labels.iter().cmp(b.labels.iter()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+
+    use crate::model::Labels;
 
     use super::*;
     use crate::alerting::Directory;

@@ -45,7 +45,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Vec<Silence>> {
         let text: String = row.get(1)?;
         let parts: Vec<[String; 3]> =
             serde_json::from_str(&text).map_err(|error| damaged(1, error))?;
-        let matchers = parts.iter().map(|part| matcher(part)).collect::<rusqlite::Result<_>>()?;
+        let matchers = parts.iter().map(matcher).collect::<rusqlite::Result<_>>()?;
         Ok(Silence {
             id: row.get(0)?,
             matchers,

@@ -1,6 +1,7 @@
 //! The product against real peers: nginx, Postfix, snmpsim, Prometheus, Synapse. `tests/run` installs
 //! them; without one, its tests print `SKIPPED: why`, and fail when AUGENMASS_REQUIRE_PEERS is set.
 
+mod amtool;
 mod board;
 mod dashboard;
 mod harness;

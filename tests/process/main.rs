@@ -220,3 +220,55 @@ async fn an_acknowledgement_and_a_silence_outlive_kill_nine() {
     assert_eq!(process.stop(), 0);
     assert!(world.letters.try_recv().is_err(), "nothing is told again after the restart");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_acts_only_when_the_button_is_pressed() {
+    use augenmass::alerting::LinkSigner;
+    use augenmass::model::{Secret, Timestamp};
+    let mut world = World::start().await;
+    world.write(
+        &world.config(&format!("web: {{external_url: \"http://127.0.0.1:{}\"}}\n", world.port)),
+    );
+    let process = world.run();
+    wait_for("the first probe", LONG, || process.metric("probe_success").filter(|up| *up == 1.0));
+    world.page.set("/", FAILING);
+    world.letter().await;
+    let port = world.port;
+    let list = || verb(port, &["incidents", "list"]);
+    let mut incident = String::new();
+    for line in list().lines() {
+        match line.split_once(" to team") {
+            Some((id, _)) => incident = id.to_owned(),
+            None if line.contains("service=page") => break,
+            None => {}
+        }
+    }
+    process.kill();
+    // The key never leaves the process; a test may look into its file.
+    let file = world.folder.path().join("data/state.sqlite");
+    let key: String = rusqlite::Connection::open(file)
+        .unwrap()
+        .query_row("SELECT link_key FROM about", [], |row| row.get(0))
+        .unwrap();
+    let process = world.run();
+    let base = format!("http://127.0.0.1:{port}");
+    let signer = LinkSigner::new(&base, &Secret::new(&key));
+    let link = signer.link(&incident, "team", Timestamp::from_millis(4_000_000_000_000));
+    let path = link.strip_prefix(&base).unwrap();
+    assert!(process.get(path).unwrap().contains("<button"), "a page with a button");
+    assert!(!list().contains("by team"), "looking at it does nothing");
+    assert!(process.ask("POST", path).unwrap().starts_with("HTTP/1.1 200"));
+    assert!(list().contains("acknowledged by team"), "{}", list());
+    assert!(process.ask("POST", path).unwrap().starts_with("HTTP/1.1 200"), "again is no harm");
+    let forged = format!("{path}x");
+    assert!(process.ask("POST", &forged).unwrap().starts_with("HTTP/1.1 403"));
+    let old = signer.link(&incident, "team", Timestamp::from_millis(0));
+    let old = old.strip_prefix(&base).unwrap();
+    assert!(process.ask("POST", old).unwrap().starts_with("HTTP/1.1 410"));
+    let page = process.get("/metrics").unwrap();
+    for (outcome, count) in [("accepted", 2), ("forged", 1), ("expired", 1)] {
+        let line = format!("augenmass_notify_links_total{{outcome=\"{outcome}\"}} {count}");
+        assert!(page.contains(&line), "{line}: {page}");
+    }
+    assert!(!world.log().contains(&path[6..]), "the link is a secret");
+}

@@ -91,7 +91,7 @@ fn what_is_wrong_is_said_and_ends_with_its_code() {
     let served = Served::start(Served::settings());
     let server = format!("http://user:canary-password@{}", served.address);
     let said = bad(&["instant", "sum(up", "--server", &server], 2);
-    assert!(said.contains("1:4: parse error: unclosed left parenthesis"), "{said}");
+    assert!(said.contains("1:7: parse error: unclosed left parenthesis"), "{said}");
     let said =
         bad(&["instant", "probe_success * on (owner) probe_measured", "--server", &server], 1);
     assert!(said.contains("many-to-many matching not allowed"), "{said}");

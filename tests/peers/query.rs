@@ -68,7 +68,7 @@ fn our_verb_asks_a_prometheus() {
     assert_eq!(sum.split_whitespace().collect::<Vec<_>>(), ["value", "8"]);
     let over = ["--from", &from, "--to", &to];
     let plot = good(&query(&[&["range", "requests_total"], &over[..]].concat()));
-    assert!(plot.contains("requests_total{instance=\"d\"}  last 7170, min 0, max 7170"), "{plot}");
+    assert!(plot.contains("requests_total{instance=\"d\"}  last 7140, min 0, max 7140"), "{plot}");
     // More points than a Prometheus gives in one answer.
     let far = ["--from", &from, "--to", &to, "--step", "200ms", "-o", "csv"];
     let csv = good(&query(&[&["range", "sum(requests_total)"], &far[..]].concat()));
@@ -102,7 +102,7 @@ fn on_a_terminal_there_are_colours_progress_and_marks() {
     let (code, said) = on_terminal("range probe_success --from -1d --step 15s");
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("\u{1b}[32m"), "the first series is green: {said}");
-    assert!(said.contains("●") && said.contains("/12 "), "pieces are counted: {said}");
+    assert!(said.contains("/20"), "pieces are counted: {said}");
     let (_, said) = on_terminal("instant probe_success");
     assert!(said.contains("\u{1b}[1m"), "the head is bold: {said}");
 }
@@ -172,6 +172,8 @@ print('all well')
 #[test]
 fn a_python_client_asks_us() {
     let Some(python) = require("prometheus-client-python") else { return };
+    // A link into an environment finds its packages only by its real name.
+    let python = std::fs::read_link(&python).unwrap_or(python);
     let served = Served::start(Served::settings());
     let server = format!("http://{}", served.address);
     let output = Command::new(python).args(["-c", PYTHON, &server]).output().unwrap();

@@ -262,7 +262,7 @@ fn an_office_pushes_to_the_central_instance_across_crashes() {
     wait_for("the first samples", LONG, || (count(&central) > 1).then_some(()));
     central.kill();
     let before = count(&office);
-    wait_for("an outage", LONG, || (count(&office) > before + 2).then_some(()));
+    wait_for("an outage", LONG, || (count(&office) > before + 8).then_some(()));
     wait_for("the outage to be noticed", LONG, || {
         (office.metric("augenmass_remote_write_retries_total") > 0.0).then_some(())
     });

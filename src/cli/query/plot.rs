@@ -21,14 +21,14 @@ pub fn draw(series: &[Series], screen: &Screen) -> String {
         let rows = screen.height.saturating_sub(shown + 4).clamp(6, 20);
         text.push_str(&plot(&drawn[..shown], span, rows, screen));
         for (series, colour) in drawn.iter().zip(COLOURS) {
-            let line = cut(&legend(series), screen.width.saturating_sub(2));
+            let line = legend(series, screen.width.saturating_sub(2));
             text.push_str(&format!("\u{1b}[{colour}m●\u{1b}[0m {line}\n"));
         }
         shown
     } else {
         let shown = drawn.len().min(PANELS);
         for series in &drawn[..shown] {
-            text.push_str(&cut(&legend(series), screen.width));
+            text.push_str(&legend(series, screen.width));
             text.push('\n');
             let rows = if shown == 1 { 2 * PANEL_ROWS } else { PANEL_ROWS };
             text.push_str(&plot(std::slice::from_ref(series), span, rows, screen));
@@ -50,15 +50,18 @@ fn span(series: &[&Series]) -> Option<(f64, f64)> {
     Some((first, if last > first { last } else { first + 1.0 }))
 }
 
-fn legend(series: &Series) -> String {
+/// What a series is, and its numbers; a long name is cut, never the numbers.
+fn legend(series: &Series, width: usize) -> String {
     let values = || series.points.iter().map(|(_, cell)| cell.number()).filter(|v| !v.is_nan());
-    let title = series.title();
-    match (values().reduce(f64::min), values().reduce(f64::max), values().next_back()) {
+    let numbers = match (values().reduce(f64::min), values().reduce(f64::max), values().next_back())
+    {
         (Some(low), Some(high), Some(last)) => {
-            format!("{title}  last {}, min {}, max {}", short(last), short(low), short(high))
+            format!("last {}, min {}, max {}", short(last), short(low), short(high))
         }
-        _ => format!("{title}  no numbers"),
-    }
+        _ => "no numbers".to_owned(),
+    };
+    let title = cut(&series.title(), width.saturating_sub(numbers.chars().count() + 2));
+    cut(&format!("{title}  {numbers}"), width)
 }
 
 /// Dots, eight in each cell of text.

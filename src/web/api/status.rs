@@ -15,6 +15,10 @@ use crate::promql::format_duration;
 /// may ask for.
 const SPOKEN: &str = "3.5.0";
 
+/// Some clients insist on a date in this form. That of the version, so that the same sources make
+/// the same program.
+const BUILT: &str = "20261122-00:00:00";
+
 /// `/status/buildinfo`. Without a list of features: clients take that for another product.
 pub(super) async fn build() -> Reply {
     Ok(Success::from(json!({
@@ -22,7 +26,7 @@ pub(super) async fn build() -> Reply {
         "revision": concat!("augenmass ", env!("CARGO_PKG_VERSION")),
         "branch": "augenmass",
         "buildUser": "",
-        "buildDate": "",
+        "buildDate": BUILT,
         "goVersion": "",
     })))
 }

@@ -50,7 +50,7 @@ service anvil {{
   chroot =
 }}
 service lmtp {{
-  unix_listener {here}/spool/private/lmtp {{
+  unix_listener {here}/spool/private/dovecot-lmtp {{
     mode = 0666
   }}
 }}
@@ -69,7 +69,7 @@ fn start() -> Option<(MailServer, Running, u16)> {
     let imap = free_port();
     let main = "smtpd_sasl_type = dovecot
 smtpd_sasl_path = private/auth
-virtual_transport = lmtp:unix:private/lmtp
+virtual_transport = lmtp:unix:private/dovecot-lmtp
 ";
     let server = MailServer::start_with(main, |path| {
         fs::create_dir_all(path.join("dovecot/mail")).unwrap();

@@ -82,8 +82,21 @@ fn harm_is_bounded() {
     let year = [("start", start.as_str()), ("end", "1780272000"), ("step", "3600")];
     let long = |part: &str, times: usize| part.repeat(times);
     let cases: Vec<Case<'_>> = vec![
-        ("deep nesting", long("(", 500_000), vec![], 400, "unclosed left parenthesis"),
-        ("deep calls", long("sum(", 200_000), vec![], 400, "nested deeper than 200"),
+        ("many openings", long("(", 500_000), vec![], 400, "unclosed left parenthesis"),
+        (
+            "deep nesting",
+            long("(", 100_000) + "1" + &long(")", 100_000),
+            vec![],
+            400,
+            "nested deeper than 200",
+        ),
+        (
+            "deep calls",
+            long("sum(", 100_000) + "up" + &long(")", 100_000),
+            vec![],
+            400,
+            "nested deeper than 200",
+        ),
         ("many signs", long("-", 500_000) + "1", vec![], 400, "nested deeper than 200"),
         ("a long row", long("1+", 400_000) + "1", vec![], 400, "on top of each other"),
         (

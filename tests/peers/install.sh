@@ -80,6 +80,6 @@ install_peers() {
   install_debian
   install_newer
   install_python synapse matrix-synapse && ln -sfn "$peers/synapse/bin/python" "$peers/bin/synapse-python"
-  install_python prometheus-client prometheus-api-client && ln -sfn "$peers/prometheus-client/bin/python" "$peers/bin/prometheus-client-python"
+  install_python prometheus-client prometheus-api-client pandas && ln -sfn "$peers/prometheus-client/bin/python" "$peers/bin/prometheus-client-python"
   install_python snmpsim snmpsim pysmi && ln -sfn "$peers/snmpsim/bin/snmpsim-command-responder" "$peers/bin/snmpsim-command-responder"
 }

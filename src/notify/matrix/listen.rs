@@ -1,6 +1,7 @@
 //! Hears reactions and answers through `/sync`: bounded by a filter, from where the last process
 //! stopped reading, one request at a time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,11 @@ use crate::ports::{Act, ActError, Actor, Address, Scope, SilenceOrder, Until};
 
 /// Topic of the note about what has been read.
 const READ: &str = "matrix-sync";
+/// Topic of the notes about wishes that were fulfilled: what is read again after a crash is not
+/// done again.
+const DONE: &str = "matrix-wishes";
+/// So many of them are remembered.
+const MOST_DONE: usize = 10_000;
 /// How long the server may wait for news.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Waits after failures: the first, doubled up to the longest.
@@ -32,10 +38,12 @@ impl MatrixNotifier {
         self.recall().await;
         let mut since =
             self.client.recall(READ).await.into_iter().find(|(key, _)| key == "since").map(|n| n.1);
+        let done = self.client.recall(DONE).await;
+        let mut done: BTreeSet<String> = done.into_iter().map(|(key, _)| key).collect();
         let mut me: Option<String> = None;
         let mut wait = FIRST_WAIT;
         loop {
-            let turn = self.turn(&*act, &mut me, &mut since);
+            let turn = self.turn(&*act, &mut me, &mut since, &mut done);
             let turned = tokio::select! {
                 () = stop.cancelled() => return,
                 turned = turn => turned,
@@ -69,6 +77,7 @@ impl MatrixNotifier {
         act: &dyn Act,
         me: &mut Option<String>,
         since: &mut Option<String>,
+        done: &mut BTreeSet<String>,
     ) -> Result<(), Refused> {
         let me = match me {
             Some(me) => me,
@@ -93,7 +102,7 @@ impl MatrixNotifier {
             for (room, joined) in news["rooms"]["join"].as_object().into_iter().flatten() {
                 for event in joined["timeline"]["events"].as_array().into_iter().flatten() {
                     if event["sender"] != me.as_str() && left > 0 {
-                        left -= usize::from(self.event(act, room, event).await?);
+                        left -= usize::from(self.event(act, room, event, done).await?);
                     }
                 }
             }
@@ -136,7 +145,13 @@ impl MatrixNotifier {
     }
 
     /// Whether it was a wish.
-    async fn event(&self, act: &dyn Act, room: &str, event: &Value) -> Result<bool, Refused> {
+    async fn event(
+        &self,
+        act: &dyn Act,
+        room: &str,
+        event: &Value,
+        done: &mut BTreeSet<String>,
+    ) -> Result<bool, Refused> {
         let Some((about, what)) = wish::read(event) else { return Ok(false) };
         let (Some(sender), Some(id)) = (event["sender"].as_str(), event["event_id"].as_str())
         else {
@@ -146,10 +161,18 @@ impl MatrixNotifier {
         let german = root.language.starts_with("de");
         let name = sender.trim_start_matches('@').split(':').next().unwrap_or_default();
         let key = format!("matrix-{:016x}", xxh3_64(id.as_bytes()));
+        if done.contains(&key) {
+            return Ok(true);
+        }
         let said = if self.may(room, sender).await? {
             let who: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
-            let done = self.fulfil(act, room, &incident, &who, what).await;
-            let reason = done.err().map(|error| error.to_string());
+            let fulfilled = self.fulfil(act, room, &incident, &who, what).await;
+            if done.len() >= MOST_DONE {
+                done.pop_first();
+            }
+            done.insert(key.clone());
+            self.client.note(DONE, vec![(key.clone(), Some(String::new()))]).await;
+            let reason = fulfilled.err().map(|error| error.to_string());
             wish::confirmation(&who, what, reason.as_deref(), german)
         } else {
             tracing::warn!("somebody without the right to do so answered in a Matrix room");

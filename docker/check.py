@@ -48,7 +48,7 @@ def everything_is_there():
         run(["cargo", "metadata", "--no-deps", "--offline", "--format-version=1"], cwd=SOURCE)
     texts = {path: open(path).read() for path in glob.glob(os.path.join(SOURCE, "src/**/*.rs"), recursive=True)}
     # What only tests see is not built into an image.
-    tests = {(os.path.dirname(path), name) for path, text in texts.items() for name in re.findall(r"#\[cfg\(test\)\]\s*mod (\w+);", text)}
+    tests = {(os.path.dirname(path), name) for path, text in texts.items() for name in re.findall(r"#\[cfg\(test\)\]\s*(?:#\[path = [^\]]*\]\s*)?mod (\w+);", text)}
     for path, text in texts.items():
         if (os.path.dirname(path), os.path.basename(path)[:-3]) in tests:
             continue

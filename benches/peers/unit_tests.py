@@ -9,24 +9,7 @@ as people run it. CPU is user + system time of the child; the best of the rounds
 """
 import glob, os, resource, subprocess, sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-
-def find(name):
-    for folder in [os.environ.get('AUGENMASS_PEERS', ''), os.path.expanduser('~/.cache/augenmass-peers/bin'),
-                   *os.environ['PATH'].split(':')]:
-        path = os.path.join(folder, name)
-        if folder and os.access(path, os.X_OK):
-            return path
-    return None
-
-
-def ours():
-    for folder in (os.environ.get('CARGO_TARGET_DIR'), ROOT + '/target', os.path.expanduser('~/.cache/augenmass/target')):
-        path = f'{folder}/release/augenmass'
-        if folder and os.access(path, os.X_OK):
-            return path
-    sys.exit('build it first: cargo build --release')
+from bench import ROOT, find, ours
 
 
 def run(program, files, folder):

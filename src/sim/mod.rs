@@ -156,8 +156,9 @@ fn on_all_cores<T: Send>(count: u64, work: impl Fn(u64) -> Option<T> + Sync) -> 
     all
 }
 
-/// Worlds that fail and are not repaired yet. 1255: the wall clock is set back by an hour while an
-/// alert comes and goes, and its next beginning is told by the repetition only.
+/// Worlds that fail and are not repaired yet. 1255: the end of an incident is delivered late, after
+/// the beginning of the next incident of the same alert; whoever reads in the order of arrival
+/// takes the alert for over until the repetition.
 const OPEN: &[u64] = &[1255];
 
 /// One virtual hour for each seed; `AUGENMASS_SIM_SEED=n` lives through one of them and prints it.

@@ -154,6 +154,9 @@ impl Evaluator<'_> {
                 if points.is_empty() {
                     return Ok(());
                 }
+                for (step, count) in self.counts.borrow_mut().iter_mut().enumerate() {
+                    *count += u64::from(points.is_present(step));
+                }
                 sink(Series { labels: labels.clone(), drop_name: false, points })
             })
         })

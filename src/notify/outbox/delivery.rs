@@ -91,7 +91,6 @@ impl Outbox {
         };
         let waited = now.since(open.ticket.created).unwrap_or_default();
         open.stage = Stage::Waiting(now + wait);
-        let lane = (open.ticket.incident.clone(), open.ticket.to.clone());
         match down {
             true => self.shut(channel, after, now),
             false => self.open(channel),
@@ -101,7 +100,7 @@ impl Outbox {
             return;
         }
         self.queue(serial);
-        self.supersede(&lane, now);
+        self.supersede(serial, now);
     }
 
     /// The owner was reached after all: the fallback owner need not be bothered any more.

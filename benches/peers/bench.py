@@ -67,6 +67,13 @@ def rss(pid):
     return 0.0
 
 
+def peak(pid):
+    for line in open(f'/proc/{pid}/status'):
+        if line.startswith('VmHWM'):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
 def port():
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))

@@ -90,7 +90,8 @@ impl Labels {
 
     /// How many labels there are, the metric name included.
     pub fn len(&self) -> usize {
-        self.iter().count()
+        let mut rest = &*self.0;
+        std::iter::from_fn(|| bytes_of_text(&mut rest)).count() / 2
     }
 
     /// The pairs, sorted by name.
@@ -100,12 +101,13 @@ impl Labels {
 
     /// The value of a label.
     pub fn get(&self, name: &str) -> Option<&str> {
-        for (candidate, value) in self.iter() {
-            match candidate.cmp(name) {
-                Ordering::Less => {}
-                Ordering::Equal => return Some(value),
+        let mut rest = &*self.0;
+        while let Some(candidate) = bytes_of_text(&mut rest) {
+            match candidate.cmp(name.as_bytes()) {
+                Ordering::Less => bytes_of_text(&mut rest)?,
+                Ordering::Equal => return checked_text(&mut rest),
                 Ordering::Greater => return None,
-            }
+            };
         }
         None
     }
@@ -186,6 +188,13 @@ fn push_text(packed: &mut Vec<u8>, text: &str) {
 }
 
 fn length_of(rest: &mut &[u8]) -> Option<usize> {
+    // Nearly all are short.
+    if let [byte, tail @ ..] = *rest
+        && *byte < 0x80
+    {
+        *rest = tail;
+        return Some(usize::from(*byte));
+    }
     let mut length = 0usize;
     for shift in (0..35).step_by(7) {
         let (&byte, tail) = rest.split_first()?;
@@ -198,11 +207,15 @@ fn length_of(rest: &mut &[u8]) -> Option<usize> {
     None
 }
 
-fn checked_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+fn bytes_of_text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = length_of(rest)?;
     let (text, tail) = rest.split_at_checked(length)?;
     *rest = tail;
-    std::str::from_utf8(text).ok()
+    Some(text)
+}
+
+fn checked_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    std::str::from_utf8(bytes_of_text(rest)?).ok()
 }
 
 /// The pairs of [`Labels`], sorted by name.
@@ -257,7 +270,19 @@ impl PartialOrd for Labels {
 impl Ord for Labels {
     /// Pair by pair, name before value, as Prometheus compares label sets.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return Ordering::Equal;
+        }
+        // Texts are ordered as their bytes are, and names and values take turns in both.
+        let (mut ours, mut theirs) = (&*self.0, &*other.0);
+        loop {
+            let pair = (bytes_of_text(&mut ours), bytes_of_text(&mut theirs));
+            match pair.0.cmp(&pair.1) {
+                Ordering::Equal if pair.0.is_none() => return Ordering::Equal,
+                Ordering::Equal => {}
+                order => return order,
+            }
+        }
     }
 }
 

@@ -151,8 +151,11 @@ async fn an_interrupted_import_goes_on_where_it_was() {
     assert_eq!((again.resumed_at, again.samples), (0, 600), "it was finished");
 }
 
-/// Files of format 1 as the first version wrote them; made by `a_fixture_is_written`.
-const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/storage-1");
+/// Files of each format as its first version wrote them; made by `a_fixture_is_written`.
+const FIXTURES: [&str; 2] = [
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/storage-1"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/storage-2"),
+];
 
 #[tokio::test]
 #[ignore = "writes into the repository; run it when a format is new, never to please a test"]
@@ -160,20 +163,28 @@ async fn a_fixture_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let store = filled(folder.path()).await;
     store.close();
-    copy(folder.path(), Path::new(FIXTURE), &mut quiet).unwrap();
+    copy(folder.path(), Path::new(FIXTURES[1]), &mut quiet).unwrap();
 }
 
 #[tokio::test]
-async fn files_of_format_one_stay_readable() {
+async fn files_of_all_formats_stay_readable() {
+    for fixture in FIXTURES {
+        is_readable(Path::new(fixture)).await;
+    }
+}
+
+async fn is_readable(fixture: &Path) {
     let folder = tempfile::tempdir().unwrap();
-    copy(Path::new(FIXTURE), folder.path(), &mut quiet).unwrap();
+    copy(fixture, folder.path(), &mut quiet).unwrap();
+    // To look is not to upgrade.
+    assert_eq!(all(&look(folder.path()).unwrap()).len(), all(&look(fixture).unwrap()).len());
     let (old, new) = (open(folder.path()), tempfile::tempdir().unwrap());
     assert_eq!(all(&old.snapshot()), all(&filled(new.path()).await.snapshot()));
     // The first version did not give back room; whoever opens its file makes it do so.
     let sql = rusqlite::Connection::open(folder.path().join("samples.db")).unwrap();
     let vacuum: i64 = sql.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).unwrap();
     assert_eq!(vacuum, 2);
-    assert_eq!(verify(Path::new(FIXTURE), &mut quiet).unwrap().samples, 600);
+    assert_eq!(verify(fixture, &mut quiet).unwrap().samples, 600);
 }
 
 #[test]

@@ -274,7 +274,8 @@ impl Dispatcher {
     async fn save(&mut self, change: Change) {
         let now = self.clock.mono();
         let again = self.retry_save.is_none_or(|at| at <= now);
-        let can_wait = change.says_only_what_arrived() && self.waiting.is_empty();
+        let can_wait = self.retry_save.is_none() && self.waiting.is_empty();
+        let can_wait = can_wait && change.says_only_what_arrived();
         self.unsaved.merge(change);
         if self.unsaved.is_empty() || !again {
             return;

@@ -92,9 +92,11 @@ enum Bug {
     GivesUpAtOnce,
     /// After a start it tells before everything that inhibits is known.
     TellsBeforeItKnows,
+    /// Ends arrive minutes after they were taken, whatever was told meanwhile.
+    EndsComeLate,
 }
 
-const BUGS: [Bug; 26] = [
+const BUGS: [Bug; 27] = [
     Bug::DiskLies,
     Bug::TicketsTorn,
     Bug::IncidentsTorn,
@@ -121,6 +123,7 @@ const BUGS: [Bug; 26] = [
     Bug::Oversleeps,
     Bug::GivesUpAtOnce,
     Bug::TellsBeforeItKnows,
+    Bug::EndsComeLate,
 ];
 
 /// How many worlds are lived through: `AUGENMASS_SIM_SEEDS`, else as many as fit into the patience
@@ -156,11 +159,6 @@ fn on_all_cores<T: Send>(count: u64, work: impl Fn(u64) -> Option<T> + Sync) -> 
     all
 }
 
-/// Worlds that fail and are not repaired yet. 1255: the end of an incident is delivered late, after
-/// the beginning of the next incident of the same alert; whoever reads in the order of arrival
-/// takes the alert for over until the repetition.
-const OPEN: &[u64] = &[1255];
-
 /// One virtual hour for each seed; `AUGENMASS_SIM_SEED=n` lives through one of them and prints it.
 #[test]
 fn nobody_is_forgotten_and_nobody_is_told_twice() {
@@ -176,9 +174,7 @@ fn nobody_is_forgotten_and_nobody_is_told_twice() {
     });
     let mut total = world::Accidents::default();
     for (seed, (verdict, accidents)) in &lived {
-        if OPEN.contains(seed) {
-            assert!(verdict.is_err(), "seed {seed} is repaired: take it off the list");
-        } else if let Err(broken) = verdict {
+        if let Err(broken) = verdict {
             let failed = lived.iter().filter_map(|(seed, (verdict, _))| {
                 verdict.as_ref().err().map(|broken| format!("seed {seed}: {broken}"))
             });

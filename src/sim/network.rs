@@ -74,7 +74,10 @@ impl Network {
         if self.bug == Some(Bug::LostAnswerIsNewKey) && self.excused.contains_key(&key) {
             delivery.key.push_str("-again");
         }
-        let (at, answered) = (now + latency / 2, now + latency);
+        let (mut at, answered) = (now + latency / 2, now + latency);
+        if self.bug == Some(Bug::EndsComeLate) && delivery.message.subject == "AllResolved" {
+            at += 180_000;
+        }
         self.arrivals.push(Arrival { at, answered, delivery: delivery.clone() });
         match accident {
             1 => {

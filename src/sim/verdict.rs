@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::network::Arrival;
 use super::world::{Fault, Story};
-use crate::ports::Address;
+use crate::ports::{Address, Delivery};
 
 /// Whether the promises of DESIGN were kept; otherwise which one was not.
 pub(super) fn judge(story: &Story) -> Result<(), String> {
@@ -12,6 +12,7 @@ pub(super) fn judge(story: &Story) -> Result<(), String> {
     whoever_heard_hears_the_end_once(story)?;
     nobody_stays_untold(story)?;
     ends_are_true(story)?;
+    news_come_in_order(story)?;
     fallback_is_the_last_way(story)?;
     first_news_are_quick(story)?;
     nobody_waits_for_long(story)?;
@@ -235,6 +236,28 @@ fn ends_are_true(story: &Story) -> Result<(), String> {
                 if fault.is_some_and(|fault| fault.outages.iter().any(lasted)) {
                     return Err(format!("{to:?} heard the end of {alert}, which goes on"));
                 }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What an address hears of an alert it hears in the order in which it was decided, also across
+/// incidents: nobody takes an alert that fires for over because an old message came late.
+fn news_come_in_order(story: &Story) -> Result<(), String> {
+    let mut arrivals: Vec<&Arrival> = story.arrivals.iter().collect();
+    arrivals.sort_by_key(|arrival| arrival.at);
+    let mut keys = BTreeSet::new();
+    let mut last: BTreeMap<(&Address, String), (i64, &str)> = BTreeMap::new();
+    for arrival in arrivals {
+        let Delivery { key, to, .. } = &arrival.delivery;
+        let Some(&decided) = story.decided.get(key).filter(|_| keys.insert(key)) else { continue };
+        for (alert, _) in alerts(arrival) {
+            match last.insert((to, alert.clone()), (decided, key)) {
+                Some((before, other)) if decided < before => {
+                    return Err(format!("{to:?} heard {key} of {alert} after {other}"));
+                }
+                _ => {}
             }
         }
     }

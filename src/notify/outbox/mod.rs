@@ -4,6 +4,7 @@
 
 mod delivery;
 mod gate;
+mod order;
 mod patience;
 mod status;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::gate::Gate;
+use self::order::Order;
 use super::render::{Render, Wording};
 use crate::alerting::{Decision, Directory, Notice, Owner, Why};
 use crate::model::{NonEmpty, Timestamp};
@@ -22,8 +24,8 @@ pub use crate::ports::DeadLetter;
 pub use patience::Patience;
 pub use status::{Counts, OpenTicket};
 
-/// Messages of one incident to one address go one after the other.
-type Lane = (String, Address);
+/// Tickets on their way, by serial.
+type Tickets = BTreeMap<u64, Open>;
 /// A message of an incident, to all who are told.
 type Story = (String, u32);
 
@@ -33,9 +35,9 @@ pub struct Outbox {
     patience: Patience,
     installation: String,
     next_serial: u64,
-    open: BTreeMap<u64, Open>,
+    open: Tickets,
     by_key: HashMap<String, u64>,
-    lanes: HashMap<Lane, VecDeque<u64>>,
+    order: Order,
     waiting: BTreeMap<Channel, BTreeSet<(Timestamp, u64)>>,
     in_flight: BTreeMap<Channel, usize>,
     /// Channels that do not work now.
@@ -103,7 +105,7 @@ impl Outbox {
             next_serial: 0,
             open: BTreeMap::new(),
             by_key: HashMap::new(),
-            lanes: HashMap::new(),
+            order: Order::default(),
             waiting: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             gates: BTreeMap::new(),
@@ -172,9 +174,9 @@ impl Outbox {
             let message = match render.for_address(notice, &owner, &to) {
                 Wording::Usual => rendered
                     .entry(name.clone())
-                    .or_insert_with(|| render.notice(notice, &owner))
+                    .or_insert_with(|| Arc::new(render.notice(notice, &owner)))
                     .clone(),
-                Wording::Own(message) => *message,
+                Wording::Own(message) => Arc::from(message),
                 Wording::Nothing => continue,
             };
             let ticket = Ticket {
@@ -218,15 +220,14 @@ impl Outbox {
         }
         self.next_serial = self.next_serial.max(ticket.serial + 1);
         self.change.tickets.push(ticket.clone());
-        let lane = (ticket.incident.clone(), ticket.to.clone());
+        let serial = ticket.serial;
         self.enter(ticket, Stage::Unsaved, false, now);
-        self.supersede(&lane, now);
+        self.supersede(serial, now);
     }
 
     fn enter(&mut self, ticket: Ticket, stage: Stage, perhaps: bool, now: Timestamp) {
         let serial = ticket.serial;
-        let lane = (ticket.incident.clone(), ticket.to.clone());
-        self.lanes.entry(lane).or_default().push_back(serial);
+        self.order.enter(&ticket);
         self.by_key.insert(ticket.key.clone(), serial);
         let deadline = ticket.created.max(now) + self.patience.escalate_after;
         self.next_deadline = self.next_deadline.min(deadline);
@@ -242,17 +243,6 @@ impl Outbox {
         self.queue(serial);
     }
 
-    /// Lets a ticket wait for its turn when it is the first of its lane.
-    fn queue(&mut self, serial: u64) {
-        let Some(open) = self.open.get(&serial) else { return };
-        let Stage::Waiting(until) = open.stage else { return };
-        let lane = (open.ticket.incident.clone(), open.ticket.to.clone());
-        if self.lanes.get(&lane).and_then(|lane| lane.front()) == Some(&serial) {
-            let channel = open.ticket.to.channel();
-            self.waiting.entry(channel).or_default().insert((until, serial));
-        }
-    }
-
     fn unqueue(&mut self, serial: u64) {
         let Some(open) = self.open.get(&serial) else { return };
         if let Stage::Waiting(until) = open.stage
@@ -264,9 +254,10 @@ impl Outbox {
 
     /// A message that surely did not arrive, all of whose news a later one to the same address
     /// tells too, is not sent: one "was down from 10:02 to 10:15" instead of two mails.
-    fn supersede(&mut self, lane: &Lane, now: Timestamp) {
-        let Some(serials) = self.lanes.get(lane) else { return };
-        let serials: Vec<u64> = serials.iter().copied().collect();
+    /// `serial`: one of the messages of the incident to the address.
+    fn supersede(&mut self, serial: u64, now: Timestamp) {
+        let Some(open) = self.open.get(&serial) else { return };
+        let serials = self.order.of_incident(&open.ticket, &self.open);
         for (at, serial) in serials.iter().enumerate() {
             let Some(old) = self.open.get(serial) else { continue };
             if old.perhaps || old.stage == Stage::InFlight {
@@ -296,11 +287,14 @@ impl Outbox {
         }
         let arrived = how == Settlement::Delivered || perhaps;
         let heard = arrived && tells_of_a_beginning(&ticket);
-        self.leave_lane(serial, &ticket);
+        for next in self.order.leave(&ticket) {
+            self.queue(next);
+        }
         if let Some(audience) = self.incidents.get_mut(&ticket.incident) {
             audience.open.remove(&serial);
             if heard {
-                let Ticket { incident, owner, to, .. } = ticket.clone();
+                let (incident, owner, to) =
+                    (ticket.incident.clone(), ticket.owner.clone(), ticket.to.clone());
                 audience.heard.insert(Heard { incident, owner, to });
             }
             if audience.over && audience.open.is_empty() {
@@ -316,18 +310,6 @@ impl Outbox {
             }
         }
         self.change.settled.push(Settled { key: ticket.key, at: now, how, heard, evidence });
-    }
-
-    fn leave_lane(&mut self, serial: u64, ticket: &Ticket) {
-        let lane = (ticket.incident.clone(), ticket.to.clone());
-        let Some(queue) = self.lanes.get_mut(&lane) else { return };
-        queue.retain(|other| *other != serial);
-        match queue.front().copied() {
-            Some(next) => self.queue(next),
-            None => {
-                self.lanes.remove(&lane);
-            }
-        }
     }
 
     fn bury(&mut self, ticket: &Ticket, reason: &str, now: Timestamp) {
@@ -380,6 +362,7 @@ impl Outbox {
                 open.stage = Stage::Waiting(now);
             }
             self.queue(serial);
+            self.hurry_ahead_of(serial);
         }
     }
 

@@ -299,7 +299,7 @@ fn tickets_without_an_end_are_delivered_again_with_their_key() {
 fn a_channel_carries_so_many_at_a_time() {
     let mut bench = Bench::new();
     for incident in 0..20 {
-        let mut decision = decision("office", 1, Why::First, &[("A", true)]);
+        let mut decision = decision("office", 1, Why::First, &[(&format!("A{incident}"), true)]);
         decision.notice.incident = format!("i{incident}");
         bench.outbox.tell(&decision, &bench.directory, &plain, at(0));
     }
@@ -337,7 +337,7 @@ fn down() -> Result<Receipt, DeliveryError> {
 fn a_channel_that_is_down_is_tried_by_one_message_at_a_time() {
     let mut bench = Bench::new();
     for (number, name) in ["office", "office"].iter().enumerate() {
-        let mut told = decision(name, 1, Why::First, &[("A", true)]);
+        let mut told = decision(name, 1, Why::First, &[(&format!("A{number}"), true)]);
         told.notice.incident = format!("i{number}");
         bench.tell(&told);
     }
@@ -422,4 +422,67 @@ fn dead_letters_outlive_the_process() {
     let remembered = Remembered { dead: vec![letter], ..Remembered::default() };
     let outbox = Outbox::restore(Patience::default(), remembered, at(10));
     assert_eq!((outbox.lost_since(at(0)), outbox.lost_since(at(5))), (1, 0));
+}
+
+/// Another incident of what `decision` tells.
+fn of_incident(incident: &str, mut decision: Decision) -> Decision {
+    decision.notice.incident = incident.to_owned();
+    decision
+}
+
+#[test]
+fn a_late_end_arrives_before_the_next_beginning_of_the_same_alert() {
+    let mut bench = Bench::new();
+    bench.tell(&of_incident("i1", decision("office", 1, Why::First, &[("A", true)])));
+    let first = bench.turn().into_values().next().unwrap();
+    bench.answer(&first, yes());
+    bench.tell(&of_incident("i1", decision("office", 2, Why::AllResolved, &[("A", false)])));
+    bench.outbox.incident_is_over("i1");
+    let end = bench.turn().into_values().next().unwrap();
+    for _ in 0..7 {
+        bench.answer(&end, later());
+        while bench.turn().is_empty() {
+            bench.now = bench.outbox.next_due().unwrap().max(bench.now);
+        }
+    }
+    bench.answer(&end, later());
+    // It has begun again: its end is tried at once and not minutes later, and it comes first.
+    let minute = std::time::Duration::from_secs(60);
+    assert!(bench.now + minute < bench.outbox.next_due().unwrap());
+    bench.tell(&of_incident("i2", decision("office", 1, Why::First, &[("A", true)])));
+    bench.tell(&of_incident("i3", decision("office", 1, Why::First, &[("B", true)])));
+    bench.outbox.take_change();
+    bench.outbox.saved(bench.now);
+    let sent = bench.outbox.send(bench.now);
+    let keys: Vec<&str> = sent.iter().map(|delivery| &delivery.key[5..9]).collect();
+    assert_eq!(keys, ["i1-2", "i3-1"], "what is about something else does not wait");
+    bench.answer(&end, yes());
+    let sent = bench.turn().into_values().next().unwrap();
+    assert!(sent.key.starts_with("inst-i2-1"), "{sent:?}");
+    bench.answer(&sent, yes());
+    assert!(!bench.outbox.order.is_empty(), "B is under way");
+}
+
+#[test]
+fn a_refused_end_holds_nobody_up_and_the_order_outlives_the_process() {
+    let mut bench = Bench::new();
+    bench.tell(&of_incident("i1", decision("office", 1, Why::First, &[("A", true)])));
+    let first = bench.turn().into_values().next().unwrap();
+    bench.answer(&first, yes());
+    bench.tell(&of_incident("i1", decision("office", 2, Why::AllResolved, &[("A", false)])));
+    let end = bench.turn().into_values().next().unwrap();
+    bench.answer(&end, later());
+    bench.tell(&of_incident("i2", decision("office", 1, Why::First, &[("A", true)])));
+    let tickets: Vec<Ticket> = bench.outbox.open.values().map(|open| open.ticket.clone()).collect();
+    let remembered =
+        Remembered { installation: "inst".to_owned(), tickets, ..Remembered::default() };
+    bench.outbox = Outbox::restore(Patience::default(), remembered, at(9));
+    bench.now = at(9);
+    let again = bench.turn().into_values().next().unwrap();
+    assert_eq!(again.key, end.key);
+    bench.answer(&again, no());
+    let next = bench.turn().into_values().next().unwrap();
+    assert!(next.key.starts_with("inst-i2-1"), "{next:?}");
+    bench.answer(&next, yes());
+    assert!(bench.outbox.order.is_empty());
 }

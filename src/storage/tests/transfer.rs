@@ -10,7 +10,8 @@ use super::{ALL, batch, read, series};
 use crate::model::{Batch, Histogram, Labels, Matcher, Point, Row, STALE, Timestamp};
 use crate::ports::{Append, Queryable, SystemClock};
 use crate::storage::{
-    Settings, Status, Store, TransferError, copy, export, import, look, status, verify,
+    OfflineError, OpenError, Settings, Status, Store, TransferError, copy, export, import, look,
+    status, verify,
 };
 use crate::telemetry::Telemetry;
 

@@ -8,7 +8,7 @@ use super::super::router::Shared;
 use super::compute::{Watch, compute};
 use super::form::Form;
 use super::json::{push_labels, push_list, push_number, push_result, push_time};
-use super::reply::{Failure, Reply, Success};
+use super::reply::{Failure, HEAD, Reply, Success};
 use crate::model::Timestamp;
 use crate::ports::Select;
 use crate::promql::{self, Answer, Expr, Options, Usage};
@@ -142,7 +142,7 @@ fn evaluate(
     let snapshot = shared.doors.samples.snapshot();
     let prepared = watch.lasted();
     let answer = run(&*snapshot, &options)?;
-    let mut data = String::from("{");
+    let mut data = [HEAD, "{"].concat();
     let truncated = push_result(&mut data, &answer.value, asked.limit);
     if asked.stats != Stats::None {
         let total = watch.lasted();
@@ -161,7 +161,7 @@ fn evaluate(
     data.push('}');
     let note = |note: &promql::Annotation| note.in_query(&asked.text);
     let reply = Success {
-        data,
+        begun: data,
         warnings: answer.warnings.iter().map(note).collect(),
         infos: answer.infos.iter().map(note).collect(),
     };

@@ -244,6 +244,17 @@ impl Receive for Receiver {
     }
 }
 
+/// Gives foreign bytes to the decoder of messages, for fuzzing.
+pub(super) fn decode_anything(protocol: Protocol, message: &[u8]) {
+    let mut directory = Directory::new([7; 192], 0, 1_000);
+    directory.begin(0);
+    let mut taken = Taken::new(Timestamp::MAX);
+    if taken.read(protocol, message, &mut directory, &mut Meanings::default()).is_ok() {
+        drop(taken.batches(&directory));
+        taken.exemplars(&directory).for_each(drop);
+    }
+}
+
 /// All is well, or what was not kept.
 fn settle(
     protocol: Protocol,

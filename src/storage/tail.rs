@@ -249,7 +249,8 @@ mod tests {
             }),
             (0u8..3).prop_map(|v| Point::Float(f64::from(v))),
             Just(Point::Stale),
-            (0u32..9_000, 0u8..10).prop_map(|(v, e)| Point::Float(f64::from(v) / 10f64.powi(e.into()))),
+            (0u32..9_000, 0u8..10)
+                .prop_map(|(v, e)| Point::Float(f64::from(v) / 10f64.powi(e.into()))),
             Just(Point::Float(-0.0)),
             (0u8..3).prop_map(|v| Point::Histogram(Arc::new(Histogram {
                 count: f64::from(v),

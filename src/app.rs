@@ -7,6 +7,7 @@
 
 mod channels;
 mod looks;
+mod memory;
 mod own_metrics;
 mod people;
 mod plots;
@@ -38,6 +39,7 @@ use crate::rules::GroupView;
 use crate::storage::Store;
 use crate::telemetry::Telemetry;
 use crate::web::Server;
+pub use memory::one_heap;
 pub use recipients::who_is_told;
 pub use reload::Reload;
 pub use rules::{RuleError, load_rules};
@@ -191,6 +193,7 @@ impl App {
             self.data,
             stop.clone(),
         ));
+        probes.spawn(memory::keep(self.clock.clone(), stop.clone()));
         probes.spawn(forward(
             self.changes,
             self.evaluator.clone(),

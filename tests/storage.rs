@@ -241,7 +241,7 @@ fn what_is_asked_wrongly_is_explained() {
 async fn killed_under_load_it_has_what_was_committed() {
     let world = World::start("{commit_interval: 10ms}", "").await;
     let mut before = BTreeMap::new();
-    for round in 0..8 {
+    for round in 0..20 {
         let process = world.run();
         let there = seen(&process);
         let lost: Vec<_> = before.iter().filter(|(key, v)| there.get(*key) != Some(v)).collect();

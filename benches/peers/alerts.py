@@ -9,7 +9,7 @@ resident set. `CURVE=1` adds 100,000 alerts, an inhibition rule and 1,000 silenc
 """
 import http.server, json, os, re, sys, threading, time, urllib.request
 
-from bench import WORK, cpu, find, get, ours, port, ready, rss, spawn, stop
+from bench import WORK, cpu, find, get, ours, peak, port, ready, rss, spawn, stop
 import socketserver
 
 FILE = """global: {{smtp_smarthost: '127.0.0.1:{smtp}', smtp_from: 'am@example.org', smtp_require_tls: false, smtp_hello: localhost}}
@@ -78,7 +78,8 @@ class Sink:
     def hook(self, body):
         with self.lock:
             self.calls, self.last = self.calls + 1, time.time()
-            self.seen.update(alert['labels']['aid'] for alert in body['alerts'])
+            # Alerts about the program itself have none.
+            self.seen.update(alert['labels']['aid'] for alert in body['alerts'] if 'aid' in alert['labels'])
 
     def config(self):
         return FILE.format(smtp=self.smtp.server_address[1], hook=self.http.server_address[1])
@@ -132,14 +133,14 @@ def measure(name, count, groups, rounds, silences=0):
         print(f'{name}: not there')
         return
     silence(url, silences)
-    before, began = cpu(process.pid), time.time()
+    before, began, idle = cpu(process.pid), time.time(), rss(process.pid)
     post(url, count, groups, began, began + 600)
     posted = time.time() - began
     while time.time() - began < 180 and (len(sink.seen) < count or sink.mails < groups):
         time.sleep(0.1)
     took = sink.last - began
     time.sleep(1)
-    print(f'{name:14} {count:7} alerts {groups:6} groups {silences:5} silences: cpu {cpu(process.pid) - before:6.2f} s  memory {rss(process.pid):6.1f} MiB  '
+    print(f'{name:14} {count:7} alerts {groups:6} groups {silences:5} silences: cpu {cpu(process.pid) - before:6.2f} s  memory {rss(process.pid):6.1f} MiB (before {idle:.1f}, peak {peak(process.pid):.1f})  '
           f'posted in {posted:5.1f} s, all told after {took:5.1f} s ({len(sink.seen)} alerts, {sink.calls} calls, {sink.mails} mails)', flush=True)
     if rounds:
         before, calls, mails, start_at = cpu(process.pid), sink.calls, sink.mails, time.time()
@@ -148,7 +149,7 @@ def measure(name, count, groups, rounds, silences=0):
             post(url, count, groups, began, at + 600)
             time.sleep(max(0, 60 - (time.time() - at)))
         used = (cpu(process.pid) - before) / (time.time() - start_at)
-        print(f'{name:14} {count:7} alerts sent again each minute: {used * 100:5.2f} % of a core, memory {rss(process.pid):6.1f} MiB, '
+        print(f'{name:14} {count:7} alerts sent again each minute: {used * 100:5.2f} % of a core, memory {rss(process.pid):6.1f} MiB (peak {peak(process.pid):.1f}), '
               f'{sink.calls - calls} further calls, {sink.mails - mails} further mails', flush=True)
     stop(process)
 

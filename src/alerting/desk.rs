@@ -6,8 +6,11 @@ mod reasons;
 mod view;
 mod window;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::decide::{Last, Sight, decide};
 use super::flapping::Flapping;
@@ -50,15 +53,20 @@ pub struct Desk {
 /// An alert, and the groups that look at it.
 #[derive(Debug)]
 pub(super) struct Known {
-    alert: Alert,
+    /// Shared with the groups that told it. Without its `ends`, which are in `expires`: the same
+    /// report again is the same alert.
+    alert: Arc<Alert>,
     /// It is over from here on, unless it is reported again.
     expires: Timestamp,
     /// Since when it is over, as far as it was reported.
     over: Option<Timestamp>,
     /// When it was reported last.
     updated: Timestamp,
-    groups: Vec<GroupId>,
+    groups: GroupIds,
 }
+
+/// Nearly all alerts belong to one group.
+type GroupIds = SmallVec<[GroupId; 2]>;
 
 impl Known {
     fn is_firing(&self, now: Timestamp) -> bool {
@@ -66,12 +74,12 @@ impl Known {
     }
 
     /// The alert as it is now: one that nobody reported for too long is over.
-    fn as_of(&self, now: Timestamp) -> Alert {
+    fn as_of(&self, now: Timestamp) -> Arc<Alert> {
         let mut alert = self.alert.clone();
         if let Phase::Firing { fired, .. } = alert.phase
             && self.expires <= now
         {
-            alert.phase = Phase::Resolved { fired, resolved: self.expires };
+            Arc::make_mut(&mut alert).phase = Phase::Resolved { fired, resolved: self.expires };
         }
         alert
     }
@@ -153,11 +161,11 @@ impl Desk {
             };
             for alert in &incident.alerts {
                 let known = desk.alerts.entry(alert.labels.clone()).or_insert_with(|| Known {
-                    alert: alert.clone(),
+                    alert: alert.clone().into(),
                     expires,
                     over: None,
                     updated: now,
-                    groups: Vec::new(),
+                    groups: GroupIds::new(),
                 });
                 known.groups.push(id);
             }
@@ -230,7 +238,7 @@ impl Desk {
 
     fn offer_one(&mut self, now: Timestamp, mut alert: Alert) {
         let known = self.alerts.get_mut(&alert.labels);
-        let expires = alert.ends.unwrap_or(now + self.plan.resolve_timeout);
+        let expires = alert.ends.take().unwrap_or(now + self.plan.resolve_timeout);
         let over = !alert.is_firing() || expires <= now;
         match known {
             // The end of something nobody was told of, or a beginning not yet.
@@ -239,10 +247,9 @@ impl Desk {
             None => {
                 let labels = alert.labels.clone();
                 self.inhibitor.came(&labels);
-                self.alerts.insert(
-                    labels.clone(),
-                    Known { alert, expires, over: None, updated: now, groups: Vec::new() },
-                );
+                let (alert, groups) = (Arc::new(alert), GroupIds::new());
+                let known = Known { alert, expires, over: None, updated: now, groups };
+                self.alerts.insert(labels.clone(), known);
                 self.place(&labels, now);
             }
             Some(known) => {
@@ -263,7 +270,7 @@ impl Desk {
                     true => None,
                     false => known.over.or(Some(now.min(known.expires))),
                 };
-                known.alert = alert;
+                keep(&mut known.alert, alert);
                 known.expires = expires;
                 known.updated = now;
                 let labels = known.alert.labels.clone();
@@ -383,15 +390,23 @@ impl Desk {
 
     /// Looks at every group that is due, and decides.
     pub fn flush(&mut self, now: Timestamp) -> Decided {
+        self.flush_some(usize::MAX, now)
+    }
+
+    /// Looks at so many groups that are due, those that wait longest first, and decides. The
+    /// others are still due.
+    pub fn flush_some(&mut self, most: usize, now: Timestamp) -> Decided {
         let mut decided = std::mem::take(&mut self.pending);
         if self.is_holding(now, &mut decided) {
             return decided;
         }
         self.end_resolved_silences(now, &mut decided);
         self.look_at_windows(now, &mut decided);
-        while let Some(&(due, id)) = self.due.first()
-            && due <= now
-        {
+        for _ in 0..most {
+            let Some(&(due, id)) = self.due.first() else { break };
+            if now < due {
+                break;
+            }
             self.look_at(id, now, &mut decided);
         }
         decided
@@ -418,9 +433,9 @@ impl Desk {
             }
             let Some(group) = self.groups.get(&id) else { return };
             let over = seen.over.iter().filter_map(|labels| self.as_over(group, labels, now));
-            let over: Vec<Alert> = over.collect();
+            let over: Vec<Arc<Alert>> = over.collect();
             let firing = seen.firing.iter().filter_map(|labels| self.alerts.get(labels));
-            let firing: Vec<Alert> = firing.map(|known| known.as_of(now)).collect();
+            let firing: Vec<Arc<Alert>> = firing.map(|known| known.as_of(now)).collect();
             let flapping =
                 !faithful && firing.iter().any(|alert| self.is_flapping(&alert.labels, false, now));
             let others = self.receivers_of(firing.iter().chain(&over), &group.receiver);
@@ -545,7 +560,7 @@ impl Desk {
         Some(WhyNot::Silenced { silence: silence.id.clone() })
     }
 
-    fn as_over(&self, group: &Group, labels: &Labels, now: Timestamp) -> Option<Alert> {
+    fn as_over(&self, group: &Group, labels: &Labels, now: Timestamp) -> Option<Arc<Alert>> {
         match self.alerts.get(labels) {
             Some(known) => Some(known.as_of(now)),
             None => group.told_as_over(labels, now),
@@ -572,13 +587,28 @@ impl Desk {
 
     fn receivers_of<'a>(
         &self,
-        alerts: impl Iterator<Item = &'a Alert>,
+        alerts: impl Iterator<Item = &'a Arc<Alert>>,
         but: &str,
     ) -> BTreeSet<Arc<str>> {
         let groups = alerts.filter_map(|alert| self.alerts.get(&alert.labels));
         let groups = groups.flat_map(|known| &known.groups).filter_map(|id| self.groups.get(id));
         groups.map(|group| group.receiver.clone()).filter(|name| **name != *but).collect()
     }
+}
+
+/// What is reported again is kept once, however often and by whomever it is reported.
+fn keep(known: &mut Arc<Alert>, mut again: Alert) {
+    if **known == again {
+        return;
+    }
+    again.labels = known.labels.clone();
+    if again.annotations == known.annotations {
+        again.annotations = known.annotations.clone();
+    }
+    if again.generator == known.generator {
+        again.generator = known.generator.clone();
+    }
+    *known = Arc::new(again);
 }
 
 /// What a look at a group found.

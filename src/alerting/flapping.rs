@@ -1,5 +1,7 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use hashbrown::HashMap;
 
 use crate::model::{Labels, Timestamp};
 

@@ -44,7 +44,7 @@ pub(super) struct Open {
     pub(super) opened: Timestamp,
     pub(super) told: Timestamp,
     messages: u32,
-    pub(super) alerts: BTreeMap<Labels, Alert>,
+    pub(super) alerts: BTreeMap<Labels, Arc<Alert>>,
     pub(super) acknowledged: Option<Acknowledgement>,
 }
 
@@ -72,7 +72,7 @@ impl Group {
     /// Goes on where an earlier process ended.
     pub(super) fn remember(&mut self, incident: Incident) {
         let Incident { id, opened, told, messages, alerts, acknowledged, digest, .. } = incident;
-        let alerts = alerts.into_iter().map(|alert| (alert.labels.clone(), alert)).collect();
+        let alerts = alerts.into_iter().map(|alert| (alert.labels.clone(), alert.into())).collect();
         self.flushed = true;
         self.digest = digest;
         self.incident = Some(Open { id, opened, told, messages, alerts, acknowledged });
@@ -94,10 +94,10 @@ impl Group {
     }
 
     /// A told alert of which nothing else is known any more: over, nobody knows since when.
-    pub(super) fn told_as_over(&self, labels: &Labels, now: Timestamp) -> Option<Alert> {
+    pub(super) fn told_as_over(&self, labels: &Labels, now: Timestamp) -> Option<Arc<Alert>> {
         let mut alert = self.incident.as_ref()?.alerts.get(labels)?.clone();
         if let Phase::Firing { fired, .. } = alert.phase {
-            alert.phase = Phase::Resolved { fired, resolved: now };
+            Arc::make_mut(&mut alert).phase = Phase::Resolved { fired, resolved: now };
         }
         Some(alert)
     }
@@ -108,8 +108,8 @@ impl Group {
     pub(super) fn tell(
         &mut self,
         why: Why,
-        firing: Vec<Alert>,
-        over: Vec<Alert>,
+        firing: Vec<Arc<Alert>>,
+        over: Vec<Arc<Alert>>,
         also_told: BTreeSet<Arc<str>>,
         flapping: bool,
         max_alerts: usize,
@@ -133,10 +133,8 @@ impl Group {
             open.alerts.insert(alert.labels.clone(), alert.clone());
         }
         self.also_told.extend(also_told);
-        let mut alerts = firing;
-        alerts.extend(over);
-        let left_out = alerts.len().saturating_sub(max_alerts);
-        alerts.truncate(max_alerts);
+        let left_out = (firing.len() + over.len()).saturating_sub(max_alerts);
+        let alerts = firing.iter().chain(&over).take(max_alerts).map(|a| Alert::clone(a)).collect();
         let notice = Notice {
             receiver: self.receiver.clone(),
             route: key.route.clone(),
@@ -176,7 +174,7 @@ impl Open {
             opened: self.opened,
             told: self.told,
             messages: self.messages,
-            alerts: self.alerts.values().cloned().collect(),
+            alerts: self.alerts.values().map(|alert| Alert::clone(alert)).collect(),
             acknowledged: self.acknowledged.clone(),
             digest,
         }
@@ -207,9 +205,8 @@ impl Group {
     ) -> Option<Decision> {
         let open = self.incident.as_mut()?;
         open.messages += 1;
-        let mut alerts: Vec<Alert> = open.alerts.values().cloned().collect();
-        let left_out = alerts.len().saturating_sub(max_alerts);
-        alerts.truncate(max_alerts);
+        let left_out = open.alerts.len().saturating_sub(max_alerts);
+        let alerts = open.alerts.values().take(max_alerts).map(|a| Alert::clone(a)).collect();
         let notice = Notice {
             receiver: self.receiver.clone(),
             route: self.key.route.clone(),

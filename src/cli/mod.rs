@@ -72,6 +72,7 @@ enum Verb {
 
 /// Runs the verb named on the command line.
 pub fn main() -> ExitCode {
+    crate::app::one_heap();
     let verb = std::thread::Builder::new().stack_size(crate::promql::STACK).spawn(run_verb);
     match verb.map(std::thread::JoinHandle::join) {
         Ok(Ok(code)) => code,

@@ -3,6 +3,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The label that holds a series' metric name.
@@ -74,13 +75,17 @@ impl Labels {
 
     /// `pairs` must be sorted by name with unique, non-empty names; empty values are dropped.
     fn pack(pairs: &[(&str, &str)]) -> Self {
-        let size = pairs.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-        let mut packed = Vec::with_capacity(size);
+        let mut packed = Packed::new();
         for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
             push_text(&mut packed, name);
             push_text(&mut packed, value);
         }
-        Self(packed.into())
+        Self(Arc::from(&packed[..]))
+    }
+
+    /// The pairs as they lie in memory.
+    fn raw(&self) -> Raw<'_> {
+        Raw { rest: &self.0 }
     }
 
     /// Whether there are none.
@@ -90,7 +95,7 @@ impl Labels {
 
     /// How many labels there are, the metric name included.
     pub fn len(&self) -> usize {
-        self.iter().count()
+        self.raw().count()
     }
 
     /// The pairs, sorted by name.
@@ -100,14 +105,8 @@ impl Labels {
 
     /// The value of a label.
     pub fn get(&self, name: &str) -> Option<&str> {
-        for (candidate, value) in self.iter() {
-            match candidate.cmp(name) {
-                Ordering::Less => {}
-                Ordering::Equal => return Some(value),
-                Ordering::Greater => return None,
-            }
-        }
-        None
+        let same = self.raw().find(|pair| pair.name >= name.as_bytes())?;
+        (same.name == name.as_bytes()).then(|| std::str::from_utf8(same.value).ok()).flatten()
     }
 
     /// The metric name, empty when there is none.
@@ -118,33 +117,66 @@ impl Labels {
     /// The same labels without those named.
     #[must_use]
     pub fn without(&self, names: &[&str]) -> Self {
-        let kept: Vec<_> = self.iter().filter(|(name, _)| !names.contains(name)).collect();
-        Self::pack(&kept)
+        let mut packed = Packed::new();
+        self.each_part(names, false, |pair| packed.extend_from_slice(pair));
+        if packed.len() == self.0.len() { self.clone() } else { Self(Arc::from(&packed[..])) }
     }
 
     /// Only the labels named.
     #[must_use]
     pub fn only(&self, names: &[&str]) -> Self {
-        let kept: Vec<_> = self.iter().filter(|(name, _)| names.contains(name)).collect();
-        Self::pack(&kept)
+        let mut packed = Packed::new();
+        self.each_part(names, true, |pair| packed.extend_from_slice(pair));
+        if packed.len() == self.0.len() { self.clone() } else { Self(Arc::from(&packed[..])) }
+    }
+
+    /// Gives to `take`, piece by piece, what [`Labels::as_bytes`] would give of the labels named
+    /// (`named`) or of all others.
+    #[inline]
+    pub fn each_part(&self, names: &[&str], named: bool, mut take: impl FnMut(&[u8])) {
+        for pair in self.raw() {
+            if names.iter().any(|name| name.as_bytes() == pair.name) == named {
+                take(pair.whole);
+            }
+        }
     }
 
     /// The same labels with one set (or removed, when `value` is empty).
     #[must_use]
     pub fn with(&self, name: &str, value: &str) -> Self {
-        let mut pairs: Vec<_> = self.iter().filter(|(other, _)| *other != name).collect();
-        let at = pairs.partition_point(|(other, _)| *other < name);
-        pairs.insert(at, (name, value));
-        Self::pack(&pairs)
+        let mut packed = Packed::new();
+        let mut after = &self.0[..];
+        for pair in self.raw().take_while(|pair| pair.name <= name.as_bytes()) {
+            after = &after[pair.whole.len()..];
+            if pair.name != name.as_bytes() {
+                packed.extend_from_slice(pair.whole);
+            }
+        }
+        if !value.is_empty() {
+            push_text(&mut packed, name);
+            push_text(&mut packed, value);
+        }
+        packed.extend_from_slice(after);
+        Self(Arc::from(&packed[..]))
     }
 
     /// These labels, overridden by `stronger` where both have a name.
     #[must_use]
     pub fn overridden_by(&self, stronger: &Labels) -> Self {
-        let mut pairs: Vec<_> =
-            self.iter().filter(|(name, _)| stronger.get(name).is_none()).chain(stronger).collect();
-        pairs.sort_by(|a, b| a.0.cmp(b.0));
-        Self::pack(&pairs)
+        if stronger.is_empty() {
+            return self.clone();
+        }
+        let mut packed = Packed::new();
+        let mut others = stronger.raw().peekable();
+        for pair in self.raw() {
+            while let Some(other) = others.next_if(|other| other.name < pair.name) {
+                packed.extend_from_slice(other.whole);
+            }
+            let winner = others.next_if(|other| other.name == pair.name).unwrap_or(pair);
+            packed.extend_from_slice(winner.whole);
+        }
+        others.for_each(|other| packed.extend_from_slice(other.whole));
+        Self(Arc::from(&packed[..]))
     }
 
     /// Equal labels have equal fingerprints, everywhere and always.
@@ -175,7 +207,49 @@ impl Labels {
     }
 }
 
-fn push_text(packed: &mut Vec<u8>, text: &str) {
+/// Labels that are being put together.
+type Packed = SmallVec<[u8; 512]>;
+
+/// A pair as it lies in memory.
+struct RawPair<'a> {
+    name: &'a [u8],
+    value: &'a [u8],
+    /// Both, with their lengths.
+    whole: &'a [u8],
+}
+
+/// The pairs of labels, sorted, without looking at what the bytes say.
+struct Raw<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Raw<'a> {
+    fn texts(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.map(|pair| (pair.name, pair.value))
+    }
+}
+
+impl<'a> Iterator for Raw<'a> {
+    type Item = RawPair<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let all = self.rest;
+        let name = raw_text(&mut self.rest)?;
+        let value = raw_text(&mut self.rest)?;
+        Some(RawPair { name, value, whole: &all[..all.len() - self.rest.len()] })
+    }
+}
+
+#[inline]
+fn raw_text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = length_of(rest)?;
+    let (text, tail) = rest.split_at_checked(length)?;
+    *rest = tail;
+    Some(text)
+}
+
+fn push_text(packed: &mut Packed, text: &str) {
     let mut length = text.len();
     while length >= 0x80 {
         packed.push((length & 0x7f) as u8 | 0x80);
@@ -185,7 +259,15 @@ fn push_text(packed: &mut Vec<u8>, text: &str) {
     packed.extend_from_slice(text.as_bytes());
 }
 
+#[inline]
 fn length_of(rest: &mut &[u8]) -> Option<usize> {
+    // Nearly all texts are short.
+    if let Some((&byte, tail)) = rest.split_first()
+        && byte < 0x80
+    {
+        *rest = tail;
+        return Some(usize::from(byte));
+    }
     let mut length = 0usize;
     for shift in (0..35).step_by(7) {
         let (&byte, tail) = rest.split_first()?;
@@ -199,10 +281,7 @@ fn length_of(rest: &mut &[u8]) -> Option<usize> {
 }
 
 fn checked_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
-    let length = length_of(rest)?;
-    let (text, tail) = rest.split_at_checked(length)?;
-    *rest = tail;
-    std::str::from_utf8(text).ok()
+    std::str::from_utf8(raw_text(rest)?).ok()
 }
 
 /// The pairs of [`Labels`], sorted by name.
@@ -257,7 +336,11 @@ impl PartialOrd for Labels {
 impl Ord for Labels {
     /// Pair by pair, name before value, as Prometheus compares label sets.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return Ordering::Equal;
+        }
+        // Bytes of UTF-8 compare as the texts do.
+        self.raw().texts().cmp(other.raw().texts())
     }
 }
 
@@ -369,6 +452,34 @@ mod tests {
     }
 
     proptest! {
+        /// What is done to the packed bytes is what a map would do.
+        #[test]
+        fn labels_are_a_map(
+            one in proptest::collection::btree_map("[a-cé]{1,2}", "[xyß]{1,3}", 0..6),
+            two in proptest::collection::btree_map("[a-cé]{1,2}", "[xyß]{1,200}", 0..6),
+            name in "[a-cé]{1,2}", value in "[xyß]{0,2}",
+        ) {
+            let made = |map: &std::collections::BTreeMap<String, String>| {
+                Labels::from_pairs(map.iter().map(|(n, v)| (n.as_str(), v.as_str()))).unwrap()
+            };
+            let (first, second) = (made(&one), made(&two));
+            let mut with = one.clone();
+            with.insert(name.clone(), value.clone());
+            prop_assert_eq!(first.with(&name, &value), made(&with));
+            let mut both = one.clone();
+            both.extend(two.clone());
+            prop_assert_eq!(first.overridden_by(&second), made(&both));
+            let names: Vec<&str> = two.keys().map(String::as_str).collect();
+            let (mut only, mut rest) = (one.clone(), one.clone());
+            only.retain(|name, _| two.contains_key(name));
+            rest.retain(|name, _| !two.contains_key(name));
+            prop_assert_eq!(first.only(&names), made(&only));
+            prop_assert_eq!(first.without(&names), made(&rest));
+            prop_assert_eq!(first.get(&name), one.get(&name).map(String::as_str));
+            let texts = first.iter().cmp(second.iter());
+            prop_assert_eq!(first.cmp(&second), texts);
+        }
+
         #[test]
         fn what_goes_in_comes_out(pairs in proptest::collection::btree_map("\\PC{1,200}", "\\PC{1,200}", 0..8)) {
             let made = Labels::from_pairs(pairs.iter().map(|(n, v)| (n.as_str(), v.as_str()))).unwrap();

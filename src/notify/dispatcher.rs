@@ -47,6 +47,8 @@ pub struct Dispatcher {
     /// What the disk has refused so far.
     unsaved: Change,
     retry_save: Option<Tick>,
+    /// When what can wait a little is saved at the latest.
+    save_by: Option<Tick>,
     /// Why the disk refused last.
     refused: Option<StateError>,
     /// Who ordered something waits until it is on disk.
@@ -102,6 +104,9 @@ pub struct Status {
 const DELIVERY_LIMIT: Duration = Duration::from_secs(300);
 /// The longest the disk may take before telling goes on without it.
 const SAVE_LIMIT: Duration = Duration::from_secs(5);
+/// Answers of channels are written together, at most so much later: in a storm of messages each of
+/// them would cost a flush of the disk. What is told twice after a crash is as much more.
+const LINGER: Duration = Duration::from_millis(20);
 /// Wait before the disk is tried again.
 const SAVE_AGAIN: Duration = Duration::from_secs(10);
 /// How long answers are awaited after the order to stop.
@@ -151,6 +156,7 @@ impl Dispatcher {
             orders,
             unsaved: Change::default(),
             retry_save: None,
+            save_by: None,
             refused: None,
             waiting: Vec::new(),
             last,
@@ -201,6 +207,7 @@ impl Dispatcher {
             }
         }
         let change = self.teller.decide(self.clock.wall());
+        self.save_by = Some(self.clock.mono());
         self.save(change).await;
         let left = self.teller.outbox().open_count();
         if left > 0 {
@@ -265,11 +272,18 @@ impl Dispatcher {
     /// Writes what changed, and what the disk refused before. A disk that refuses stops nobody
     /// from being told.
     async fn save(&mut self, change: Change) {
-        let again = self.retry_save.is_none_or(|at| at <= self.clock.mono());
+        let now = self.clock.mono();
+        let again = self.retry_save.is_none_or(|at| at <= now);
+        let can_wait = self.retry_save.is_none() && self.waiting.is_empty();
+        let can_wait = can_wait && change.says_only_what_arrived();
         self.unsaved.merge(change);
         if self.unsaved.is_empty() || !again {
             return;
         }
+        if can_wait && now < *self.save_by.get_or_insert(now.after(LINGER)) {
+            return;
+        }
+        self.save_by = None;
         let deadline = self.clock.mono().after(SAVE_LIMIT);
         let saved = tokio::select! {
             saved = self.state.save(self.unsaved.clone()) => saved,
@@ -365,7 +379,8 @@ impl Dispatcher {
     fn wake(&self) -> Tick {
         let (wall, mono) = self.last;
         let due = self.teller.next_due().map(|due| due.since(wall).unwrap_or_default());
-        let save = self.retry_save.filter(|_| !self.unsaved.is_empty()).map(|at| at.since(mono));
+        let save = self.retry_save.or(self.save_by).filter(|_| !self.unsaved.is_empty());
+        let save = save.map(|at| at.since(mono));
         mono.after(due.into_iter().chain(save).min().unwrap_or(NAP).min(NAP))
     }
 

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::outbox::{Outbox, Patience};
 use super::render::Render;
@@ -15,7 +16,14 @@ pub struct Teller {
     outbox: Outbox,
     directory: Arc<Directory>,
     render: Arc<dyn Render>,
+    /// Until then nothing more is told, unless an answer makes room.
+    busy: Option<Timestamp>,
 }
+
+/// So many groups are told of in one turn: their messages are in memory at the same time.
+const AT_ONCE: usize = 16;
+/// When it is looked whether there is room again, if no answer comes before.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 impl Teller {
     /// Goes on where an earlier process ended.
@@ -30,7 +38,8 @@ impl Teller {
         let incidents = remembered.incidents.clone();
         let mut desk = Desk::restore(plan, incidents, now);
         desk.silence(std::mem::take(&mut remembered.silences));
-        Self { desk, outbox: Outbox::restore(patience, remembered, now), directory, render }
+        let outbox = Outbox::restore(patience, remembered, now);
+        Self { desk, outbox, directory, render, busy: None }
     }
 
     /// Goes on with other owners and routes.
@@ -103,9 +112,12 @@ impl Teller {
         self.desk.offer(now, alerts);
     }
 
-    /// Decides what is due. The change has to be saved before anything of it is sent.
+    /// Decides what is due, as far as the channels keep up: in a storm of alerts the next messages
+    /// are written when those before them are gone. The change has to be saved before anything of
+    /// it is sent.
     pub fn decide(&mut self, now: Timestamp) -> Change {
-        let decided = self.desk.flush(now);
+        let most = if self.outbox.is_busy(now) { 0 } else { AT_ONCE };
+        let decided = self.desk.flush_some(most, now);
         for decision in &decided.decisions {
             self.outbox.tell(decision, &self.directory, &*self.render, now);
         }
@@ -128,21 +140,26 @@ impl Teller {
 
     /// What to send now.
     pub fn send(&mut self, now: Timestamp) -> Vec<Delivery> {
-        self.outbox.send(now)
+        let deliveries = self.outbox.send(now);
+        self.busy = self.outbox.is_busy(now).then(|| now + LOOK_AGAIN);
+        deliveries
     }
 
     /// Takes in the answer to a delivery.
     pub fn answered(&mut self, key: &str, answer: Result<Receipt, DeliveryError>, now: Timestamp) {
         self.outbox.answered(key, answer, &self.directory, &*self.render, now);
+        self.busy = None;
     }
 
     /// When the next turn is due, if nothing happens before.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.desk.next_due().into_iter().chain(self.outbox.next_due()).min()
+        let looks = self.desk.next_due().map(|due| self.busy.map_or(due, |busy| busy.max(due)));
+        looks.into_iter().chain(self.outbox.next_due()).min()
     }
 
     /// The wall clock was set by so many milliseconds.
     pub fn clock_moved(&mut self, millis: i64) {
+        self.busy = None;
         self.desk.clock_moved(millis);
         self.outbox.clock_moved(millis);
     }

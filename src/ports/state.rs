@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Address, Channel, Doing, Entry, Lookup, Message};
@@ -43,8 +44,8 @@ pub struct Ticket {
     pub owner: Arc<str>,
     /// Where.
     pub to: Address,
-    /// What, complete.
-    pub message: Message,
+    /// What, complete; shared, since messages about many alerts are large.
+    pub message: Arc<Message>,
     /// The alerts it tells of, and whether as firing.
     pub covers: Vec<(Fingerprint, bool)>,
     /// When the decision was made.
@@ -136,12 +137,22 @@ impl Change {
             && self.journal.is_empty()
     }
 
+    /// Whether nothing is in it but the ends of tickets: what was sent need not wait for it.
+    pub fn says_only_what_arrived(&self) -> bool {
+        self.incidents.is_empty()
+            && self.ended.is_empty()
+            && self.tickets.is_empty()
+            && self.silences.is_empty()
+            && self.journal.is_empty()
+    }
+
     /// This change, and then `later`, as one.
     pub fn merge(&mut self, later: Change) {
-        for incident in later.incidents {
-            self.incidents.retain(|earlier| earlier.id != incident.id);
-            self.incidents.push(incident);
+        if !self.incidents.is_empty() {
+            let newer: HashSet<&str> = later.incidents.iter().map(|new| &*new.id).collect();
+            self.incidents.retain(|earlier| !newer.contains(&*earlier.id));
         }
+        self.incidents.extend(later.incidents);
         self.ended.extend(later.ended);
         self.tickets.extend(later.tickets);
         self.settled.extend(later.settled);

@@ -27,7 +27,7 @@ pub use syntax::{
     Aggregate, Aggregation, At, Binary, Call, Cardinality, Expr, Extension, FUNCTIONS, Function,
     Length, LengthOperation, Matching, Number, Operator, Paren, ParseError, Range, Selector, Span,
     Subquery, Text, Type, Unary, format_duration, format_float, format_float_general, function,
-    line_and_column, parse, parse_number, parse_selector, push_float,
+    line_and_column, parse, parse_number, parse_selector, push_float, push_integer,
 };
 
 /// Bytes of stack for threads that read and evaluate expressions: more than the tallest tree that

@@ -9,8 +9,17 @@ pub const PLOT: &str = "<!-- plot -->";
 
 /// `&`, `<`, `>` and both quotes.
 pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
+    let mut escaped = String::with_capacity(text.len() + text.len() / 8 + 16);
+    // Nearly all of a text stands for itself. 0xc2 begins a control character, or another one.
+    let special =
+        |byte: &u8| matches!(byte, ..b' ' | b'&' | b'<' | b'>' | b'"' | b'\'' | 0x7f | 0xc2);
+    let mut rest = text;
+    while let Some(at) = rest.as_bytes().iter().position(|byte| special(byte)) {
+        let (plain, tail) = rest.split_at(at);
+        escaped.push_str(plain);
+        let mut tail = tail.chars();
+        let Some(c) = tail.next() else { break };
+        rest = tail.as_str();
         match c {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
@@ -22,6 +31,7 @@ pub(super) fn escape(text: &str) -> String {
             c => escaped.push(c),
         }
     }
+    escaped.push_str(rest);
     escaped
 }
 

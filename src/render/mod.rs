@@ -136,6 +136,14 @@ impl Renderer {
 
     /// The message for one owner, in their language and time zone.
     pub fn message(&self, notice: &Notice, owner: &Owner) -> Message {
+        let webhook = owner.addresses.iter().any(|a| a.channel() == Channel::Webhook);
+        let pages = self.links.pages.as_deref().unwrap_or("");
+        let payload = if webhook { payload::payload(notice, pages) } else { String::new() };
+        Message { payload, ..self.letter(notice, owner) }
+    }
+
+    /// The message as a person reads it, without the payload for programs.
+    fn letter(&self, notice: &Notice, owner: &Owner) -> Message {
         let language = if owner.language.starts_with("de") { &self.german } else { &self.english };
         let voice = language.voice();
         let reader = Reader {
@@ -155,8 +163,6 @@ impl Renderer {
             written = (plain::text(&story, &voice), html::document(&story, &voice));
         }
         let (text, html) = written;
-        let webhook = owner.addresses.iter().any(|a| a.channel() == Channel::Webhook);
-        let pages = self.links.pages.as_deref().unwrap_or("");
         Message {
             text,
             html,
@@ -164,7 +170,6 @@ impl Renderer {
             urgency: urgency(notice),
             resolved: story.resolved,
             incident: notice.incident.clone(),
-            payload: if webhook { payload::payload(notice, pages) } else { String::new() },
             subject: story.subject,
             plot: story.picture,
             ..Message::default()

@@ -1,6 +1,7 @@
 //! The same facts for programs: Alertmanager's webhook payload, version 4.
 
-use serde_json::{Map, Value, json};
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
 
 use crate::alerting::{Notice, Why};
 use crate::model::{Alert, EscapedValue, Labels, Phase, Timestamp};
@@ -10,30 +11,116 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// The JSON text. `external_url` is the address of our pages.
 pub(super) fn payload(notice: &Notice, external_url: &str) -> String {
-    value(notice, external_url).to_string()
-}
-
-fn value(notice: &Notice, external_url: &str) -> Value {
-    let alerts: Vec<Value> = notice.alerts.iter().map(alert).collect();
     let state = |firing: bool| if firing { "firing" } else { "resolved" };
     let group: Vec<String> = notice
         .group
         .iter()
         .map(|(name, value)| format!("{name}=\"{}\"", EscapedValue(value)))
         .collect();
-    json!({
-        "receiver": &*notice.receiver,
-        "status": state(!notice.is_resolved()),
-        "alerts": alerts,
-        "notification_reason": reason(notice.why),
-        "groupLabels": object(&notice.group),
-        "commonLabels": common(notice, |alert| &alert.labels),
-        "commonAnnotations": common(notice, |alert| &alert.annotations),
-        "externalURL": external_url,
-        "version": "4",
-        "groupKey": format!("{}:{{{}}}", notice.route, group.join(", ")),
-        "truncatedAlerts": notice.left_out,
-    })
+    let payload = Payload {
+        receiver: &notice.receiver,
+        status: state(!notice.is_resolved()),
+        alerts: Alerts(&notice.alerts),
+        notification_reason: reason(notice.why),
+        group_labels: Pairs(notice.group.iter().collect()),
+        common_labels: common(notice, |alert| &alert.labels),
+        common_annotations: common(notice, |alert| &alert.annotations),
+        external_url,
+        version: "4",
+        group_key: format!("{}:{{{}}}", notice.route, group.join(", ")),
+        truncated_alerts: notice.left_out,
+    };
+    // All keys are texts, so that nothing can be wrong with it.
+    serde_json::to_string(&payload).unwrap_or_default()
+}
+
+/// Written as it goes, since it tells of thousands of alerts at times.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload<'a> {
+    receiver: &'a str,
+    status: &'static str,
+    alerts: Alerts<'a>,
+    #[serde(rename = "notification_reason")]
+    notification_reason: &'static str,
+    group_labels: Pairs<'a>,
+    common_labels: Pairs<'a>,
+    common_annotations: Pairs<'a>,
+    #[serde(rename = "externalURL")]
+    external_url: &'a str,
+    version: &'static str,
+    group_key: String,
+    truncated_alerts: usize,
+}
+
+struct Alerts<'a>(&'a [Alert]);
+
+impl Serialize for Alerts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
+        for alert in self.0 {
+            list.serialize_element(&Told::of(alert))?;
+        }
+        list.end()
+    }
+}
+
+struct Pairs<'a>(Vec<(&'a str, &'a str)>);
+
+impl Serialize for Pairs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+struct All<'a>(&'a Labels);
+
+impl Serialize for All<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told<'a> {
+    status: &'static str,
+    labels: All<'a>,
+    annotations: All<'a>,
+    starts_at: Instant,
+    ends_at: Instant,
+    #[serde(rename = "generatorURL")]
+    generator_url: &'a str,
+    #[serde(serialize_with = "hexadecimal")]
+    fingerprint: u64,
+}
+
+impl<'a> Told<'a> {
+    fn of(alert: &'a Alert) -> Self {
+        let (starts, ends) = match alert.phase {
+            Phase::Resolved { fired, resolved } => (fired, Some(resolved)),
+            Phase::Firing { fired, .. } => (fired, None),
+            Phase::Pending { since } => (since, None),
+        };
+        Self {
+            status: if alert.is_firing() { "firing" } else { "resolved" },
+            labels: All(&alert.labels),
+            annotations: All(&alert.annotations),
+            starts_at: Instant(Some(starts)),
+            ends_at: Instant(ends),
+            generator_url: &alert.generator,
+            fingerprint: fingerprint(&alert.labels),
+        }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn hexadecimal<S: Serializer>(fingerprint: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{fingerprint:016x}"))
 }
 
 fn reason(why: Why) -> &'static str {
@@ -49,46 +136,25 @@ fn reason(why: Why) -> &'static str {
     }
 }
 
-fn object(labels: &Labels) -> Value {
-    let entries = labels.iter().map(|(name, value)| (name.to_owned(), Value::from(value)));
-    Value::Object(entries.collect::<Map<String, Value>>())
-}
-
 /// What all alerts have in common.
-fn common(notice: &Notice, of: impl Fn(&Alert) -> &Labels) -> Value {
-    let Some((first, rest)) = notice.alerts.split_first() else {
-        return object(&Labels::empty());
-    };
-    let shared: Map<String, Value> = of(first)
+fn common(notice: &Notice, of: impl Fn(&Alert) -> &Labels) -> Pairs<'_> {
+    let Some((first, rest)) = notice.alerts.split_first() else { return Pairs(Vec::new()) };
+    let shared = of(first)
         .iter()
-        .filter(|(name, value)| rest.iter().all(|alert| of(alert).get(name) == Some(value)))
-        .map(|(name, value)| (name.to_owned(), Value::from(value)))
-        .collect();
-    Value::Object(shared)
-}
-
-fn alert(alert: &Alert) -> Value {
-    let (starts, ends) = match alert.phase {
-        Phase::Resolved { fired, resolved } => (fired, instant(resolved)),
-        Phase::Firing { fired, .. } => (fired, NEVER.to_owned()),
-        Phase::Pending { since } => (since, NEVER.to_owned()),
-    };
-    json!({
-        "status": if alert.is_firing() { "firing" } else { "resolved" },
-        "labels": object(&alert.labels),
-        "annotations": object(&alert.annotations),
-        "startsAt": instant(starts),
-        "endsAt": ends,
-        "generatorURL": &*alert.generator,
-        "fingerprint": format!("{:016x}", fingerprint(&alert.labels)),
-    })
+        .filter(|(name, value)| rest.iter().all(|alert| of(alert).get(name) == Some(value)));
+    Pairs(shared.collect())
 }
 
 /// RFC 3339 as Go's JSON writes it: fractions only where there are some.
-fn instant(at: Timestamp) -> String {
-    match jiff::Timestamp::from_millisecond(at.millis()) {
-        Ok(instant) => instant.to_string(),
-        Err(_) => NEVER.to_owned(),
+struct Instant(Option<Timestamp>);
+
+impl Serialize for Instant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let instant = self.0.map(|at| jiff::Timestamp::from_millisecond(at.millis()));
+        match instant {
+            Some(Ok(instant)) => serializer.collect_str(&instant),
+            Some(Err(_)) | None => serializer.serialize_str(NEVER),
+        }
     }
 }
 

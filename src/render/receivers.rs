@@ -134,8 +134,7 @@ impl Renderer {
                 Wording::Own(Box::new(message))
             }
             Way::Email { account, subject, text, html: body, headers } => {
-                let mut message = self.message(&notice, owner);
-                message.payload = String::new();
+                let mut message = self.letter(&notice, owner);
                 message.account = account.to_string();
                 let words = Words { subject, text, html: body, headers };
                 if let Err(error) = self.reword(&mut message, &notice, &words, pages) {
@@ -168,8 +167,9 @@ impl Renderer {
         let body = asked(words.html, "email.default.html");
         if body.is_none() && words.text.is_none() {
             // Whoever sends alerts from elsewhere tells them apart by labels we know nothing of.
-            message.text = format!("{}\n\n{}", message.text.trim_end(), facts(notice));
-            let list = format!("<p>{}</p>", html::escape(&facts(notice)));
+            let facts = facts(notice);
+            message.text = format!("{}\n\n{facts}", message.text.trim_end());
+            let list = format!("<p>{}</p>", html::escape(&facts));
             let end = message.html.rfind("</body>").unwrap_or(message.html.len());
             message.html.insert_str(end, &list);
             if subject.is_none() && words.headers.is_empty() {
@@ -220,10 +220,10 @@ fn facts(notice: &Notice) -> String {
     for alert in &notice.alerts {
         text.push_str(if alert.is_firing() { "firing\n" } else { "resolved\n" });
         for (name, value) in alert.labels.iter().chain(&alert.annotations) {
-            text.push_str(&format!("  {name} = {value}\n"));
+            text.extend(["  ", name, " = ", value, "\n"]);
         }
         if !alert.generator.is_empty() {
-            text.push_str(&format!("  {}\n", alert.generator));
+            text.extend(["  ", &*alert.generator, "\n"]);
         }
     }
     text

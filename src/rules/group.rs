@@ -1,8 +1,9 @@
 //! A rule group at work: its rules one after the other, at one instant, over one snapshot.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use hashbrown::HashSet;
 
 use super::alerts::{Alerts, Candidate, Terms};
 use super::duration::format_duration;
@@ -287,15 +288,33 @@ impl Tick<'_> {
         match yielded {
             Ok(rows) => {
                 state.health = Health::Ok;
-                let series: HashSet<Labels> = rows.iter().map(|row| row.labels.clone()).collect();
-                let ended: Vec<_> = state.previous.difference(&series).cloned().collect();
+                let (mut known, total) = (0, rows.len());
+                let mut new = Vec::new();
+                let mut labelled = Vec::with_capacity(total);
                 for row in rows {
-                    self.push(row.labels, row.point);
+                    // The same labels are held once, whoever keeps them.
+                    let labels = match state.previous.get(&row.labels) {
+                        Some(same) => {
+                            known += 1;
+                            same.clone()
+                        }
+                        None => {
+                            new.push(row.labels.clone());
+                            row.labels
+                        }
+                    };
+                    labelled.push(labels.clone());
+                    self.push(labels, row.point);
                 }
-                for labels in ended {
-                    self.push(labels, Point::Stale);
+                if known < state.previous.len() {
+                    let series: HashSet<Labels> = labelled.into_iter().collect();
+                    let ended = std::mem::replace(&mut state.previous, series);
+                    for labels in ended.into_iter().filter(|l| !state.previous.contains(l)) {
+                        self.push(labels, Point::Stale);
+                    }
+                } else {
+                    state.previous.extend(new);
                 }
-                state.previous = series;
             }
             Err(reason) => {
                 self.outcome.failed += 1;

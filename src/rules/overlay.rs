@@ -1,8 +1,9 @@
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use crate::model::Point;
-use crate::model::{Columns, Histogram, Labels, Matcher, Row, STALE, Timestamp, Window};
+use hashbrown::{HashMap, HashSet};
+
+use crate::model::{Columns, Histogram, Labels, METRIC_NAME, Matcher};
+use crate::model::{Point, Row, STALE, Test, Timestamp, Window};
 use crate::ports::{Found, Select, SelectError, SeriesId};
 
 /// A snapshot with the results of this very tick laid over it, so that a rule sees what the rules
@@ -11,6 +12,8 @@ pub(super) struct Overlay<'a> {
     below: &'a dyn Select,
     at: Timestamp,
     index: HashMap<Labels, usize>,
+    /// The names of all that is laid over.
+    metrics: HashSet<Box<str>>,
     rows: Vec<Laid>,
 }
 
@@ -27,7 +30,7 @@ const TOP: u64 = u64::MAX;
 impl<'a> Overlay<'a> {
     /// Nothing is laid over yet; what will be has the instant `at`.
     pub(super) fn new(below: &'a dyn Select, at: Timestamp) -> Self {
-        Self { below, at, index: HashMap::new(), rows: Vec::new() }
+        Self { below, at, index: HashMap::new(), metrics: HashSet::new(), rows: Vec::new() }
     }
 
     /// Lays a row over. Of two rows for one series the later counts.
@@ -37,8 +40,20 @@ impl<'a> Overlay<'a> {
             return;
         }
         self.index.insert(row.labels.clone(), self.rows.len());
+        if !self.metrics.contains(row.labels.metric_name()) {
+            self.metrics.insert(row.labels.metric_name().into());
+        }
         let (labels, point) = (row.labels.clone(), row.point.clone());
         self.rows.push(Laid { labels, point, below: OnceLock::new() });
+    }
+
+    /// Whether something that is laid over may match; most rules ask for what no rule yields.
+    fn concerns(&self, matchers: &[Matcher]) -> bool {
+        let name = matchers.iter().find_map(|matcher| match matcher.test() {
+            Test::Equal(name) if matcher.name() == METRIC_NAME => Some(name),
+            _ => None,
+        });
+        !self.rows.is_empty() && name.is_none_or(|name| self.metrics.contains(&**name))
     }
 
     fn laid(&self, id: SeriesId) -> Option<&Laid> {
@@ -49,6 +64,9 @@ impl<'a> Overlay<'a> {
 impl Select for Overlay<'_> {
     fn find(&self, matchers: &[Matcher], window: Window) -> Result<Vec<Found>, SelectError> {
         let mut found = self.below.find(matchers, window)?;
+        if !self.concerns(matchers) {
+            return Ok(found);
+        }
         let mut seen = vec![false; self.rows.len()];
         for series in &mut found {
             if let Some(&row) = self.index.get(&series.labels) {

@@ -218,7 +218,7 @@ mod tests {
                 number: u32::try_from(luck.below(2)).unwrap(),
                 owner: "web".into(),
                 to: Address::Email(format!("{}@example.org", luck.below(3)).into()),
-                message: Message { language: "de".to_owned(), ..Message::default() },
+                message: Message { language: "de".to_owned(), ..Message::default() }.into(),
                 covers: vec![(Fingerprint(luck.next()), luck.once_in(2))],
                 created: Timestamp::default(),
                 escalated: luck.once_in(2),

@@ -3,6 +3,7 @@
 //! One SQLite file in WAL mode with `synchronous=FULL`, held exclusively by one thread; a change
 //! is one transaction. `Ok` from [`ports::State::save`](crate::ports::State::save) means: on disk.
 
+mod alerts;
 mod journal;
 mod schema;
 mod silences;

@@ -77,6 +77,15 @@ CREATE TABLE note (
   UNIQUE (topic, key)
 ) STRICT;
 ",
+    "
+-- What stands in a ticket that is not settled, beside the ticket: rows with large texts in them are
+-- slow to find and to change. Tickets of earlier versions hold it in `body`.
+CREATE TABLE letter (serial INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
+
+-- The alerts of an incident that is not over, all in one, since they are always written together.
+-- Incidents of earlier versions have theirs in `incident_alert`.
+CREATE TABLE incident_alerts (incident TEXT PRIMARY KEY, alerts BLOB NOT NULL) STRICT;
+",
 ];
 
 /// The version a file has.

@@ -2,12 +2,15 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{journal, schema, tables};
 use crate::ports::{Change, Doing, Entry, Lookup, Notes, Remembered, State, StateError};
 
+/// Pages of the file in memory; what is needed often are a few of them.
+const CACHE_KIB: i64 = 1024;
 /// Commands that may wait for the disk.
 const QUEUE: usize = 64;
 
@@ -242,6 +245,9 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
 /// when that is newer than ours.
 fn prepare(connection: &mut Connection) -> rusqlite::Result<i64> {
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    // Statements are kept: another parameter is no reason to plan one anew.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     let found = schema::version(connection)?;
     if found > schema::SCHEMA {
         return Ok(found);

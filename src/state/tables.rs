@@ -1,9 +1,11 @@
 //! What the rows mean.
 
+use std::borrow::Cow;
+
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::{journal, silences};
+use super::{alerts, journal, silences};
 use crate::model::{
     AckKind, Acknowledgement, Alert, Fingerprint, Labels, Phase, Secret, Timestamp, Way,
 };
@@ -40,6 +42,9 @@ pub(super) fn save(transaction: &Transaction<'_>, change: &Change) -> rusqlite::
         transaction
             .prepare_cached("UPDATE incident SET ended = ?2 WHERE id = ?1")?
             .execute(params![incident, at.millis()])?;
+        transaction
+            .prepare_cached("DELETE FROM incident_alerts WHERE incident = ?1")?
+            .execute([incident])?;
         transaction
             .prepare_cached("DELETE FROM incident_alert WHERE incident = ?1")?
             .execute([incident])?;
@@ -104,41 +109,26 @@ fn put_incident(transaction: &Transaction<'_>, incident: &Incident) -> rusqlite:
             incident.digest,
         ])?;
     transaction
-        .prepare_cached("DELETE FROM incident_alert WHERE incident = ?1")?
-        .execute([&incident.id])?;
-    let mut insert = transaction
-        .prepare_cached("INSERT OR REPLACE INTO incident_alert VALUES (?1,?2,?3,?4,?5,?6,?7)")?;
-    for alert in &incident.alerts {
-        let (since, fired) = match alert.phase {
-            Phase::Firing { since, fired } => (since, fired),
-            Phase::Pending { since } => (since, since),
-            Phase::Resolved { fired, .. } => (fired, fired),
-        };
-        insert.execute(params![
-            incident.id,
-            alert.labels.as_bytes(),
-            alert.annotations.as_bytes(),
-            since.millis(),
-            fired.millis(),
-            alert.value.map(|value| value.to_bits().cast_signed()),
-            &*alert.generator,
-        ])?;
-    }
+        .prepare_cached("INSERT OR REPLACE INTO incident_alerts VALUES (?1, ?2)")?
+        .execute(params![incident.id, alerts::write(&incident.alerts)])?;
     Ok(())
 }
 
 fn incidents(connection: &Connection) -> rusqlite::Result<Vec<Incident>> {
     let mut all = connection.prepare(
         "SELECT id, route, grouped, receiver, opened, told, messages, ack_by, ack_kind, ack_at,
-         ack_way, digest FROM incident
+         ack_way, digest, alerts FROM incident LEFT JOIN incident_alerts ON incident = id
          WHERE ended IS NULL ORDER BY opened, id",
     )?;
-    let mut alerts = connection.prepare(
+    let mut rows = connection.prepare(
         "SELECT labels, annotations, since, fired, value, generator FROM incident_alert
          WHERE incident = ?1 ORDER BY labels",
     )?;
     let found = all.query_map([], |row| {
-        Ok(Incident {
+        let bytes: Option<Vec<u8>> = row.get(12)?;
+        let alerts =
+            bytes.map(|bytes| alerts::read(&bytes).ok_or_else(|| damaged(12, "no alerts")));
+        let incident = Incident {
             id: row.get(0)?,
             route: row.get(1)?,
             group: labels(row, 2)?,
@@ -149,13 +139,16 @@ fn incidents(connection: &Connection) -> rusqlite::Result<Vec<Incident>> {
             alerts: Vec::new(),
             acknowledged: acknowledgement(row)?,
             digest: row.get(11)?,
-        })
+        };
+        Ok((incident, alerts.transpose()?))
     })?;
     let mut incidents = Vec::new();
     for incident in found {
-        let mut incident = incident?;
-        let mut found: Vec<Alert> =
-            alerts.query_map([&incident.id], alert)?.collect::<rusqlite::Result<_>>()?;
+        let (mut incident, alerts) = incident?;
+        let mut found: Vec<Alert> = match alerts {
+            Some(alerts) => alerts,
+            None => rows.query_map([&incident.id], alert)?.collect::<rusqlite::Result<_>>()?,
+        };
         found.sort_by(|a, b| a.labels.cmp(&b.labels));
         incident.alerts = found;
         incidents.push(incident);
@@ -196,8 +189,6 @@ fn put_ticket(transaction: &Transaction<'_>, ticket: &Ticket) -> rusqlite::Resul
         Address::Matrix(name) => ("matrix", name),
         Address::Webhook(name) => ("webhook", name),
     };
-    let body = serde_json::to_string(&Body::of(&ticket.message))
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     let mut covers = Vec::with_capacity(ticket.covers.len() * 9);
     for (alert, firing) in &ticket.covers {
         covers.extend_from_slice(&alert.0.to_le_bytes());
@@ -206,8 +197,8 @@ fn put_ticket(transaction: &Transaction<'_>, ticket: &Ticket) -> rusqlite::Resul
     let new = transaction
         .prepare_cached(
             "INSERT OR IGNORE INTO ticket (key, serial, incident, number, owner, channel, address,
-             subject, body, covers, created, escalated)
-             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+             subject, covers, created, escalated)
+             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
         )?
         .execute(params![
             ticket.key,
@@ -218,7 +209,6 @@ fn put_ticket(transaction: &Transaction<'_>, ticket: &Ticket) -> rusqlite::Resul
             channel,
             &**address,
             ticket.message.subject,
-            body,
             covers,
             ticket.created.millis(),
             ticket.escalated,
@@ -226,6 +216,11 @@ fn put_ticket(transaction: &Transaction<'_>, ticket: &Ticket) -> rusqlite::Resul
     if new == 0 {
         return Ok(());
     }
+    let body = serde_json::to_string(&Body::of(&ticket.message))
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    transaction
+        .prepare_cached("INSERT OR REPLACE INTO letter VALUES (?1, ?2)")?
+        .execute(params![ticket.serial.cast_signed(), body])?;
     let mut insert = transaction
         .prepare_cached("INSERT OR IGNORE INTO attachment VALUES (?1,?2,?3,?4,?5,?6)")?;
     for (position, file) in (0i64..).zip(&ticket.message.attachments) {
@@ -242,6 +237,12 @@ fn settle(transaction: &Transaction<'_>, settled: &Settled) -> rusqlite::Result<
         Settlement::GivenUp => "given up",
         Settlement::Superseded => "superseded",
     };
+    transaction
+        .prepare_cached(
+            "DELETE FROM letter WHERE serial =
+             (SELECT serial FROM ticket WHERE key = ?1 AND settled IS NULL)",
+        )?
+        .execute([&settled.key])?;
     transaction
         .prepare_cached(
             "UPDATE ticket SET settled = ?2, how = ?3, heard = ?4, evidence = ?5, body = NULL
@@ -308,15 +309,17 @@ fn log_settled(
 
 fn tickets(connection: &Connection) -> rusqlite::Result<Vec<Ticket>> {
     let mut all = connection.prepare(
-        "SELECT key, serial, incident, number, owner, channel, address, body, covers, created,
-         escalated FROM ticket WHERE settled IS NULL ORDER BY serial",
+        "SELECT key, t.serial, incident, number, owner, channel, address,
+         coalesce(l.body, t.body), covers, created, escalated
+         FROM ticket t LEFT JOIN letter l ON l.serial = t.serial
+         WHERE settled IS NULL ORDER BY t.serial",
     )?;
     let mut files = connection.prepare(
         "SELECT name, mime, alt, bytes FROM attachment WHERE ticket = ?1 ORDER BY position",
     )?;
     let found = all.query_map([], |row| {
         let body: String = row.get(7)?;
-        let body: Body = serde_json::from_str(&body).map_err(|error| damaged(7, error))?;
+        let body: Body<'_> = serde_json::from_str(&body).map_err(|error| damaged(7, error))?;
         let serial: i64 = row.get(1)?;
         Ok(Ticket {
             key: row.get(0)?,
@@ -325,7 +328,7 @@ fn tickets(connection: &Connection) -> rusqlite::Result<Vec<Ticket>> {
             number: row.get(3)?,
             owner: row.get(4)?,
             to: address(row, 5)?,
-            message: body.into_message(),
+            message: body.into_message().into(),
             covers: covers(&row.get::<_, Vec<u8>>(8)?),
             created: instant(row, 9)?,
             escalated: row.get(10)?,
@@ -339,7 +342,10 @@ fn tickets(connection: &Connection) -> rusqlite::Result<Vec<Ticket>> {
             let (name, mime, alt) = (row.get(0)?, row.get(1)?, row.get(2)?);
             Ok(Attachment { name, mime, alt, bytes: bytes.into() })
         })?;
-        ticket.message.attachments = attached.collect::<rusqlite::Result<_>>()?;
+        let attached: Vec<Attachment> = attached.collect::<rusqlite::Result<_>>()?;
+        if !attached.is_empty() {
+            std::sync::Arc::make_mut(&mut ticket.message).attachments = attached;
+        }
         tickets.push(ticket);
     }
     Ok(tickets)
@@ -468,21 +474,21 @@ pub(super) fn write_notes(
 
 /// A message without its pictures, as JSON.
 #[derive(Serialize, Deserialize)]
-struct Body {
-    subject: String,
-    text: String,
-    html: String,
-    language: String,
+struct Body<'a> {
+    subject: Cow<'a, str>,
+    text: Cow<'a, str>,
+    html: Cow<'a, str>,
+    language: Cow<'a, str>,
     urgency: u8,
     resolved: bool,
-    incident: String,
-    payload: String,
+    incident: Cow<'a, str>,
+    payload: Cow<'a, str>,
     #[serde(default)]
     plot: Option<PlotBody>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    headers: Vec<(String, String)>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    account: String,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    headers: Cow<'a, [(String, String)]>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    account: Cow<'a, str>,
 }
 
 /// A picture that a message wants.
@@ -515,24 +521,24 @@ impl PlotBody {
     }
 }
 
-impl Body {
-    fn of(message: &Message) -> Self {
+impl<'a> Body<'a> {
+    fn of(message: &'a Message) -> Self {
         let urgency = match message.urgency {
             Urgency::Low => 0,
             Urgency::Normal => 1,
             Urgency::High => 2,
         };
         Self {
-            subject: message.subject.clone(),
-            text: message.text.clone(),
-            html: message.html.clone(),
-            language: message.language.clone(),
+            subject: (&message.subject).into(),
+            text: (&message.text).into(),
+            html: (&message.html).into(),
+            language: (&message.language).into(),
             urgency,
             resolved: message.resolved,
-            incident: message.incident.clone(),
-            payload: message.payload.clone(),
-            headers: message.headers.clone(),
-            account: message.account.clone(),
+            incident: (&message.incident).into(),
+            payload: (&message.payload).into(),
+            headers: (&*message.headers).into(),
+            account: (&message.account).into(),
             plot: message.plot.clone().map(PlotBody::of),
         }
     }
@@ -545,17 +551,17 @@ impl Body {
         };
         let plot = self.plot.and_then(PlotBody::into_plot);
         Message {
-            subject: self.subject,
-            text: self.text,
-            html: self.html,
-            language: self.language,
+            subject: self.subject.into_owned(),
+            text: self.text.into_owned(),
+            html: self.html.into_owned(),
+            language: self.language.into_owned(),
             urgency,
             resolved: self.resolved,
-            incident: self.incident,
-            payload: self.payload,
+            incident: self.incident.into_owned(),
+            payload: self.payload.into_owned(),
             attachments: Vec::new(),
-            headers: self.headers,
-            account: self.account,
+            headers: self.headers.into_owned(),
+            account: self.account.into_owned(),
             plot,
         }
     }

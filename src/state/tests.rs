@@ -74,7 +74,7 @@ fn ticket(key: &str, serial: u64, to: Address) -> Ticket {
         number: 1,
         owner: "web".into(),
         to,
-        message,
+        message: message.into(),
         covers: vec![(Fingerprint(u64::MAX), true), (Fingerprint(1), false)],
         created: at(30),
         escalated: true,
@@ -174,7 +174,7 @@ fn a_full_disk_is_an_error_and_no_end() {
     let state = SqliteState::open_limited(&path, Some(40)).unwrap();
     let mail = Address::Email("a@example.org".into());
     let mut large = ticket("large", 1, mail.clone());
-    large.message.text = "x".repeat(1 << 20);
+    Arc::make_mut(&mut large.message).text = "x".repeat(1 << 20);
     let change = Change { tickets: vec![large], ..Change::default() };
     let refused = block(state.save(change)).unwrap_err();
     assert!(matches!(&refused, StateError::NotDurable(why) if why.contains("full")), "{refused}");

@@ -1,13 +1,15 @@
 //! The catalogue: an SQLite file (WAL mode) that says which segments there are and holds what is
-//! not sealed yet. Tables of format 1:
+//! not sealed yet. Tables of format 2:
 //!
 //! - `segment(name, first_generation, last_generation, first, last, samples, series, bytes,
 //!   damaged)`: a file counts only when it stands here; `damaged` ones are set aside
-//! - `shape(number, generation, source, labels)` and `tail(sequence, generation, era, bytes)`:
-//!   [`super::tail`]
+//! - `shape(number, generation, source, labels)` and `tail(sequence, generation, era, bytes,
+//!   encoding)`: [`super::tail`]
 //! - `import(file, bytes)`: how far an import that was interrupted had come
 //!
-//! `user_version` is the format. Sealing and merging change everything they change in one
+//! `user_version` is the format. Format 1 had no column `encoding`; all its rows are of encoding 1.
+//! Each commit writes whole pages, so the pages of a new file are small; a file that is there keeps
+//! the size it has. Sealing and merging change everything they change in one
 //! transaction.
 
 use std::path::Path;
@@ -19,13 +21,19 @@ use hashbrown::HashMap;
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::segment::Meta;
-use super::tail::{self, Base, Group, KnownShape};
+use super::tail::{self, Group, KnownShape};
+use super::tail_1;
 use crate::model::Batch;
 
 /// The format this version writes.
-const FORMAT: i64 = 1;
-/// Free pages (of 4 KiB) that stay in the file for the next tail.
-const SPARE_PAGES: i64 = 64;
+const FORMAT: i64 = 2;
+/// Bytes of free pages that stay in the file for the next tail.
+const SPARE_BYTES: i64 = 256 << 10;
+/// Size of the pages of a new file.
+const PAGE_BYTES: i64 = 1_024;
+/// The log is brought into the file when it is so long. In the meantime pages that change with each
+/// commit are written to the log only.
+const LOG_BYTES: i64 = 4 << 20;
 /// `PRAGMA application_id`: "augm".
 const APPLICATION: i64 = 0x6175_676d;
 
@@ -51,7 +59,8 @@ CREATE TABLE tail (
     sequence INTEGER PRIMARY KEY NOT NULL,
     generation INTEGER NOT NULL,
     era INTEGER NOT NULL,
-    bytes BLOB NOT NULL
+    bytes BLOB NOT NULL,
+    encoding INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 CREATE TABLE import (
     file TEXT PRIMARY KEY NOT NULL,
@@ -105,7 +114,9 @@ impl Catalogue {
     pub(super) fn open(path: &Path, sync: Sync) -> Result<Self, CatalogueError> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
-        // Before anything is written, so that a sealed tail's room can be given back.
+        // Before anything is written: the size of the pages, and that a sealed tail's room can be
+        // given back.
+        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         let level = match sync {
@@ -116,11 +127,17 @@ impl Catalogue {
         connection.pragma_update(None, "synchronous", level)?;
         // Pages of the tail are freed and used again all the time; they need not stay in memory.
         connection.pragma_update(None, "cache_size", -512)?;
-        connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
-        let format = Self::format(&connection)?;
-        if format == 0 {
+        connection.pragma_update(None, "journal_size_limit", 2 * LOG_BYTES)?;
+        let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        connection.pragma_update(None, "wal_autocheckpoint", LOG_BYTES / page.max(512))?;
+        let tables = match Self::format(&connection)? {
+            0 => Some(TABLES),
+            1 => Some("ALTER TABLE tail ADD COLUMN encoding INTEGER NOT NULL DEFAULT 1;"),
+            _ => None,
+        };
+        if let Some(tables) = tables {
             connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION};
+                "BEGIN IMMEDIATE; {tables} PRAGMA application_id = {APPLICATION};
                  PRAGMA user_version = {FORMAT}; COMMIT;"
             ))?;
         }
@@ -143,8 +160,12 @@ impl Catalogue {
         Ok(Self { connection: Mutex::new(connection), unsealed: AtomicU64::new(0) })
     }
 
+    fn format_of(connection: &Connection) -> rusqlite::Result<i64> {
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+    }
+
     fn format(connection: &Connection) -> Result<i64, CatalogueError> {
-        let format: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let format = Self::format_of(connection)?;
         let owner: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -171,8 +192,9 @@ impl Catalogue {
         {
             let mut shape =
                 transaction.prepare_cached("INSERT INTO shape VALUES (?1, ?2, ?3, ?4)")?;
-            let mut tail = transaction
-                .prepare_cached("INSERT INTO tail (generation, era, bytes) VALUES (?1, ?2, ?3)")?;
+            let mut tail = transaction.prepare_cached(
+                "INSERT INTO tail (generation, era, bytes, encoding) VALUES (?1, ?2, ?3, ?4)",
+            )?;
             for group in groups {
                 for new in &group.shapes {
                     let number = new.number.cast_signed();
@@ -180,7 +202,7 @@ impl Catalogue {
                     shape.execute(params![number, generation, &*new.source, new.labels])?;
                 }
                 let (generation, era) = (group.generation.cast_signed(), group.era.cast_signed());
-                tail.execute(params![generation, era, group.finish()])?;
+                tail.execute(params![generation, era, group.finish(), tail::ENCODING])?;
             }
         }
         transaction.commit()
@@ -255,10 +277,11 @@ impl Catalogue {
     pub(super) fn give_back(&self) -> rusqlite::Result<()> {
         let connection = self.lock();
         let free: i64 = connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
-        if free <= SPARE_PAGES {
+        let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        let gone = free - SPARE_BYTES / page.max(512);
+        if gone <= 0 {
             return Ok(());
         }
-        let gone = free - SPARE_PAGES;
         for pragma in [&*format!("incremental_vacuum({gone})"), "wal_checkpoint(TRUNCATE)"] {
             let mut statement = connection.prepare(&format!("PRAGMA {pragma}"))?;
             let mut rows = statement.query([])?;
@@ -319,10 +342,13 @@ impl Catalogue {
             recovered.next = recovered.next.max(number + 1);
             let Some(labels) = tail::decode_shape(row.get_ref(2)?.as_blob()?) else { continue };
             let source: Arc<str> = row.get_ref(1)?.as_str()?.into();
-            shapes.insert(number, KnownShape { source, labels, base: Base::new(number, 0) });
+            shapes.insert(number, KnownShape::new(number, source, labels));
         }
-        let mut statement =
-            connection.prepare("SELECT generation, era, bytes FROM tail ORDER BY sequence")?;
+        // A file that is only looked at may be of an older format.
+        let encoding = if Self::format_of(&connection)? == 1 { "1" } else { "encoding" };
+        let mut statement = connection.prepare(&format!(
+            "SELECT generation, era, bytes, {encoding} FROM tail ORDER BY sequence"
+        ))?;
         let mut rows = statement.query([])?;
         let mut broken = None;
         while let Some(row) = rows.next()? {
@@ -340,15 +366,21 @@ impl Catalogue {
                 broken = Some(era);
                 continue;
             };
+            let first_encoding = row.get::<_, i64>(3)? == 1;
             while !from.is_empty() {
-                let Some(batch) = tail::decode(&mut from, era, |n| shapes.get_mut(&n)) else {
+                let decoded = if first_encoding {
+                    tail_1::decode(&mut from, era, |n| shapes.get_mut(&n))
+                } else {
+                    tail::decode(&mut from, era, |n| shapes.get_mut(&n))
+                };
+                let Some(batch) = decoded else {
                     recovered.damaged += 1;
                     broken = Some(era);
                     break;
                 };
                 recovered.batches += 1;
                 recovered.samples += batch.rows.len() as u64;
-                each(&batch);
+                each(batch);
             }
         }
         Ok(recovered)

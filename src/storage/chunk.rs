@@ -5,7 +5,6 @@
 //! rows with floats; with bit 1 a bitmap of the rows with histograms, the length of their run
 //! (varint) and the run ([`super::histograms`]); then the floats ([`super::floats`]).
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::bits::{put_varint, take_bytes, take_varint};
@@ -123,6 +122,21 @@ impl Rows {
             self.present.extend(full_row(self.width));
         }
         true
+    }
+
+    /// Appends the floats of one column in the window to `into`.
+    fn push_floats(&self, slot: usize, window: Window, into: &mut Columns) {
+        if slot >= self.width {
+            return;
+        }
+        let first = self.times.partition_point(|time| *time <= window.after.millis());
+        let behind = self.times.partition_point(|time| *time <= window.through.millis());
+        for row in first..behind {
+            if self.has(row, slot) {
+                into.times.push(Timestamp::from_millis(self.times[row]));
+                into.values.push(f64::from_bits(self.cells[row * self.width + slot]));
+            }
+        }
     }
 
     /// Whether there is a value at `at` in a column.
@@ -499,32 +513,34 @@ fn encode_column(spread: &mut Spread, scratch: &mut floats::Scratch, into: &mut 
     }
 }
 
-/// Chunks whose times are remembered while reading.
-const KNOWN_TIMES: usize = 64;
+/// Chunks whose times are remembered while reading; a power of two.
+const KNOWN_TIMES: usize = 256;
 
 /// Buffers that reading needs; reuse them, but only for parts that live as long.
 #[derive(Default)]
 pub(super) struct Reading {
     times: Vec<i64>,
     spread: Spread,
-    /// Times of closed chunks by their address: all columns of a chunk have the same.
-    known: VecDeque<(usize, Vec<i64>)>,
+    /// Times of closed chunks by their address, at a place that the address says: all columns of a
+    /// chunk have the same.
+    known: Vec<(usize, Vec<i64>)>,
 }
 
 /// The times of a chunk, decoded once.
-fn times_of<'k>(known: &'k mut VecDeque<(usize, Vec<i64>)>, chunk: &Chunk) -> &'k [i64] {
+fn times_of<'k>(known: &'k mut Vec<(usize, Vec<i64>)>, chunk: &Chunk) -> &'k [i64] {
+    if known.is_empty() {
+        known.resize(KNOWN_TIMES, (0, Vec::new()));
+    }
     let address = std::ptr::from_ref(chunk).addr();
-    let place = known.iter().position(|(other, _)| *other == address);
-    let place = place.unwrap_or_else(|| {
-        if known.len() >= KNOWN_TIMES {
-            known.pop_front();
-        }
-        let mut times = Vec::with_capacity(chunk.len());
-        Part::Closed(chunk).times(&mut times);
-        known.push_back((address, times));
-        known.len() - 1
-    });
-    &known[place].1
+    // The upper bits of the product depend on all bits of the address.
+    let place = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let (owner, times) = &mut known[place as usize % KNOWN_TIMES];
+    if *owner != address {
+        *owner = address;
+        times.clear();
+        Part::Closed(chunk).times(times);
+    }
+    times
 }
 
 impl Reading {
@@ -552,6 +568,12 @@ impl Reading {
                 {
                     let times = times_of(&mut self.known, chunk);
                     push_all(times, &self.spread.bits, window, into);
+                    continue;
+                }
+                if let Part::Open(rows) = part
+                    && rows.histograms.is_empty()
+                {
+                    rows.push_floats(*slot, window, into);
                     continue;
                 }
                 self.times.clear();

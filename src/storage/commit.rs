@@ -8,7 +8,7 @@ use super::tail::{self, Base, Group, NewShape};
 use crate::model::{Batch, Labels};
 
 /// Groups that build upon each other: damage costs at most so many.
-const ERA_GROUPS: u32 = 64;
+pub(super) const ERA_GROUPS: u32 = 256;
 
 /// What became of a group.
 pub(super) type Outcome = Result<(), Arc<str>>;

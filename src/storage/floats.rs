@@ -63,7 +63,7 @@ pub(super) fn encode(bits: &[u64], scratch: &mut Scratch, into: &mut Vec<u8>) {
 
 /// `value * 10^exponent` where dividing again gives the very same bits.
 #[inline]
-fn scaled(value: f64, exponent: u8) -> Option<i64> {
+pub(super) fn scaled(value: f64, exponent: u8) -> Option<i64> {
     let power = POWERS[exponent as usize];
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
     {

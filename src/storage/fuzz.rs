@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::disk::{Disk, Draft, Stored};
 use super::segment::Directory;
-use super::tail::{self, Base, KnownShape};
-use super::{exact_text, floats, histograms, integers, piece};
+use super::tail::{self, KnownShape};
+use super::{deltas, exact_text, floats, histograms, integers, piece, tail_1};
 use crate::model::Labels;
 
 /// Most rows that a guess may ask for, so that a run stays quick.
@@ -18,7 +18,7 @@ const ROWS: usize = 4_096;
 pub fn decode_anything(bytes: &[u8]) {
     let Some(([choice, low, high], rest)) = bytes.split_first_chunk::<3>() else { return };
     let count = usize::from(u16::from_le_bytes([*low, *high])) % ROWS;
-    match choice % 8 {
+    match choice % 10 {
         0 => drop(integers::decode(&mut &rest[..], count, |_| {})),
         1 if count > 0 => drop(floats::decode(rest, count, &mut Vec::new())),
         2 => drop(histograms::decode_run(&mut &rest[..], |_| {})),
@@ -26,16 +26,34 @@ pub fn decode_anything(bytes: &[u8]) {
         4 => drop(piece::decode_column(rest, Arc::new((0..count as i64).collect()))),
         5 => tail_of(rest, count),
         6 => drop(std::str::from_utf8(rest).map(exact_text::read)),
-        _ => segment(rest),
+        7 => segment(rest),
+        8 => tail_1_of(rest, count),
+        _ => steps(rest),
     }
+}
+
+fn shape_of(count: usize) -> KnownShape {
+    let labels = vec![Labels::empty(); count % 64];
+    KnownShape::new(7, "s".into(), labels)
 }
 
 fn tail_of(bytes: &[u8], count: usize) {
     drop(tail::decode_shape(bytes));
-    let labels = vec![Labels::empty(); count % 64];
-    let mut known = KnownShape { source: "s".into(), labels, base: Base::new(7, 0) };
+    let mut known = shape_of(count);
     let mut from = bytes;
     while !from.is_empty() && tail::decode(&mut from, 0, |_| Some(&mut known)).is_some() {}
+}
+
+fn tail_1_of(bytes: &[u8], count: usize) {
+    let mut known = shape_of(count);
+    let mut from = bytes;
+    while !from.is_empty() && tail_1::decode(&mut from, 0, |_| Some(&mut known)).is_some() {}
+}
+
+fn steps(mut from: &[u8]) {
+    let mut columns = deltas::Columns::default();
+    columns.resize(1);
+    while columns.decode(0, &mut from).is_some() {}
 }
 
 /// Opens a segment and loads each of its columns.

@@ -12,13 +12,14 @@
 //! `segment` describes the file byte for byte) and `samples.lock`.
 //!
 //! What was sealed or appended together is a *generation*; later generations win over earlier ones.
-//! At start the tail is read into memory; a group that is damaged costs its era (64 groups), a
+//! At start the tail is read into memory; a group that is damaged costs its era (256 groups), a
 //! damaged piece of a segment costs one series for the span of the segment, and is reported.
 
 mod bits;
 mod catalogue;
 mod chunk;
 mod commit;
+mod deltas;
 mod disk;
 mod durable;
 mod exact_text;
@@ -39,6 +40,7 @@ mod shortcut;
 mod snapshot;
 mod store;
 mod tail;
+mod tail_1;
 #[cfg(test)]
 mod tests;
 mod warm;

@@ -84,12 +84,19 @@ impl View {
         let mut found = index.find(matchers);
         found.remove_range(self.limit..);
         let mut spans: HashMap<u32, bool> = HashMap::new();
+        // Neighbours mostly come from one source.
+        let mut last = None;
         let outside = found.iter().filter(|series| {
             !index.places(*series).iter().any(|place| {
                 let Some((frame, _)) = self.column(*series, *place) else { return false };
-                *spans
+                if let Some((_, meets)) = last.filter(|(same, _)| *same == place.0) {
+                    return meets;
+                }
+                let meets = *spans
                     .entry(place.0)
-                    .or_insert_with(|| frame.span().is_some_and(|span| meets(span, window)))
+                    .or_insert_with(|| frame.span().is_some_and(|span| meets(span, window)));
+                last = Some((place.0, meets));
+                meets
             })
         });
         let outside: RoaringBitmap = outside.collect();

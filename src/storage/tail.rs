@@ -1,15 +1,20 @@
 //! The newest samples as they lie in the catalogue's table `tail` until they are sealed.
 //!
 //! A row holds one group: all batches that went to the disk together. Its bytes: 4 bytes check (the
-//! lower 32 bits of XXH3-64 of the rest, little endian), then for each batch: shape (varint), time
-//! minus the time of the shape's batch before (zigzag varint, milliseconds), flags (bit 0 =
-//! histograms follow), a bitmap of the columns whose bits are not those of the batch before, for
-//! each of these the XOR of the two: one byte (upper half: zero bytes at the top, lower half: at the
-//! bottom) and the bytes between; with flag 0 the number of histograms (varint), for each its column
-//! (varint) and itself ([`super::histograms`], against none).
+//! lower 32 bits of XXH3-64 of the rest, little endian), then for each batch:
+//! - varint: zigzag of (shape minus era), shifted left by two; bit 0 = histograms follow, bit 1 =
+//!   the same columns change as in the shape's batch before
+//! - time (zigzag varint, milliseconds) minus the time of the shape's batch before and minus the
+//!   step that one made
+//! - without bit 1: a bitmap of the columns whose bits are not those of the batch before
+//! - for each of these its value against the one before ([`super::deltas`])
+//! - with bit 0: the number of histograms (varint), for each its column (varint) and itself
+//!   ([`super::histograms`], against none).
 //!
 //! "The batch before" begins at zeros in each era, so that damage costs an era and not all. A shape
 //! is a row of the table `shape`: the source and the labels of its columns ([`encode_shape`]).
+//!
+//! Rows of the first encoding, which files of format 1 hold, are read by [`super::tail_1`].
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -17,8 +22,11 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bits::{put_varint, take_bytes, take_varint, unzigzag, zigzag};
-use super::histograms;
+use super::{deltas, histograms};
 use crate::model::{Batch, Labels, Point, Row, STALE_BITS, Timestamp, is_stale};
+
+/// How the rows that this version writes are encoded.
+pub(super) const ENCODING: i64 = 2;
 
 /// Most bytes of a shape that are believed: labels of more than a million series.
 const SHAPE_LIMIT: u64 = 256 << 20;
@@ -32,8 +40,10 @@ pub(super) struct Base {
     pub(super) chapter: u64,
     /// The memory is of this era.
     era: u64,
-    at: i64,
-    bits: Vec<u64>,
+    pub(super) at: Option<i64>,
+    step: i64,
+    map: Vec<u8>,
+    pub(super) columns: deltas::Columns,
 }
 
 impl Base {
@@ -42,13 +52,29 @@ impl Base {
         Self { shape, chapter, era: u64::MAX, ..Self::default() }
     }
 
-    fn enter(&mut self, era: u64, width: usize) {
+    pub(super) fn enter(&mut self, era: u64, width: usize) {
         if self.era != era {
             self.era = era;
-            self.at = 0;
-            self.bits.clear();
+            (self.at, self.step) = (None, 0);
+            self.map.clear();
+            self.columns.clear();
         }
-        self.bits.resize(width, 0);
+        self.columns.resize(width);
+    }
+
+    /// Notes the time of a batch; gives what has to be written for it.
+    fn advance(&mut self, at: i64) -> i64 {
+        let step = self.at.map_or(0, |before| at.wrapping_sub(before));
+        let told = at.wrapping_sub(self.at.unwrap_or(0)).wrapping_sub(self.step);
+        (self.at, self.step) = (Some(at), step);
+        told
+    }
+
+    /// The time for which [`Base::advance`] gave this.
+    fn follow(&mut self, told: i64) -> i64 {
+        let at = told.wrapping_add(self.at.unwrap_or(0)).wrapping_add(self.step);
+        self.advance(at);
+        at
     }
 }
 
@@ -82,31 +108,32 @@ impl Group {
     /// Adds a batch.
     pub(super) fn push(&mut self, batch: &Batch, base: &mut Base) {
         base.enter(self.era, batch.rows.len());
-        let at = batch.at.millis();
-        put_varint(&mut self.bytes, base.shape);
-        put_varint(&mut self.bytes, zigzag(at.wrapping_sub(base.at)));
-        base.at = at;
         let late = batch.rows.iter().filter(|r| matches!(r.point, Point::Histogram(_))).count();
-        self.bytes.push(u8::from(late > 0));
-        let map = self.bytes.len();
-        self.bytes.resize(map + batch.rows.len().div_ceil(8), 0);
-        for (column, (row, before)) in batch.rows.iter().zip(&mut base.bits).enumerate() {
-            let bits = match &row.point {
-                Point::Float(value) => value.to_bits(),
-                Point::Stale => STALE_BITS,
-                Point::Histogram(_) => continue,
-            };
-            let difference = bits ^ *before;
-            if difference == 0 {
-                continue;
-            }
-            *before = bits;
-            self.bytes[map + column / 8] |= 1 << (column % 8);
-            let (top, bottom) =
-                (difference.leading_zeros() as usize / 8, difference.trailing_zeros() as usize / 8);
-            self.bytes.push((top << 4 | bottom) as u8);
-            self.bytes.extend_from_slice(&difference.to_le_bytes()[bottom..8 - top]);
+        let bits = |row: &Row| match &row.point {
+            Point::Float(value) => Some(value.to_bits()),
+            Point::Stale => Some(STALE_BITS),
+            Point::Histogram(_) => None,
+        };
+        let mut map = vec![0; batch.rows.len().div_ceil(8)];
+        for (column, row) in batch.rows.iter().enumerate() {
+            let changed = bits(row).is_some_and(|bits| bits != base.columns.bits(column));
+            map[column / 8] |= u8::from(changed) << (column % 8);
         }
+        let same = map == base.map;
+        let shape = zigzag(base.shape.wrapping_sub(self.era).cast_signed());
+        put_varint(&mut self.bytes, shape << 2 | u64::from(same) << 1 | u64::from(late > 0));
+        put_varint(&mut self.bytes, zigzag(base.advance(batch.at.millis())));
+        if !same {
+            self.bytes.extend_from_slice(&map);
+        }
+        for (column, row) in batch.rows.iter().enumerate() {
+            if map[column / 8] >> (column % 8) & 1 == 1
+                && let Some(bits) = bits(row)
+            {
+                base.columns.encode(column, bits, &mut self.bytes);
+            }
+        }
+        base.map = map;
         if late > 0 {
             put_varint(&mut self.bytes, late as u64);
             for (column, row) in batch.rows.iter().enumerate() {
@@ -129,9 +156,27 @@ impl Group {
 
 /// A shape as the reader knows it.
 pub(super) struct KnownShape {
-    pub(super) source: Arc<str>,
-    pub(super) labels: Vec<Labels>,
+    /// The batch read last: the next one differs in its time and points only.
+    pub(super) batch: Batch,
     pub(super) base: Base,
+}
+
+impl KnownShape {
+    pub(super) fn new(number: u64, source: Arc<str>, labels: Vec<Labels>) -> Self {
+        let mut batch = Batch::new(source, Timestamp::from_millis(0));
+        let row = |labels| Row { labels, point: Point::Stale };
+        batch.rows = labels.into_iter().map(row).collect();
+        Self { batch, base: Base::new(number, 0) }
+    }
+
+    /// Brings the batch to the values that the columns have now.
+    pub(super) fn show(&mut self, at: i64) {
+        self.batch.at = Timestamp::from_millis(at);
+        for (column, row) in self.batch.rows.iter_mut().enumerate() {
+            let value = f64::from_bits(self.base.columns.bits(column));
+            row.point = if is_stale(value) { Point::Stale } else { Point::Float(value) };
+        }
+    }
 }
 
 /// The bytes of a row, if they are what was written.
@@ -145,37 +190,38 @@ pub(super) fn decode<'s>(
     from: &mut &[u8],
     era: u64,
     shape: impl FnOnce(u64) -> Option<&'s mut KnownShape>,
-) -> Option<Batch> {
-    let KnownShape { source, labels, base } = shape(take_varint(from)?)?;
-    base.enter(era, labels.len());
-    base.at = base.at.wrapping_add(unzigzag(take_varint(from)?));
-    let (&flags, rest) = from.split_first()?;
-    *from = rest;
-    let map = take_bytes(from, labels.len().div_ceil(8))?;
-    let mut batch = Batch::new(Arc::clone(source), Timestamp::from_millis(base.at));
-    batch.rows.reserve(labels.len());
-    for (column, (labels, before)) in labels.iter().zip(&mut base.bits).enumerate() {
-        if map[column / 8] >> (column % 8) & 1 == 1 {
-            let (&sizes, rest) = from.split_first()?;
-            *from = rest;
-            let (top, bottom) = (usize::from(sizes >> 4), usize::from(sizes & 15));
-            let length = 8usize.checked_sub(top + bottom)?;
-            let mut word = [0; 8];
-            word[bottom..bottom + length].copy_from_slice(take_bytes(from, length)?);
-            *before ^= u64::from_le_bytes(word);
-        }
-        let value = f64::from_bits(*before);
-        let point = if is_stale(value) { Point::Stale } else { Point::Float(value) };
-        batch.rows.push(Row { labels: labels.clone(), point });
+) -> Option<&'s Batch> {
+    let first = take_varint(from)?;
+    let number = era.wrapping_add(unzigzag(first >> 2).cast_unsigned());
+    let known = shape(number)?;
+    let base = &mut known.base;
+    let width = known.batch.rows.len();
+    base.enter(era, width);
+    let at = base.follow(unzigzag(take_varint(from)?));
+    if first & 2 == 0 {
+        base.map.clear();
+        base.map.extend_from_slice(take_bytes(from, width.div_ceil(8))?);
     }
-    if flags & 1 != 0 {
-        for _ in 0..take_varint(from)? {
-            let column = usize::try_from(take_varint(from)?).ok()?;
-            let histogram = histograms::decode(from, None)?;
-            batch.rows.get_mut(column)?.point = Point::Histogram(Arc::new(histogram));
+    for column in 0..width {
+        if base.map.get(column / 8)? >> (column % 8) & 1 == 1 {
+            base.columns.decode(column, from)?;
         }
     }
-    Some(batch)
+    known.show(at);
+    if first & 1 != 0 {
+        take_histograms(from, &mut known.batch)?;
+    }
+    Some(&known.batch)
+}
+
+/// The histograms at the end of a batch.
+pub(super) fn take_histograms(from: &mut &[u8], batch: &mut Batch) -> Option<()> {
+    for _ in 0..take_varint(from)? {
+        let column = usize::try_from(take_varint(from)?).ok()?;
+        let histogram = histograms::decode(from, None)?;
+        batch.rows.get_mut(column)?.point = Point::Histogram(Arc::new(histogram));
+    }
+    Some(())
 }
 
 /// The labels of a shape: raw deflate of each label set's length (varint) and bytes
@@ -219,6 +265,9 @@ mod tests {
             }),
             (0u8..3).prop_map(|v| Point::Float(f64::from(v))),
             Just(Point::Stale),
+            (0u32..9_000, 0u8..10)
+                .prop_map(|(v, e)| Point::Float(f64::from(v) / 10f64.powi(e.into()))),
+            Just(Point::Float(-0.0)),
             (0u8..3).prop_map(|v| Point::Histogram(Arc::new(Histogram {
                 count: f64::from(v),
                 ..Histogram::default()
@@ -230,16 +279,14 @@ mod tests {
         #[test]
         fn batches_come_back(
             batches in proptest::collection::vec((any::<i64>(), proptest::collection::vec(point(), 3), any::<bool>()), 1..20),
+            start in 0u64..20,
         ) {
             let labels: Vec<Labels> =
                 (0..3).map(|n| Labels::from_pairs([("n", n.to_string().as_str())]).unwrap()).collect();
-            let mut known = KnownShape {
-                source: "s".into(),
-                labels: decode_shape(&encode_shape(labels.iter())).unwrap(),
-                base: Base::new(7, 0),
-            };
+            let decoded = decode_shape(&encode_shape(labels.iter())).unwrap();
+            let mut known = KnownShape::new(7, "s".into(), decoded);
             let mut base = Base::new(7, 0);
-            let mut era = 0;
+            let mut era = start;
             for (at, points, next) in batches {
                 era += u64::from(next);
                 let mut group = Group::new(0, era);
@@ -252,19 +299,17 @@ mod tests {
                 prop_assert!(from.is_empty());
                 prop_assert_eq!(back.at, batch.at);
                 // Bit for bit: NaN is not equal to itself.
-                prop_assert_eq!(format!("{:?}", bits(&back)), format!("{:?}", bits(&batch)));
+                prop_assert_eq!(format!("{:?}", bits(back)), format!("{:?}", bits(&batch)));
             }
         }
 
         #[test]
         fn damaged_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let mut known = KnownShape {
-                source: "s".into(),
-                labels: vec![Labels::empty(); 9],
-                base: Base::new(7, 0),
-            };
+            let mut known = KnownShape::new(7, "s".into(), vec![Labels::empty(); 9]);
             let mut from = &bytes[..];
             while decode(&mut from, 0, |_| Some(&mut known)).is_some() {}
+            let mut from = &bytes[..];
+            while super::super::tail_1::decode(&mut from, 0, |_| Some(&mut known)).is_some() {}
             let _ = checked(&bytes);
             let _ = decode_shape(&bytes);
         }

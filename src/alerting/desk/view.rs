@@ -101,7 +101,7 @@ impl Desk {
             let free = seen.firing.iter().map(|labels| (labels, None));
             let held = seen.held.iter().map(|(labels, why_not)| (labels, Some(why_not.clone())));
             let alerts = free.chain(held).filter_map(|(labels, why_not)| {
-                let alert = self.alerts.get(labels)?.as_of(now);
+                let alert = Arc::unwrap_or_clone(self.alerts.get(labels)?.as_of(now));
                 Some(AlertStatus { alert, told: group.was_told(labels), why_not })
             });
             let alerts = alerts.collect();
@@ -145,7 +145,7 @@ impl Desk {
             }
         }
         AlertView {
-            alert: known.alert.clone(),
+            alert: Alert::clone(&known.alert),
             receivers,
             updated: known.updated,
             ends: known.expires,

@@ -99,7 +99,7 @@ impl Desk {
         let next = now + interval.group_interval;
         let id = self.open_digest(key, route, receiver.clone(), next);
         let all: Vec<&Labels> = fresh.iter().flat_map(|(_, labels)| labels).collect();
-        let alerts: Vec<Alert> =
+        let alerts: Vec<Arc<Alert>> =
             all.iter().filter_map(|l| self.alerts.get(*l)).map(|known| known.as_of(now)).collect();
         let flapping = all.iter().any(|labels| self.is_flapping(labels, false, now));
         let others = self.receivers_of(alerts.iter(), &receiver);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use lettre::message::{Attachment as Part, Mailbox, Message as Mail, MultiPart, SinglePart};
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::{Attachment as Part, Body, Mailbox, Message as Mail, MultiPart, SinglePart};
 
 use crate::model::Timestamp;
 use crate::ports::{Attachment, Delivery, Urgency};
@@ -57,13 +57,14 @@ pub(super) fn compose(
         let name = HeaderName::new_from_ascii_str("Content-Language");
         builder = builder.raw_header(HeaderValue::new(name, token(&message.language)));
     }
-    let plain = SinglePart::plain(message.text.clone());
+    let plain = part(ContentType::TEXT_PLAIN, &message.text);
     if message.html.is_empty() && message.attachments.is_empty() {
         return Ok(builder.singlepart(plain)?.formatted());
     }
     let alternative = MultiPart::alternative().boundary(format!("=_{key}")).singlepart(plain);
     let name = |number: usize| format!("part{number}.{key}@{domain}");
-    let html = SinglePart::html(illustrated(&message.html, &message.attachments, name));
+    let html = illustrated(&message.html, &message.attachments, name);
+    let html = part(ContentType::TEXT_HTML, &html);
     let whole = if message.attachments.is_empty() {
         alternative.singlepart(html)
     } else {
@@ -76,6 +77,53 @@ pub(super) fn compose(
         alternative.multipart(related)
     };
     Ok(builder.multipart(whole)?.formatted())
+}
+
+/// A text as a part of the mail, so that every server on the way leaves it as it is.
+fn part(kind: ContentType, text: &str) -> SinglePart {
+    let builder = SinglePart::builder().header(kind);
+    let foreign = text.bytes().filter(|byte| !byte.is_ascii()).count();
+    // RFC 5322 §2.1.1: less than 998 characters. lettre's base64 is shorter for other scripts.
+    if 6 * foreign > text.len() || (foreign == 0 && text.lines().all(|line| line.len() < 900)) {
+        return builder.body(text.to_owned());
+    }
+    let encoding = ContentTransferEncoding::QuotedPrintable;
+    builder.body(Body::dangerous_pre_encoded(quoted(text), encoding))
+}
+
+/// Text as quoted-printable (RFC 2045 §6.7): lines end with CRLF, none has more than 76 characters.
+fn quoted(text: &str) -> Vec<u8> {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    const LONGEST: usize = 76;
+    let mut out = Vec::with_capacity(text.len() + text.len() / 16 + 16);
+    for (number, line) in text.split('\n').enumerate() {
+        if number > 0 {
+            out.extend_from_slice(b"\r\n");
+        }
+        let line = line.strip_suffix('\r').unwrap_or(line).as_bytes();
+        let mut width = 0;
+        for (at, &byte) in line.iter().enumerate() {
+            let last = at + 1 == line.len();
+            let plain = match byte {
+                b' ' | b'\t' => !last,
+                b'=' => false,
+                _ => byte.is_ascii_graphic(),
+            };
+            let size = if plain { 1 } else { 3 };
+            // The mark of a broken line takes one place.
+            if LONGEST - usize::from(!last) < width + size {
+                out.extend_from_slice(b"=\r\n");
+                width = 0;
+            }
+            if plain {
+                out.push(byte);
+            } else {
+                out.extend([b'=', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            }
+            width += size;
+        }
+    }
+    out
 }
 
 /// The document with its pictures where they belong.
@@ -131,4 +179,51 @@ fn token(text: &str) -> String {
 /// No line break ends a header early.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::quoted;
+
+    /// Reads it again.
+    fn unquoted(bytes: &[u8]) -> String {
+        let (mut out, mut rest) = (Vec::new(), bytes);
+        while let Some((&byte, tail)) = rest.split_first() {
+            rest = tail;
+            match (byte, tail) {
+                (b'=', [b'\r', b'\n', tail @ ..]) => rest = tail,
+                (b'=', [high, low, tail @ ..]) => {
+                    let digits = [*high, *low];
+                    let digits = std::str::from_utf8(&digits).unwrap();
+                    out.push(u8::from_str_radix(digits, 16).unwrap());
+                    rest = tail;
+                }
+                (byte, _) => out.push(byte),
+            }
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn lines_are_broken_where_they_must_be() {
+        let line = "x".repeat(76);
+        assert_eq!(quoted(&line), line.as_bytes());
+        let longer = format!("{}=\r\nxx", "x".repeat(75));
+        assert_eq!(quoted(&"x".repeat(77)), longer.as_bytes());
+        assert_eq!(quoted("a=ü \nb"), b"a=3D=C3=BC=20\r\nb");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_what_is_read(text in "[ -~äß•\u{80}\u{1f600}\t\n]{0,400}") {
+            let written = quoted(&text);
+            prop_assert_eq!(unquoted(&written), text.replace('\n', "\r\n"));
+            for line in written.split(|byte| *byte == b'\n') {
+                prop_assert!(line.len() <= 77, "{}", line.len());
+                prop_assert!(line.is_ascii() && !line.ends_with(b" \r"));
+            }
+        }
+    }
 }

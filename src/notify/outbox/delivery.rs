@@ -1,14 +1,36 @@
 //! Sending, and what the answers mean.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Open, Outbox, Progress, Stage, Story, story, tells_of_a_beginning};
 use crate::alerting::{Directory, Owner};
 use crate::model::Timestamp;
 use crate::notify::render::{Render, Unreached};
-use crate::ports::{Address, Channel, Delivery, DeliveryError, Receipt, Settlement, Ticket};
+use crate::ports::{
+    Address, Channel, Delivery, DeliveryError, Message, Receipt, Settlement, Ticket,
+};
+
+/// So many messages that may go now are enough for a channel.
+const ENOUGH: usize = 16;
+/// A channel that does not even begin with them for so long holds nobody up.
+const SLOW: Duration = Duration::from_secs(1);
 
 impl Outbox {
+    /// Whether a channel that works has enough to do. Then what is told next can be written later,
+    /// so that a storm does not fill the memory with messages that wait. A slow channel, or one
+    /// that is down, does not count: the others would wait for it.
+    pub fn is_busy(&self, now: Timestamp) -> bool {
+        let works = |channel: &Channel| !self.gates.contains_key(channel);
+        self.waiting.iter().filter(|(channel, _)| works(channel)).any(|(_, queue)| {
+            let mut ready = queue.range(..=(now, u64::MAX));
+            let Some((until, _)) = ready.next() else { return false };
+            let waits = now.since(*until).unwrap_or_default();
+            waits < SLOW && ENOUGH <= 1 + ready.take(ENOUGH).count()
+        })
+    }
+
     /// What to send now.
     pub fn send(&mut self, now: Timestamp) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
@@ -25,7 +47,8 @@ impl Outbox {
                 open.stage = Stage::InFlight;
                 open.attempts = open.attempts.saturating_add(1);
                 *self.in_flight.entry(channel).or_default() += 1;
-                let Ticket { key, to, message, .. } = open.ticket.clone();
+                let Ticket { key, to, message, .. } = &open.ticket;
+                let (key, to, message) = (key.clone(), to.clone(), Message::clone(message));
                 deliveries.push(Delivery { key, to, message });
             }
         }
@@ -160,7 +183,7 @@ impl Outbox {
         let next = Ticket {
             key: self.key(&ticket.incident, ticket.number, &to),
             serial: self.next_serial,
-            message: render.escalated(ticket.message.clone(), unreached, &owner),
+            message: Arc::new(render.escalated(Message::clone(&ticket.message), unreached, &owner)),
             to,
             created: now,
             ..ticket.clone()
@@ -224,7 +247,11 @@ impl Outbox {
                 serial: self.next_serial,
                 owner: fallback.name.clone(),
                 to: to.clone(),
-                message: render.escalated(ticket.message.clone(), &unreached, fallback),
+                message: Arc::new(render.escalated(
+                    Message::clone(&ticket.message),
+                    &unreached,
+                    fallback,
+                )),
                 created: now,
                 escalated: true,
                 ..ticket.clone()

@@ -177,9 +177,9 @@ impl Outbox {
             let message = match render.for_address(notice, &owner, &to) {
                 Wording::Usual => rendered
                     .entry(name.clone())
-                    .or_insert_with(|| render.notice(notice, &owner))
+                    .or_insert_with(|| Arc::new(render.notice(notice, &owner)))
                     .clone(),
-                Wording::Own(message) => *message,
+                Wording::Own(message) => Arc::from(message),
                 Wording::Nothing => continue,
             };
             let ticket = Ticket {
@@ -303,7 +303,8 @@ impl Outbox {
         if let Some(audience) = self.incidents.get_mut(&ticket.incident) {
             audience.open.remove(&serial);
             if heard {
-                let Ticket { incident, owner, to, .. } = ticket.clone();
+                let (incident, owner, to) =
+                    (ticket.incident.clone(), ticket.owner.clone(), ticket.to.clone());
                 audience.heard.insert(Heard { incident, owner, to });
             }
             if audience.over && audience.open.is_empty() {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
+use smallvec::{SmallVec, smallvec};
 
 use super::super::exact::{Exact, Mean, Variance, quantile};
 use super::super::histogram::{Sum, compact, divide};
@@ -14,6 +15,11 @@ use super::notes::{Doing, Note};
 use super::points::{Points, Scalars, Series, Steps};
 use super::{Evaluated, Evaluator, METADATA_LABELS, Sink, histogram_point, text_of};
 use crate::model::{CounterReset, Labels, STALE, is_stale};
+
+/// The labels of a group as bytes.
+pub(super) type Key = SmallVec<[u8; 64]>;
+/// Something for each step; rules have only one.
+type Each<T> = SmallVec<[T; 1]>;
 
 /// Finds the group of a series.
 pub(super) struct Grouping<'a> {
@@ -31,16 +37,9 @@ impl<'a> Grouping<'a> {
     }
 
     /// The group's labels as bytes, to find it without making a label set for each series.
-    pub fn write_key(&self, labels: &Labels, key: &mut Vec<u8>) {
+    pub fn write_key(&self, labels: &Labels, key: &mut Key) {
         key.clear();
-        for (name, value) in labels {
-            if self.names.contains(&name) != self.without {
-                for text in [name, value] {
-                    key.extend_from_slice(&text.len().to_le_bytes());
-                    key.extend_from_slice(text.as_bytes());
-                }
-            }
-        }
+        labels.each_part(&self.names, !self.without, |pair| key.extend_from_slice(pair));
     }
 
     /// Whether groups are the same whether or not series still have their names.
@@ -76,13 +75,13 @@ fn drops_first(expr: &Expr) -> bool {
 
 /// The numbers of a group so far, for each step.
 enum Floats {
-    Sum(Vec<Exact>),
-    Mean(Vec<Mean>),
-    Variance(Vec<Variance>, bool),
+    Sum(Each<Exact>),
+    Mean(Each<Mean>),
+    Variance(Each<Variance>, bool),
     /// `min`, `max`
-    Extreme(Vec<f64>, bool),
-    Count(Vec<f64>),
-    Group(Vec<f64>),
+    Extreme(Each<f64>, bool),
+    Count(Each<f64>),
+    Group(Each<f64>),
     All(Vec<Vec<f64>>),
 }
 
@@ -101,22 +100,22 @@ struct Group {
     drop_name: bool,
     floats: Floats,
     /// Steps with a number, where `floats` does not say so itself.
-    seen: Vec<bool>,
+    seen: SmallVec<[bool; 8]>,
     histograms: Vec<Option<Box<Histograms>>>,
 }
 
 impl Floats {
     fn new(operator: Aggregation, count: usize) -> Self {
         match operator {
-            Aggregation::Sum => Self::Sum(vec![Exact::default(); count]),
-            Aggregation::Avg => Self::Mean(vec![Mean::default(); count]),
-            Aggregation::Stddev => Self::Variance(vec![Variance::default(); count], true),
-            Aggregation::Stdvar => Self::Variance(vec![Variance::default(); count], false),
-            Aggregation::Max => Self::Extreme(vec![STALE; count], true),
-            Aggregation::Min => Self::Extreme(vec![STALE; count], false),
+            Aggregation::Sum => Self::Sum(smallvec![Exact::default(); count]),
+            Aggregation::Avg => Self::Mean(smallvec![Mean::default(); count]),
+            Aggregation::Stddev => Self::Variance(smallvec![Variance::default(); count], true),
+            Aggregation::Stdvar => Self::Variance(smallvec![Variance::default(); count], false),
+            Aggregation::Max => Self::Extreme(smallvec![STALE; count], true),
+            Aggregation::Min => Self::Extreme(smallvec![STALE; count], false),
             Aggregation::Quantile => Self::All(vec![Vec::new(); count]),
-            Aggregation::Group => Self::Group(vec![STALE; count]),
-            _ => Self::Count(vec![0.0; count]),
+            Aggregation::Group => Self::Group(smallvec![STALE; count]),
+            _ => Self::Count(smallvec![0.0; count]),
         }
     }
 
@@ -124,8 +123,14 @@ impl Floats {
         let present = |(step, value): (usize, &f64)| (!is_stale(*value)).then_some((step, *value));
         let values = values.iter().enumerate().filter_map(present);
         match self {
-            Self::Sum(sums) => values.for_each(|(step, value)| sums[step].add(value)),
-            Self::Mean(means) => values.for_each(|(step, value)| means[step].add(value)),
+            Self::Sum(sums) => {
+                let sums = &mut sums[..];
+                values.for_each(|(step, value)| sums[step].add(value));
+            }
+            Self::Mean(means) => {
+                let means = &mut means[..];
+                values.for_each(|(step, value)| means[step].add(value));
+            }
             Self::Variance(all, _) => values.for_each(|(step, value)| all[step].add(value)),
             Self::Count(counts) => values.for_each(|(step, _)| counts[step] += 1.0),
             Self::Group(ones) => values.for_each(|(step, _)| ones[step] = 1.0),
@@ -190,8 +195,8 @@ impl Evaluator<'_> {
         };
         let grouping = Grouping::new(node);
         let mut groups: Vec<Group> = Vec::new();
-        let mut places: HashMap<Box<[u8]>, usize> = HashMap::new();
-        let mut key = Vec::new();
+        let mut places: HashMap<Key, usize> = HashMap::new();
+        let mut key = Key::new();
         self.names_unwanted.set(grouping.ignores_names() && drops_first(&node.inner));
         self.vector(&node.inner, steps, &mut |series| {
             grouping.write_key(&series.labels, &mut key);
@@ -199,12 +204,12 @@ impl Evaluator<'_> {
                 Some(place) => *place,
                 None => {
                     self.hold(steps.count * 2)?;
-                    places.insert(key.clone().into_boxed_slice(), groups.len());
+                    places.insert(key.clone(), groups.len());
                     groups.push(Group {
                         labels: grouping.key(&series.labels),
                         drop_name: false,
                         floats: Floats::new(node.operator, steps.count),
-                        seen: vec![false; steps.count],
+                        seen: smallvec![false; steps.count],
                         histograms: Vec::new(),
                     });
                     groups.len() - 1

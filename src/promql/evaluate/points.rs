@@ -144,9 +144,10 @@ impl Points {
 
     /// The values with their instants.
     pub fn into_timed(self, steps: &Steps) -> Vec<(Timestamp, Point)> {
-        (0..self.floats.len())
-            .filter_map(|step| Some((Timestamp::from_millis(steps.at(step)), self.get(step)?)))
-            .collect()
+        let mut all = Vec::with_capacity(self.floats.len());
+        let timed = |step| Some((Timestamp::from_millis(steps.at(step)), self.get(step)?));
+        all.extend((0..self.floats.len()).filter_map(timed));
+        all
     }
 }
 

@@ -22,7 +22,9 @@ pub use error::{ParseError, Span, line_and_column};
 pub use functions::{FUNCTIONS, Function, function};
 pub(crate) use lex::{has_raw_bytes, quoted, unquote};
 pub(crate) use number::duration_seconds;
-pub use number::{format_duration, format_float, format_float_general, parse_number, push_float};
+pub use number::{
+    format_duration, format_float, format_float_general, parse_number, push_float, push_integer,
+};
 
 /// Parses and checks a PromQL expression of at most 1 MiB.
 ///

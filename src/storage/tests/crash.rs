@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::super::catalogue::Sync as DiskSync;
+use super::super::commit::ERA_GROUPS;
 use super::super::disk::Disk;
 use super::super::store::Core;
 use super::sim_disk::{Random, SimDisk};
@@ -341,7 +342,8 @@ fn damage_costs_one_series_and_is_reported() {
 #[test]
 fn a_damaged_tail_costs_an_era_and_never_the_start() {
     let mut world = World::new(9);
-    for n in 0..192i64 {
+    let era = i64::from(ERA_GROUPS);
+    for n in 0..3 * era {
         let next = batch("s", n * 1_000, &[(series("up", "a"), n as f64)]);
         assert_eq!(world.core().accept_for_test(&next), 1);
         world.core().commit();
@@ -361,7 +363,7 @@ fn a_damaged_tail_costs_an_era_and_never_the_start() {
     let view: Snapshot = Arc::new(world.core().view());
     let seen = contents(&view, ALL);
     let samples = &seen["up{target=\"a\"}"];
-    assert_eq!(samples.len(), 192 - 64);
+    assert_eq!(samples.len() as i64, 2 * era);
     assert!(samples.iter().all(|(time, bits)| f64::from_bits(*bits) == *time as f64 / 1e3));
     assert!(world.core().telemetry.encode().contains("augenmass_storage_damaged_pieces_total 1"));
 }

@@ -1,7 +1,7 @@
 use std::fmt::Write;
 
 use crate::model::{Labels, Timestamp};
-use crate::promql::{Point, Value, push_float};
+use crate::promql::{Point, SeriesPoints, Value, push_float, push_integer};
 
 /// A text between double quotes.
 pub(super) fn push_text(out: &mut String, text: &str) {
@@ -67,13 +67,17 @@ pub(super) fn push_time(out: &mut String, at: Timestamp) {
         out.push('-');
     }
     let (seconds, rest) = (millis.unsigned_abs() / 1000, millis.unsigned_abs() % 1000);
-    put(out, format_args!("{seconds}"));
+    push_integer(out, seconds);
     if rest > 0 {
-        put(out, format_args!(".{rest:03}"));
+        // A leading one keeps the zeros.
+        let start = out.len();
+        push_integer(out, 1000 + rest);
+        out.replace_range(start..=start, ".");
     }
 }
 
-fn push_number(out: &mut String, value: f64) {
+/// A value between double quotes.
+pub(super) fn push_number(out: &mut String, value: f64) {
     out.push('"');
     push_float(out, value);
     out.push('"');
@@ -121,8 +125,36 @@ fn push_point(out: &mut String, instants: &mut Instants, at: Timestamp, point: &
     out.push(']');
 }
 
+/// About how long the answer will be, so that it is written without being moved.
+fn expected_length(value: &Value, limit: usize) -> usize {
+    /// `[1700000000,"0.123456789012"],`
+    const POINT: usize = 32;
+    const FRAME: usize = 48;
+    let quoted = |labels: &Labels| labels.as_bytes().len() + 6 * labels.len();
+    let of_series = |series: &SeriesPoints| {
+        let sizes = series.points.iter().take(4).map(|(_, point)| match point {
+            Point::Float(_) => POINT,
+            Point::Histogram(_) => 8 * POINT,
+        });
+        let largest = sizes.max().unwrap_or(0);
+        FRAME + quoted(&series.labels) + largest * series.points.len()
+    };
+    FRAME
+        + match value {
+            Value::Scalar(..) => POINT,
+            Value::String(_, text) => POINT + text.len(),
+            Value::Vector(all) => all
+                .iter()
+                .take(limit)
+                .map(|sample| FRAME + POINT + quoted(&sample.labels))
+                .sum::<usize>(),
+            Value::Matrix(all) => all.iter().take(limit).map(of_series).sum::<usize>(),
+        }
+}
+
 /// `{"resultType":…,"result":…}`, at most `limit` series; whether some were cut off.
 pub(super) fn push_result(out: &mut String, value: &Value, limit: usize) -> bool {
+    out.reserve(expected_length(value, limit));
     put(out, format_args!("\"resultType\":\"{}\",\"result\":", value.type_name()));
     let instants = &mut Instants::default();
     match value {

@@ -7,18 +7,21 @@ use crate::promql::{EvalError, EvalErrorKind};
 /// What a handler gives.
 pub(super) type Reply = Result<Success, Failure>;
 
+/// How a good answer begins; its data follows.
+pub(super) const HEAD: &str = r#"{"status":"success","data":"#;
+
 /// A good answer.
 #[derive(Debug, Default)]
 pub(super) struct Success {
-    /// JSON.
-    pub(super) data: String,
+    /// [`HEAD`] and the data as JSON, without the end of the envelope.
+    pub(super) begun: String,
     pub(super) warnings: Vec<String>,
     pub(super) infos: Vec<String>,
 }
 
 impl Success {
-    pub(super) fn of(data: impl Into<String>) -> Self {
-        Self { data: data.into(), ..Self::default() }
+    pub(super) fn of(data: impl AsRef<str>) -> Self {
+        Self { begun: [HEAD, data.as_ref()].concat(), ..Self::default() }
     }
 
     /// Says so when a limit cut something off.
@@ -108,9 +111,7 @@ impl From<crate::ports::SelectError> for Failure {
 
 impl IntoResponse for Success {
     fn into_response(self) -> Response {
-        let mut body = String::with_capacity(self.data.len() + 64);
-        body.push_str(r#"{"status":"success","data":"#);
-        body.push_str(&self.data);
+        let mut body = self.begun;
         for (name, notes) in [("warnings", self.warnings), ("infos", self.infos)] {
             if !notes.is_empty() {
                 body.push_str(&format!(",{:?}:{}", name, Value::from(notes)));

@@ -13,16 +13,17 @@ use super::super::connection::Peer;
 use super::super::people::look;
 use super::super::router::Shared;
 use super::Refusal;
-use super::body::{Asked, json, moment, need};
+use super::body::{Asked, bytes, moment, need, parsed};
 use super::reply::good;
+use super::reported;
 use crate::alerting::{AlertView, GroupView};
 use crate::model::{Alert, Labels, Matcher, Pattern, Phase, Timestamp};
 
 /// An alert may have so many labels and annotations.
-const MOST_LABELS: usize = 64;
+pub(super) const MOST_LABELS: usize = 64;
 /// A name may have so many bytes, a value so many.
-const LONGEST_NAME: usize = 1024;
-const LONGEST_VALUE: usize = 16 << 10;
+pub(super) const LONGEST_NAME: usize = 1024;
+pub(super) const LONGEST_VALUE: usize = 16 << 10;
 
 /// What a client wants to see of the alerts.
 pub(super) struct Wanted {
@@ -128,25 +129,18 @@ pub(super) async fn report(
         shared.doors.telemetry.notify.foreign_refused(reason, count);
     };
     access::may_change(peer, request.headers()).inspect_err(|_| refuse(1, "access"))?;
-    let body = json(&shared, request, "alerts").await?;
-    let Value::Array(items) = body else {
-        let message = "parsing alerts body from \"\" failed, because it is no list";
-        return Err(Refusal::Coded(StatusCode::BAD_REQUEST, 400, message.to_owned()));
-    };
+    let body = bytes(&shared, request, "alerts").await?;
     let timeout = look(&shared, |desk, _| desk.plan().resolve_timeout);
     let timeout = timeout.await.ok_or_else(Refusal::stopping)?;
     let now = shared.doors.clock.wall();
-    let (mut good, mut bad) = (Vec::with_capacity(items.len()), Vec::new());
-    for (at, item) in items.iter().enumerate() {
-        match read(item, at, now, timeout) {
-            Ok(alert) => good.push(alert),
-            Err(Refusal::Text(_, reason)) => bad.push(reason),
-            Err(refusal) => {
-                refuse(items.len(), "form");
-                return Err(refusal);
-            }
-        }
-    }
+    let (good, mut bad) = match reported::alerts(&body, now, timeout) {
+        Some(alerts) => (alerts, Vec::new()),
+        None => sort(&body, now, timeout).map_err(|(count, refusal)| {
+            refuse(count, "form");
+            refusal
+        })?,
+    };
+    drop(body);
     refuse(bad.len(), "labels");
     let left = shared.doors.people.report(good).await.ok_or_else(Refusal::stopping)?;
     refuse(left, "room");
@@ -161,6 +155,33 @@ pub(super) async fn report(
             Err(Refusal::bad(bad.join("; ")))
         }
     }
+}
+
+/// The good alerts of a body, and what is wrong with the others. A body that is not of the form is
+/// refused with all its alerts, so many.
+fn sort(
+    body: &[u8],
+    now: Timestamp,
+    timeout: std::time::Duration,
+) -> Result<(Vec<Alert>, Vec<String>), (usize, Refusal)> {
+    let Value::Array(items) = parsed(body, "alerts").map_err(|refusal| (0, refusal))? else {
+        let message = "parsing alerts body from \"\" failed, because it is no list";
+        return Err((0, Refusal::Coded(StatusCode::BAD_REQUEST, 400, message.to_owned())));
+    };
+    let (mut good, mut bad) = (Vec::with_capacity(items.len()), Vec::new());
+    for (at, item) in items.iter().enumerate() {
+        match read(item, at, now, timeout) {
+            Ok(alert) => good.push(alert),
+            Err(Refusal::Text(_, reason)) => bad.push(reason),
+            Err(refusal) => return Err((items.len(), refusal)),
+        }
+    }
+    Ok((good, bad))
+}
+
+/// Whether it may stand where a page's address is expected.
+pub(super) fn is_page(text: &str) -> bool {
+    text.is_empty() || text.starts_with('/') || url::Url::parse(text).is_ok()
 }
 
 /// One alert as a Prometheus sends it, with Alertmanager's defaults for the times.
@@ -179,7 +200,7 @@ fn read(
     let starts = moment(item, &path, "startsAt")?;
     let ends = moment(item, &path, "endsAt")?;
     let generator = item.get("generatorURL").and_then(Value::as_str).unwrap_or("");
-    if !generator.is_empty() && url::Url::parse(generator).is_err() && !generator.starts_with('/') {
+    if !is_page(generator) {
         let shown: String = generator.chars().take(80).collect();
         let message = format!("{path}.generatorURL in body must be of type uri: {shown:?}");
         return Err(Refusal::form(601, message));
@@ -201,7 +222,7 @@ fn read(
 }
 
 /// A page's address without the name and password somebody may have put into it.
-fn without_userinfo(text: &str) -> Arc<str> {
+pub(super) fn without_userinfo(text: &str) -> Arc<str> {
     match url::Url::parse(text) {
         Ok(mut url) if !url.username().is_empty() || url.password().is_some() => {
             let cleared = url.set_username("").and_then(|()| url.set_password(None));

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::{StatusCode, Uri, header};
+use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 
@@ -20,6 +21,25 @@ pub(super) async fn json(
     request: Request,
     what: &str,
 ) -> Result<Value, Refusal> {
+    parsed(&bytes(shared, request, what).await?, what)
+}
+
+/// A body that was read, as JSON.
+pub(super) fn parsed(body: &[u8], what: &str) -> Result<Value, Refusal> {
+    serde_json::from_slice(body).map_err(|error| failed(what, &error.to_string()))
+}
+
+fn failed(what: &str, why: &str) -> Refusal {
+    let message = format!("parsing {what} body from \"\" failed, because {why}");
+    Refusal::Coded(StatusCode::BAD_REQUEST, 400, message)
+}
+
+/// The body, which says of itself that it is JSON.
+pub(super) async fn bytes(
+    shared: &Arc<Shared>,
+    request: Request,
+    what: &str,
+) -> Result<Bytes, Refusal> {
     let kind = request.headers().get(header::CONTENT_TYPE);
     let kind = kind.and_then(|value| value.to_str().ok()).unwrap_or("");
     let bare = kind.split(';').next().unwrap_or("").trim();
@@ -31,16 +51,10 @@ pub(super) async fn json(
     }
     let limit = shared.settings.limits.stall_timeout;
     let body = Limited::new(request.into_body(), LARGEST).collect();
-    let failed = |why: String| {
-        let message = format!("parsing {what} body from \"\" failed, because {why}");
-        Refusal::Coded(StatusCode::BAD_REQUEST, 400, message)
-    };
     match tokio::time::timeout(limit, body).await {
-        Ok(Ok(body)) => {
-            serde_json::from_slice(&body.to_bytes()).map_err(|error| failed(error.to_string()))
-        }
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(_) => Err(failed("it did not arrive in time".to_owned())),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => Err(failed(what, &error.to_string())),
+        Err(_) => Err(failed(what, "it did not arrive in time")),
     }
 }
 

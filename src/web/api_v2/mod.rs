@@ -4,6 +4,7 @@
 mod alerts;
 mod body;
 mod reply;
+mod reported;
 mod silences;
 mod status;
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::harness::{augenmass, free_port, wait_for};
 use crate::mail::MailServer;
 
 /// As many as fit into a test run.
-const KILLS: usize = 8;
+const KILLS: usize = 6;
 /// So many groups begin, or end, in each life.
 const GROUPS: usize = 20;
 /// Alerts of a group.

@@ -152,9 +152,6 @@ impl Disk {
             Some(Bug::ForgetsAcknowledgements) => {
                 found.incidents.iter_mut().for_each(|incident| incident.acknowledged = None);
             }
-            Some(Bug::ForgetsDigests) => {
-                found.incidents.iter_mut().for_each(|incident| incident.digest = false);
-            }
             Some(Bug::ForgetsReached) => found.reached.clear(),
             Some(Bug::ForgetsTickets) => found.tickets.clear(),
             Some(Bug::ForgetsWhenTold) => {

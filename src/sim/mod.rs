@@ -104,11 +104,9 @@ enum Bug {
     IgnoresHours,
     /// An owner's hours begin three minutes late.
     OpensLate,
-    /// After a restart a digest is an incident like any other.
-    ForgetsDigests,
 }
 
-const BUGS: [Bug; 33] = [
+const BUGS: [Bug; 32] = [
     Bug::DiskLies,
     Bug::TicketsTorn,
     Bug::IncidentsTorn,
@@ -141,7 +139,6 @@ const BUGS: [Bug; 33] = [
     Bug::ForgetsAcknowledgements,
     Bug::IgnoresHours,
     Bug::OpensLate,
-    Bug::ForgetsDigests,
 ];
 
 /// How many worlds are lived through: `AUGENMASS_SIM_SEEDS`, else as many as fit into the patience

@@ -305,6 +305,7 @@ fn what_was_muted_comes_as_one_message_when_the_window_opens() {
         days_of_month: None,
         months: None,
         years: None,
+        except: Vec::new(),
         zone: jiff::tz::TimeZone::UTC,
     };
     plan.intervals.insert("first hour".into(), vec![first_hour]);
@@ -456,6 +457,7 @@ fn what_a_night_held_back_comes_as_one_digest_and_ends_once() {
         days_of_month: None,
         months: None,
         years: None,
+        except: Vec::new(),
         zone: jiff::tz::TimeZone::UTC,
     };
     plan.intervals.insert("day".into(), vec![day]);

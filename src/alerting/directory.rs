@@ -1,6 +1,7 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::calendar::ServiceHours;
 use crate::model::NonEmpty;
 use crate::ports::Address;
 
@@ -28,6 +29,24 @@ pub struct Directory {
     pub fallback: Option<Arc<str>>,
     /// Names of owners who are told by the first of their addresses that works, and not by all.
     pub first_that_works: BTreeSet<Arc<str>>,
+    /// Owners who are told only at certain hours, by name.
+    pub hours: BTreeMap<Arc<str>, OwnerHours>,
+}
+
+/// When an owner is told.
+#[derive(Clone, Debug)]
+pub struct OwnerHours {
+    /// Open hours; what comes outside them is told when they begin, if it still fires.
+    pub calendar: ServiceHours,
+    /// Values of the label `class` that are told at any time.
+    pub any_time: Vec<Arc<str>>,
+}
+
+impl OwnerHours {
+    /// How the time interval is named in the routes.
+    pub fn interval(&self) -> Arc<str> {
+        format!("calendar {}", self.calendar.name).into()
+    }
 }
 
 /// A thing people depend on.

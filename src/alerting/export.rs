@@ -119,6 +119,7 @@ fn interval(part: &TimeInterval) -> Value {
             out.insert(name.to_owned(), ranges.iter().map(range).collect());
         }
     }
+    // An `alertmanager.yml` has no word for public holidays.
     if let Some(zone) = part.zone.iana_name() {
         out.insert("location".to_owned(), json!(zone));
     }

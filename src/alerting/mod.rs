@@ -18,7 +18,7 @@ mod silence;
 pub use crate::model::Silence;
 pub use decide::{Last, Sight, decide};
 pub use desk::{AlertStatus, AlertView, Decided, Decision, Desk, GroupStatus, GroupView, WhyNot};
-pub use directory::{Directory, Owner, Service};
+pub use directory::{Directory, Owner, OwnerHours, Service};
 pub use explain::{Explained, Verdict, explain};
 pub use flapping::Damping;
 pub use inhibit::InhibitRule;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::route::{GroupBy, Route, RouteId, RouteSpec, RouteTree};
-use super::{Damping, Directory, InhibitRule, RouteError, Service, WhyNot};
+use super::{Damping, Directory, InhibitRule, OwnerHours, RouteError, Service, WhyNot};
 use crate::calendar::TimeInterval;
 use crate::model::{Matcher, Timestamp};
 
@@ -128,6 +128,9 @@ impl Plan {
     ///
     /// Alerts are grouped per service; those without the label `service` per `alertname`.
     ///
+    /// An owner with hours is told of what is theirs (1 and 2) within them; what has no owner of
+    /// its own (3) reaches somebody at any time.
+    ///
     /// # Errors
     /// There is no owner at all, so that nobody could be told.
     pub fn of_owners(directory: &Directory, timing: Timing) -> Result<Self, RouteError> {
@@ -145,6 +148,7 @@ impl Plan {
         plan.inhibit = dependencies(directory);
         // An interval without limits is always.
         plan.intervals.insert(TOLD_TO_NOBODY.into(), vec![TimeInterval::always()]);
+        plan.intervals.extend(hours(directory));
         Ok(plan)
     }
 
@@ -177,6 +181,7 @@ impl Plan {
         plan.restart_grace = timing.restart_grace.max(others.restart_grace);
         plan.damping = Some(Damping::default());
         plan.inhibit.extend(dependencies(directory));
+        plan.intervals.extend(hours(directory));
         Ok(plan)
     }
 }
@@ -201,7 +206,8 @@ fn owner_routes(directory: &Directory, timing: Timing) -> Vec<RouteSpec> {
     let to_owner = |owner: &Arc<str>, label: &str, value: &str| RouteSpec {
         receiver: Some(owner.clone()),
         matchers: vec![Matcher::equal(label, value)],
-        children: vec![heartbeat(), without_service()],
+        active: active(directory, owner),
+        children: at_hours(directory, owner),
         ..RouteSpec::default()
     };
     let mut routes = Vec::new();
@@ -215,14 +221,50 @@ fn owner_routes(directory: &Directory, timing: Timing) -> Vec<RouteSpec> {
     }
     for service in directory.services.iter().filter(|s| !s.depends_on.is_empty()) {
         for route in routes.iter_mut().filter(|route| leads_to(route, service)) {
-            route.children.push(RouteSpec {
+            let waiting = |above: &RouteSpec| RouteSpec {
                 matchers: vec![Matcher::equal("service", &service.name)],
                 group_wait: Some(timing.group_wait.max(DEPENDENCY_WAIT)),
+                active: above.active.clone(),
                 ..RouteSpec::default()
-            });
+            };
+            let own = waiting(route);
+            for child in route.children.iter_mut().filter(|child| is_of_a_class(child)) {
+                child.children.push(waiting(child));
+            }
+            route.children.push(own);
         }
     }
     routes
+}
+
+/// The time interval in which an owner is told; empty: at any time.
+fn active(directory: &Directory, owner: &str) -> Vec<Arc<str>> {
+    directory.hours.get(owner).map(OwnerHours::interval).into_iter().collect()
+}
+
+/// The routes below one to an owner. Time intervals are not inherited.
+fn at_hours(directory: &Directory, owner: &str) -> Vec<RouteSpec> {
+    let mut children = vec![heartbeat()];
+    let classes = directory.hours.get(owner).map(|hours| &hours.any_time);
+    children.extend(classes.into_iter().flatten().map(|class| RouteSpec {
+        matchers: vec![Matcher::equal(CLASS, class)],
+        children: vec![without_service()],
+        ..RouteSpec::default()
+    }));
+    children.push(RouteSpec { active: active(directory, owner), ..without_service() });
+    children
+}
+
+/// The label that says how bad it is.
+const CLASS: &str = "class";
+
+fn is_of_a_class(route: &RouteSpec) -> bool {
+    route.matchers.iter().any(|matcher| matcher.name() == CLASS)
+}
+
+/// The time intervals of owners with hours.
+fn hours(directory: &Directory) -> impl Iterator<Item = (Arc<str>, Vec<TimeInterval>)> + '_ {
+    directory.hours.values().map(|hours| (hours.interval(), hours.calendar.intervals()))
 }
 
 /// An outage of what a service depends on may be confirmed a little later than its own.

@@ -3,6 +3,8 @@ use std::sync::Arc;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
+use super::{Region, TimeInterval};
+
 /// A part of a day: opens before it closes. Nothing wraps over midnight; a night shift is two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DaySpan {
@@ -59,6 +61,34 @@ pub struct ServiceHours {
     pub holidays: Vec<Arc<str>>,
 }
 
+impl ServiceHours {
+    /// The same as time intervals; none when it is never open.
+    pub fn intervals(&self) -> Vec<TimeInterval> {
+        let regions = self.holidays.iter().filter_map(|name| Region::parse(name));
+        let except: Vec<Region> = regions.collect();
+        let days = self.week.iter().zip(0_i64..).filter(|(spans, _)| !spans.is_empty());
+        let interval = |(spans, day): (&Vec<DaySpan>, i64)| {
+            let minute = |time: Time| {
+                60 * u16::from(time.hour().unsigned_abs()) + u16::from(time.minute().unsigned_abs())
+            };
+            let times = spans.iter().map(|span| {
+                let closes = span.closes.map_or(24 * 60, minute);
+                (minute(span.opens), closes)
+            });
+            // Sunday is the first day there, and the last here.
+            let day = (day + 1) % 7;
+            TimeInterval {
+                times: Some(times.collect()),
+                weekdays: Some(vec![(day, day)]),
+                except: except.clone(),
+                zone: self.zone.clone(),
+                ..TimeInterval::always()
+            }
+        };
+        days.map(interval).collect()
+    }
+}
+
 /// Reads `mon`, `mon-thu`, `sat-sun` as days, Monday = 0. `None` unless the days are in order.
 pub fn parse_days(text: &str) -> Option<std::ops::RangeInclusive<usize>> {
     const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -79,6 +109,30 @@ mod tests {
         for bad in ["17:00-08:30", "8:30-17:00", "08:30", "08:30-25:00", "aa:bb-cc:dd"] {
             assert_eq!(DaySpan::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn hours_are_intervals_and_holidays_are_closed() {
+        let mut week: [Vec<DaySpan>; 7] = Default::default();
+        week[4] = vec![DaySpan::parse("08:30-14:00").unwrap()];
+        week[6] = vec![DaySpan::parse("18:00-24:00").unwrap()];
+        let hours = ServiceHours {
+            name: "support".into(),
+            zone: TimeZone::get("Europe/Berlin").unwrap(),
+            week,
+            holidays: vec!["DE-BY".into()],
+        };
+        let intervals = hours.intervals();
+        let open = |text: &str| {
+            let at: jiff::Timestamp = text.parse().unwrap();
+            let at = crate::model::Timestamp::from_millis(at.as_millisecond());
+            intervals.iter().any(|part| part.contains(at))
+        };
+        assert!(open("2026-11-20T07:30:00Z") && !open("2026-11-20T07:29:59Z"), "a Friday");
+        assert!(!open("2026-11-20T13:00:00Z"), "14:00 is outside");
+        assert!(!open("2026-11-19T10:00:00Z"), "a Thursday without hours");
+        assert!(open("2026-11-22T22:59:59Z") && !open("2026-11-22T23:00:00Z"), "Sunday night");
+        assert!(!open("2026-04-03T08:00:00Z"), "Good Friday");
     }
 
     #[test]

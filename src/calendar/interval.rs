@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 
+use super::Region;
 use crate::model::Timestamp;
 
 /// A set of instants: all given conditions hold; within a condition any of its ranges. A
@@ -18,6 +19,8 @@ pub struct TimeInterval {
     pub months: Option<Vec<(i64, i64)>>,
     /// Both ends included.
     pub years: Option<Vec<(i64, i64)>>,
+    /// Not on the public holidays of these regions.
+    pub except: Vec<Region>,
     /// The zone of all of them.
     pub zone: TimeZone,
 }
@@ -31,6 +34,7 @@ impl TimeInterval {
             days_of_month: None,
             months: None,
             years: None,
+            except: Vec::new(),
             zone: TimeZone::UTC,
         }
     }
@@ -42,6 +46,7 @@ impl TimeInterval {
             && self.days_of_month.is_none()
             && self.months.is_none()
             && self.years.is_none()
+            && self.except.is_empty()
     }
 }
 
@@ -86,6 +91,7 @@ impl TimeInterval {
             && within(&self.weekdays, i64::from(local.weekday().to_sunday_zero_offset()))
             && within(&self.months, i64::from(local.month()))
             && within(&self.years, i64::from(local.year()))
+            && !self.except.iter().any(|region| region.rests_on(local.date()))
             && self.days_of_month.as_ref().is_none_or(|all| {
                 let (day, last) = (i64::from(local.day()), i64::from(local.days_in_month()));
                 all.iter().any(|range| day_is_in(*range, day, last))
@@ -218,6 +224,7 @@ mod tests {
             days_of_month: None,
             months: None,
             years: None,
+            except: Vec::new(),
             zone: TimeZone::get("Europe/Berlin").unwrap(),
         }
     }

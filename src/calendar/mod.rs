@@ -1,8 +1,10 @@
 //! Service hours, holidays, on-call rotas, time intervals. Pure.
 
+mod holidays;
 mod hours;
 mod interval;
 
+pub use holidays::Region;
 pub use hours::{DaySpan, ServiceHours, parse_days};
 pub use interval::{
     BadInterval, TimeInterval, parse_days_of_month, parse_minute, parse_months, parse_times,

@@ -110,9 +110,10 @@ impl Server {
         body: Option<Value>,
     ) -> Result<(StatusCode, Bytes), String> {
         let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", self.shown());
-        let stream = self.connect().await.map_err(|error| failed(&error))?;
+        let stream = self.connect().await?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
         let (mut sender, connection) = handshake.await.map_err(|error| failed(&error))?;
+        let cut = |error: hyper::Error| self.cut_off(&error);
         let base = self.server.path().trim_end_matches('/');
         let mut request = Request::builder()
             .method(method)
@@ -130,7 +131,7 @@ impl Server {
             .map_err(|error| failed(&error))?;
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(connection);
-        let answer = sender.send_request(request).await.map_err(|error| failed(&error))?;
+        let answer = sender.send_request(request).await.map_err(cut)?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), LARGEST).collect().await;
         Ok((status, body.map_err(|error| failed(&error))?.to_bytes()))
@@ -153,11 +154,45 @@ impl Server {
         Ok(Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))))
     }
 
+    /// Why there is no answer although somebody listens.
+    fn cut_off(&self, error: &hyper::Error) -> String {
+        let shown = self.shown();
+        match self.server.scheme() {
+            "https" => format!("{shown}: {error}"),
+            _ => format!(
+                "{shown}: {error}; if it expects encryption, name it with --server https://{}",
+                self.authority()
+            ),
+        }
+    }
+
+    /// Why there is no connection, and what to do.
+    fn unreachable(&self, error: &std::io::Error) -> String {
+        let shown = self.shown();
+        match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => format!(
+                "nothing listens at {shown}: start `augenmass run`, or name the one that runs \
+                 with --server URL"
+            ),
+            _ => format!("{shown} cannot be reached: {error}; name another one with --server URL"),
+        }
+    }
+
+    /// Why a connection is not trusted, and what to do.
+    fn untrusted(&self, error: &std::io::Error) -> String {
+        format!(
+            "{}: no secure connection: {error}; if its certificate is signed by an authority of \
+             your own, name that authority's PEM file in the environment variable SSL_CERT_FILE",
+            self.shown()
+        )
+    }
+
     async fn connect(&self) -> Result<Box<dyn Wire>, String> {
         let host = self.server.host_str().ok_or("the address has no host")?;
         let port = self.server.port_or_known_default().ok_or("the address has no port")?;
         let bare = host.trim_matches(['[', ']']);
-        let stream = TcpStream::connect((bare, port)).await.map_err(|error| error.to_string())?;
+        let stream = TcpStream::connect((bare, port)).await;
+        let stream = stream.map_err(|error| self.unreachable(&error))?;
         if self.server.scheme() != "https" {
             return Ok(Box::new(stream));
         }
@@ -172,7 +207,8 @@ impl Server {
         let name = rustls::pki_types::ServerName::try_from(bare.to_owned())
             .map_err(|error| error.to_string())?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-        let stream = connector.connect(name, stream).await.map_err(|error| error.to_string())?;
+        let stream =
+            connector.connect(name, stream).await.map_err(|error| self.untrusted(&error))?;
         Ok(Box::new(stream))
     }
 }

@@ -5,7 +5,7 @@ use super::people;
 use super::problem::Position;
 use super::reader::Reader;
 use super::yaml::Node;
-use crate::calendar::{DaySpan, ServiceHours, parse_days};
+use crate::calendar::{DaySpan, Region, ServiceHours, parse_days};
 
 /// `calendars:` with the place of each.
 pub fn read(
@@ -71,7 +71,7 @@ fn week(node: &Node, reader: &mut Reader<'_>) -> [Vec<DaySpan>; 7] {
     week
 }
 
-/// ISO 3166-2: a country, or a country and a part of it.
+/// ISO 3166-2: a country, or a country and a part of it, whose public holidays are known.
 fn region(node: &Node, reader: &mut Reader<'_>) -> Option<std::sync::Arc<str>> {
     let text = reader.text(node, "holidays")?;
     let (country, part) = text.split_once('-').map_or((&*text, None), |(c, p)| (c, Some(p)));
@@ -79,5 +79,17 @@ fn region(node: &Node, reader: &mut Reader<'_>) -> Option<std::sync::Arc<str>> {
     let fits = country.len() == 2
         && upper(country)
         && part.is_none_or(|part| (1..=3).contains(&part.len()) && upper(part));
-    if fits { Some(text) } else { reader.expected(node, "holidays", "a region such as `DE-BY`") }
+    if !fits {
+        return reader.expected(node, "holidays", "a region such as `DE-BY`");
+    }
+    if Region::parse(&text).is_none() {
+        let known: Vec<String> = Region::known().collect();
+        let message = format!(
+            "the public holidays of `{text}` are not known; known are {}",
+            known.join(", ")
+        );
+        reader.problem(node.at, message);
+        return None;
+    }
+    Some(text)
 }

@@ -232,6 +232,8 @@ fn webhooks(node: &Node, reader: &mut Reader<'_>) -> Vec<WebhookSettings> {
             continue;
         }
         webhooks.push(WebhookSettings {
+            certificate: None,
+            headers: Vec::new(),
             name: key.text.as_str().into(),
             url,
             bearer,

@@ -253,9 +253,9 @@ fn sections(
     let foreign = top.get("alertmanager");
     let routed = foreign.is_some() || alertmanager.is_some();
     let owners = if routed { top.get("owners") } else { top.need("owners", reader) };
-    let people = people::owners(owners, &basics, &mut channels, reader);
-    let owners = people.owners;
     let calendars = calendars::read(top.get("calendars"), &basics, reader);
+    let people = people::owners(owners, &basics, &mut channels, &calendars, reader);
+    let owners = people.owners;
     let concurrency = top
         .get("concurrency")
         .and_then(|node| reader.number(node, "concurrency", 1, 10_000))
@@ -284,6 +284,7 @@ fn sections(
             services: services.services,
             fallback,
             first_that_works: people.first_that_works,
+            hours: people.hours,
         },
         probes: probe::Settings {
             targets: services.targets,

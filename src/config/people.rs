@@ -1,11 +1,12 @@
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::Basics;
 use super::problem::{Position, suggestion};
 use super::reader::Reader;
 use super::yaml::{Kind, Node};
-use crate::alerting::Owner;
+use crate::alerting::{Owner, OwnerHours};
+use crate::calendar::ServiceHours;
 use crate::model::NonEmpty;
 use crate::notify;
 use crate::ports::Address;
@@ -23,6 +24,8 @@ pub struct People {
     pub owners: Vec<(Owner, Position)>,
     /// Those who are told by the first of their addresses that works.
     pub first_that_works: BTreeSet<Arc<str>>,
+    /// Those who are told at certain hours.
+    pub hours: BTreeMap<Arc<str>, OwnerHours>,
 }
 
 /// `language:`.
@@ -50,6 +53,7 @@ pub fn owners(
     node: Option<&Node>,
     basics: &Basics,
     channels: &mut notify::Settings,
+    calendars: &[(ServiceHours, Position)],
     reader: &mut Reader<'_>,
 ) -> People {
     let Some(mut fields) = node.and_then(|node| reader.fields(node, "owners")) else {
@@ -57,6 +61,7 @@ pub fn owners(
     };
     let mut owners = Vec::new();
     let mut first_that_works = BTreeSet::new();
+    let mut hours = BTreeMap::new();
     for (key, node) in fields.all() {
         let Some(mut one) = reader.fields(node, &format!("owner `{}`", key.text)) else {
             continue;
@@ -68,6 +73,9 @@ pub fn owners(
         let tell = one.get("tell").and_then(|node| reader.choice(node, "tell", TELL));
         if tell == Some(true) {
             first_that_works.insert(key.text.as_str().into());
+        }
+        if let Some(open) = one.get("hours").and_then(|node| hours_of(node, calendars, reader)) {
+            hours.insert(key.text.as_str().into(), open);
         }
         let users = one.get("matrix_users").map(|node| matrix_users(node, reader));
         one.finish(reader);
@@ -106,7 +114,42 @@ pub fn owners(
     {
         reader.problem(node.at, "`owners` is empty: somebody must be responsible");
     }
-    People { owners, first_that_works }
+    People { owners, first_that_works, hours }
+}
+
+/// `hours: CALENDAR`, or `{calendar: CALENDAR, any_time: [CLASS…]}`.
+fn hours_of(
+    node: &Node,
+    calendars: &[(ServiceHours, Position)],
+    reader: &mut Reader<'_>,
+) -> Option<OwnerHours> {
+    let mut any_time = Vec::new();
+    let calendar = match &node.kind {
+        Kind::Map(_) => {
+            let mut fields = reader.fields(node, "hours")?;
+            let calendar = fields.need("calendar", reader);
+            for item in fields.get("any_time").map(|node| reader.list(node)).unwrap_or_default() {
+                if let Some(class) = reader.number(item, "any_time", 1, 4) {
+                    any_time.push(class.to_string().into());
+                }
+            }
+            fields.finish(reader);
+            calendar?
+        }
+        _ => node,
+    };
+    let name = reader.text(calendar, "hours")?;
+    let Some((hours, _)) = calendars.iter().find(|(hours, _)| *hours.name == *name) else {
+        let near = suggestion(&name, calendars.iter().map(|(hours, _)| &*hours.name));
+        let message = format!("there is no calendar `{name}` in `calendars`{near}");
+        reader.problem(calendar.at, message);
+        return None;
+    };
+    if hours.week.iter().all(Vec::is_empty) {
+        let message = format!("the calendar `{name}` is never open: this owner would not be told");
+        reader.problem(calendar.at, message);
+    }
+    Some(OwnerHours { calendar: hours.clone(), any_time })
 }
 
 /// Who may acknowledge and silence in an owner's rooms, whatever their power level.

@@ -264,6 +264,63 @@ fn with_file(text: &str, alertmanager: &str) -> Result<Config, Vec<String>> {
 }
 
 #[test]
+fn owners_have_hours() {
+    let text = "\
+calendars:
+  support: {hours: {mon-thu: \"08:30-17:00\", fri: \"08:30-14:00\"}, holidays: [DE-BY]}
+owners:
+  web: {notify: [{webhook: w}]}
+  office: {notify: [{webhook: w}], hours: support}
+  platform: {notify: [{webhook: w}], hours: {calendar: support, any_time: [1, 2]}}
+notify: {webhooks: {w: {url: \"http://127.0.0.1:9/\"}}}
+services: {}
+";
+    let config = Config::parse(text, Path::new(""), &given()).unwrap();
+    let plan = crate::alerting::Plan::of_owners(&config.directory, Default::default()).unwrap();
+    let told = |pairs: &[(&str, &str)], at: &str| {
+        let at: jiff::Timestamp = at.parse().unwrap();
+        let at = crate::model::Timestamp::from_millis(at.as_millisecond());
+        let found = plan.routes.resolve(&Labels::from_pairs(pairs.iter().copied()).unwrap());
+        let route = plan.routes.get(found[0]);
+        (route.receiver.to_string(), plan.closed(route, at).is_none())
+    };
+    let (open, shut) = ("2026-11-20T10:00:00Z", "2026-11-20T18:00:00Z");
+    for service in ["printer", ""] {
+        let office = [("owner", "office"), ("service", service), ("class", "1")];
+        assert_eq!(told(&office, open), ("office".to_owned(), true));
+        assert_eq!(told(&office, shut), ("office".to_owned(), false), "{service}");
+        let worst = [("owner", "platform"), ("service", service), ("class", "2")];
+        assert_eq!(told(&worst, shut), ("platform".to_owned(), true));
+        let light = [("owner", "platform"), ("service", service), ("class", "3")];
+        assert_eq!(told(&light, shut), ("platform".to_owned(), false));
+    }
+    assert_eq!(told(&[("owner", "office")], "2026-04-03T09:00:00Z").1, false, "Good Friday");
+    assert!(told(&[("owner", "web")], shut).1);
+    let proof = [("owner", "office"), ("severity", "none")];
+    assert!(told(&proof, shut).1, "what proves that alerts come through is missed at night too");
+    let wrong = text.replace("hours: support", "hours: suport").replace("[1, 2]", "[1, 5]");
+    let wrong = wrong
+        .replace("DE-BY", "FR")
+        .replace("webhook: w}], hours: suport", "webhook: w}], hours: []");
+    let problems = problems(&wrong).join("\n");
+    for part in [
+        "2:77: the public holidays of `FR` are not known; known are DE, DE-BB",
+        "5:43: `hours` should be a text",
+        "`any_time` should be a whole number from 1 to 4",
+    ] {
+        assert!(problems.contains(part), "{problems}");
+    }
+    let nobody = text.replace("hours: support", "hours: suport");
+    assert!(
+        self::problems(&nobody)
+            .join("")
+            .contains("no calendar `suport` in `calendars`, did you mean `support`?")
+    );
+    let never = text.replace("mon-thu: \"08:30-17:00\", fri: \"08:30-14:00\"", "");
+    assert!(self::problems(&never).join("").contains("the calendar `support` is never open"));
+}
+
+#[test]
 fn an_alertmanager_yml_stands_in_place_of_owners_or_beside_them() {
     let file = "route: {receiver: hook, routes: [{matchers: [a=b], receiver: web}]}\n\
                 receivers: [{name: hook, webhook_configs: [{url: \"http://127.0.0.1:9/\"}]}, {name: web}]\n";

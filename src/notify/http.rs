@@ -63,6 +63,8 @@ pub(super) struct Ask<'a> {
     /// Path and query.
     pub(super) path: &'a str,
     pub(super) bearer: Option<&'a Secret>,
+    /// Further header fields.
+    pub(super) headers: &'a [(std::sync::Arc<str>, Secret)],
     pub(super) content: Content,
     /// The answer is read up to here, in bytes.
     pub(super) most: usize,
@@ -298,6 +300,15 @@ fn request(endpoint: &Endpoint, ask: Ask<'_>) -> Result<Request<Full<Bytes>>, As
             .map_err(|_| AskError::Request("the token holds impossible characters".to_owned()))?;
         value.set_sensitive(true);
         builder = builder.header(header::AUTHORIZATION, value);
+    }
+    for (name, value) in ask.headers {
+        // The error would show the secret.
+        let value = header::HeaderValue::try_from(value.reveal());
+        let mut value = value.map_err(|_| {
+            AskError::Request(format!("the header {name} holds impossible characters"))
+        })?;
+        value.set_sensitive(true);
+        builder = builder.header(&**name, value);
     }
     let (mime, body) = match ask.content {
         Content::Json(json) => ("application/json".to_owned(), Bytes::from(json)),

@@ -20,7 +20,9 @@ pub use illustrated::Illustrated;
 pub use matrix::MatrixNotifier;
 pub use outbox::{Counts, DeadLetter, OpenTicket, Outbox, Patience};
 pub use render::{Render, Unreached, Wording};
-pub use settings::{EmailSettings, MatrixSettings, Settings, SmtpTls, WebhookSettings};
+pub use settings::{
+    ClientCertificate, EmailSettings, MatrixSettings, Settings, SmtpTls, WebhookSettings,
+};
 pub use teller::Teller;
 pub use webhook::WebhookNotifier;
 pub use wire::ChannelError;

@@ -78,6 +78,15 @@ pub struct MatrixSettings {
     pub timeout: Duration,
 }
 
+/// How we prove who we are in a TLS handshake: two PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate, and those between it and its authority.
+    pub cert_file: PathBuf,
+    /// Its key.
+    pub key_file: PathBuf,
+}
+
 /// An HTTP endpoint that takes Alertmanager's webhook payload.
 #[derive(Clone, Debug)]
 pub struct WebhookSettings {
@@ -89,6 +98,10 @@ pub struct WebhookSettings {
     pub bearer: Option<Secret>,
     /// PEM file with the trust anchors; the system's when absent.
     pub ca_file: Option<PathBuf>,
+    /// What we show a server that asks who we are.
+    pub certificate: Option<ClientCertificate>,
+    /// Further header fields; values may be secrets.
+    pub headers: Vec<(Arc<str>, Secret)>,
     /// The longest a request may take.
     pub timeout: Duration,
 }

@@ -22,7 +22,8 @@ struct Hook {
     /// Path and query; may hold a secret.
     path: Secret,
     bearer: Option<Secret>,
-    /// For one with its own trust anchors.
+    headers: Vec<(Arc<str>, Secret)>,
+    /// For one with its own trust anchors or certificate.
     dialer: Option<Dialer>,
     timeout: Duration,
     kept: Kept,
@@ -42,12 +43,13 @@ impl WebhookNotifier {
             let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
             let path = Secret::new(&format!("{}{query}", url.path()));
             let (bearer, timeout) = (hook.bearer.clone(), hook.timeout);
-            let dialer = match &hook.ca_file {
-                Some(file) => Some(Dialer::new(Some(file))?),
-                None => None,
-            };
+            let own = hook.ca_file.is_some() || hook.certificate.is_some();
+            let dialer = own
+                .then(|| Dialer::showing(hook.ca_file.as_deref(), hook.certificate.as_ref()))
+                .transpose()?;
+            let headers = hook.headers.clone();
             let kept = Kept::default();
-            let found = Hook { endpoint, path, bearer, dialer, timeout, kept };
+            let found = Hook { endpoint, path, bearer, headers, dialer, timeout, kept };
             hooks.insert(hook.name.clone(), found);
         }
         Ok(Self { hooks, dialer: Dialer::new(None)?, clock })
@@ -67,6 +69,7 @@ impl WebhookNotifier {
             method: http::Method::POST,
             path: hook.path.reveal(),
             bearer: hook.bearer.as_ref(),
+            headers: &hook.headers,
             content: Content::Json(delivery.message.payload.clone()),
             most: LARGEST_ANSWER,
         };
@@ -123,6 +126,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::notify::ClientCertificate;
     use crate::ports::{Message, SystemClock};
 
     /// Answers one request with `answer` and gives back what it heard.
@@ -146,6 +150,8 @@ mod tests {
             url: Secret::new(&format!("http://{address}/hook?key=geheim")),
             bearer: Some(Secret::new("hunter2")),
             ca_file: None,
+            certificate: None,
+            headers: vec![("X-Tenant".into(), Secret::new("seven"))],
             timeout: Duration::from_secs(5),
         };
         let clock = Arc::new(SystemClock::start());
@@ -167,6 +173,7 @@ mod tests {
         assert!(heard.starts_with("POST /hook?key=geheim HTTP/1.1\r\n"), "{heard}");
         assert!(lower.contains("authorization: bearer hunter2\r\n"), "{heard}");
         assert!(lower.contains("content-type: application/json\r\n"), "{heard}");
+        assert!(lower.contains("x-tenant: seven\r\n"), "{heard}");
     }
 
     #[tokio::test]
@@ -236,5 +243,87 @@ mod tests {
         assert!(matches!(lost, Err(DeliveryError::Unsure { .. })), "{lost:?}");
         let (endless, _) = posted("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz").await;
         assert_eq!(endless, Ok(Receipt("200".into())));
+    }
+
+    /// A server for localhost that asks callers who they are, and what they need to be let in.
+    async fn strict(folder: &std::path::Path, tasks: &mut JoinSet<()>) -> u16 {
+        use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority =
+            CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+        let issue = |name: &str| {
+            let key = KeyPair::generate().unwrap();
+            let leaf = CertificateParams::new([name.to_owned()]).unwrap();
+            (leaf.signed_by(&key, &authority).unwrap(), key)
+        };
+        let (us, our_key) = issue("augenmass");
+        std::fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
+        std::fs::write(folder.join("us.pem"), us.pem()).unwrap();
+        std::fs::write(folder.join("us.key"), our_key.serialize_pem()).unwrap();
+        let (server, key) = issue("localhost");
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            Arc::new(roots),
+            provider.clone(),
+        );
+        let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(clients.build().unwrap())
+            .with_single_cert(vec![server.der().clone()], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tasks.spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut chunk = [0; 4096];
+                let _ = stream.read(&mut chunk).await;
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                let _ = stream.write_all(answer).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn a_server_that_asks_who_we_are_is_shown_a_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tasks = JoinSet::new();
+        let port = strict(folder.path(), &mut tasks).await;
+        let file = |name: &str| folder.path().join(name);
+        let with = |certificate| WebhookSettings {
+            name: "strict".into(),
+            url: Secret::new(&format!("https://localhost:{port}/")),
+            bearer: None,
+            ca_file: Some(file("ca.pem")),
+            certificate,
+            headers: Vec::new(),
+            timeout: Duration::from_secs(5),
+        };
+        let delivery = Delivery {
+            key: "k".into(),
+            to: Address::Webhook("strict".into()),
+            message: Message { payload: "{}".into(), ..Message::default() },
+        };
+        let post = async |settings: WebhookSettings| {
+            let clock = Arc::new(SystemClock::start());
+            WebhookNotifier::new(&[settings], clock).unwrap().deliver(&delivery).await
+        };
+        let ours = ClientCertificate { cert_file: file("us.pem"), key_file: file("us.key") };
+        assert_eq!(post(with(Some(ours))).await, Ok(Receipt("200".into())));
+        let nobody = post(with(None)).await;
+        assert!(nobody.is_err(), "{nobody:?}");
+        let gone = ClientCertificate { cert_file: file("gone.pem"), key_file: file("us.key") };
+        let error = WebhookNotifier::new(&[with(Some(gone))], Arc::new(SystemClock::start()));
+        let error = error.err().unwrap().to_string();
+        assert!(error.contains("gone.pem as our own certificate"), "{error}");
     }
 }

@@ -10,13 +10,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::ClientCertificate;
 use crate::ports::Clock;
 
 /// Why a channel cannot be set up.
@@ -25,6 +26,14 @@ pub enum ChannelError {
     /// The file with trust anchors.
     #[error("cannot use {path} as trust anchors: {reason}")]
     TrustAnchors {
+        /// As configured.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A certificate of our own.
+    #[error("cannot use {path} as our own certificate: {reason}")]
+    Certificate {
         /// As configured.
         path: String,
         /// What is wrong with it.
@@ -70,6 +79,17 @@ impl Dialer {
     /// # Errors
     /// The file cannot be read or holds no certificate.
     pub(super) fn new(ca_file: Option<&Path>) -> Result<Self, ChannelError> {
+        Self::showing(ca_file, None)
+    }
+
+    /// The same, with a certificate of our own for servers that ask for one. Reads the disk.
+    ///
+    /// # Errors
+    /// A file cannot be read, or does not hold what it should.
+    pub(super) fn showing(
+        ca_file: Option<&Path>,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Self, ChannelError> {
         let mut roots = RootCertStore::empty();
         match ca_file {
             Some(path) => {
@@ -94,7 +114,25 @@ impl Dialer {
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("TLS 1.2 and 1.3");
-        let tls = builder.with_root_certificates(roots).with_no_client_auth();
+        let builder = builder.with_root_certificates(roots);
+        let tls = match certificate {
+            None => builder.with_no_client_auth(),
+            Some(ClientCertificate { cert_file, key_file }) => {
+                let fail = |path: &Path, reason: String| ChannelError::Certificate {
+                    path: path.display().to_string(),
+                    reason,
+                };
+                let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(cert_file)
+                    .map_err(|error| fail(cert_file, error.to_string()))?
+                    .collect();
+                let chain = chain.map_err(|error| fail(cert_file, error.to_string()))?;
+                let key = PrivateKeyDer::from_pem_file(key_file)
+                    .map_err(|error| fail(key_file, error.to_string()))?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|error| fail(cert_file, error.to_string()))?
+            }
+        };
         Ok(Self { tls: Arc::new(tls) })
     }
 

@@ -149,6 +149,9 @@ impl Disk {
             }
             Some(Bug::ForgetsHeard) => found.heard.clear(),
             Some(Bug::ForgetsIncidents) => found.incidents.clear(),
+            Some(Bug::ForgetsAcknowledgements) => {
+                found.incidents.iter_mut().for_each(|incident| incident.acknowledged = None);
+            }
             Some(Bug::ForgetsReached) => found.reached.clear(),
             Some(Bug::ForgetsTickets) => found.tickets.clear(),
             Some(Bug::ForgetsWhenTold) => {

@@ -94,9 +94,19 @@ enum Bug {
     TellsBeforeItKnows,
     /// Ends arrive minutes after they were taken, whatever was told meanwhile.
     EndsComeLate,
+    /// After a start nothing is told for twenty minutes.
+    HoldsTooLong,
+    /// Who says that they know of an incident is not heard.
+    IgnoresAcknowledgements,
+    /// After a restart nobody knows of an incident.
+    ForgetsAcknowledgements,
+    /// An owner's hours are not heeded.
+    IgnoresHours,
+    /// An owner's hours begin three minutes late.
+    OpensLate,
 }
 
-const BUGS: [Bug; 27] = [
+const BUGS: [Bug; 32] = [
     Bug::DiskLies,
     Bug::TicketsTorn,
     Bug::IncidentsTorn,
@@ -124,6 +134,11 @@ const BUGS: [Bug; 27] = [
     Bug::GivesUpAtOnce,
     Bug::TellsBeforeItKnows,
     Bug::EndsComeLate,
+    Bug::HoldsTooLong,
+    Bug::IgnoresAcknowledgements,
+    Bug::ForgetsAcknowledgements,
+    Bug::IgnoresHours,
+    Bug::OpensLate,
 ];
 
 /// How many worlds are lived through: `AUGENMASS_SIM_SEEDS`, else as many as fit into the patience
@@ -198,6 +213,8 @@ fn nobody_is_forgotten_and_nobody_is_told_twice() {
     assert!(total.full_disks > 0 && total.arrivals > seeds(), "{total:?}");
     assert!(total.silenced > seeds() && total.inhibited > seeds() / 2, "{total:?}");
     assert!(total.escalated > seeds() / 50, "{total:?}");
+    assert!(total.acknowledged > seeds() / 10, "{total:?}");
+    assert!(total.outside_hours > seeds() && total.digests > seeds() / 50, "{total:?}");
 }
 
 #[test]

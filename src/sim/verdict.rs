@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::network::Arrival;
-use super::world::{Fault, Story};
+use super::world::{Fault, Story, Told};
 use crate::ports::{Address, Delivery};
 
 /// Whether the promises of DESIGN were kept; otherwise which one was not.
@@ -13,10 +13,13 @@ pub(super) fn judge(story: &Story) -> Result<(), String> {
     nobody_stays_untold(story)?;
     ends_are_true(story)?;
     news_come_in_order(story)?;
+    nobody_hears_a_beginning_twice(story)?;
     fallback_is_the_last_way(story)?;
     first_news_are_quick(story)?;
     nobody_waits_for_long(story)?;
     repeats_are_rare(story)?;
+    who_knows_is_left_alone(story)?;
+    hours_begin_with_what_was_held(story)?;
     if let Some(leak) = story.leaks.first() {
         return Err(leak.clone());
     }
@@ -69,8 +72,8 @@ fn only_owners_are_told(story: &Story) -> Result<(), String> {
             let owner = fault.ok_or("an unknown alert")?.owner;
             let entitled = story.sometimes[owner].contains(&arrival.delivery.to);
             let fallback = story.sometimes["dispatcher"].contains(&arrival.delivery.to);
-            let escalated =
-                message.html.starts_with("escalated") || message.subject == "AllResolved";
+            let escalated = message.html.starts_with("escalated")
+                || ["AllResolved", "Acknowledged"].contains(&&*message.subject);
             if !(entitled || (fallback && escalated)) {
                 return Err(format!("{:?} was told of {alert}", arrival.delivery.to));
             }
@@ -108,7 +111,7 @@ fn whoever_heard_hears_the_end_once(story: &Story) -> Result<(), String> {
         for pair in thread.windows(2) {
             let again = pair[1].delivery.message.subject == "Repeat"
                 && pair[0].delivery.message.subject == "Repeat";
-            if again && pair[1].at - pair[0].at < 15 * 60_000 && story.calm {
+            if again && pair[1].at - pair[0].at < story.repeat * 3 / 4 && story.calm {
                 return Err(format!("{to:?} was bored with {incident}"));
             }
         }
@@ -211,9 +214,57 @@ fn repeats_are_rare(story: &Story) -> Result<(), String> {
                 continue;
             };
             let again = pair[1].delivery.message.subject == "Repeat";
-            if again && after - before < 1_190_000 {
+            // What went to somebody else was decided on later than it was told first.
+            let elsewhere = pair[0].delivery.message.html.starts_with("escalated");
+            if again && !elsewhere && after - before < story.repeat - 10_000 {
                 return Err(format!("{to:?} heard of {incident} at {before} and again at {after}"));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Of an incident that somebody knows of, the others hear so, and nobody hears again, and nobody
+/// else is told in somebody's place, until an alert joins it.
+fn who_knows_is_left_alone(story: &Story) -> Result<(), String> {
+    for known in &story.acknowledged {
+        let of_it = |told: &&Told| told.incident == known.incident;
+        let since = story.told.iter().filter(of_it).filter(|told| known.at <= told.at);
+        let since: Vec<&Told> = since.collect();
+        for to in known.heard.iter().filter(|to| **to != known.seen_at) {
+            let hears = |told: &&Told| told.to == *to && told.why == "Acknowledged";
+            if !since.iter().copied().any(|told| hears(&told)) {
+                return Err(format!("{to:?} does not hear who knows of {}", known.incident));
+            }
+        }
+        let before = story.told.iter().filter(of_it).filter(|told| told.at <= known.at);
+        let number = before.map(|told| told.number).max().unwrap_or(0);
+        for told in since.iter().take_while(|told| told.why != "NewAlerts") {
+            if told.why == "Repeat" && known.at < told.at {
+                return Err(format!("{:?} hears again of {told:?}, known to somebody", told.to));
+            }
+            if told.escalated && told.number <= number && known.at < told.at {
+                return Err(format!("{told:?} in somebody's place, and somebody knows of it"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What was held until an owner's hours began is told when they begin.
+fn hours_begin_with_what_was_held(story: &Story) -> Result<(), String> {
+    for (alert, at) in &story.openings {
+        let disturbed = |crash: &i64| (*at - 60_000..=*at + 2_000).contains(crash);
+        if story.crashed.iter().any(disturbed) {
+            continue;
+        }
+        let firing = format!("{alert}=firing");
+        let of_it = |told: &&Told| {
+            !told.escalated && told.text.split(',').any(|s| s.starts_with(alert.as_str()))
+        };
+        let last = story.told.iter().filter(of_it).rfind(|told| told.at <= *at + 1_000);
+        if !last.is_some_and(|told| told.text.split(',').any(|state| *state == firing)) {
+            return Err(format!("the hours have begun at {at}, and {alert} is not told: {last:?}"));
         }
     }
     Ok(())
@@ -258,6 +309,32 @@ fn news_come_in_order(story: &Story) -> Result<(), String> {
                     return Err(format!("{to:?} heard {key} of {alert} after {other}"));
                 }
                 _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An alert that an address knows to fire is told to it by the incident that began it, and by no
+/// other, until it is over.
+fn nobody_hears_a_beginning_twice(story: &Story) -> Result<(), String> {
+    let mut arrivals: Vec<&Arrival> = story.arrivals.iter().collect();
+    arrivals.sort_by_key(|arrival| arrival.at);
+    let mut keys = BTreeSet::new();
+    let mut open: BTreeMap<(&Address, String), &str> = BTreeMap::new();
+    for arrival in arrivals {
+        let Delivery { key, to, message } = &arrival.delivery;
+        if message.html.starts_with("escalated") || !keys.insert(key) {
+            continue;
+        }
+        for (alert, fires) in alerts(arrival) {
+            let incident = message.incident.as_str();
+            let before = open.insert((to, alert.clone()), incident);
+            if before.is_some_and(|before| before != incident) {
+                return Err(format!("{to:?} hears of {alert} again, in {incident}: {before:?}"));
+            }
+            if !fires {
+                open.remove(&(to, alert));
             }
         }
     }

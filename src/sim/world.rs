@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::disk::Disk;
 use super::network::{Arrival, Network};
 use super::{Bug, Luck};
-use crate::alerting::{Directory, Ends, Notice, Owner, Plan, Service, Silence, Timing};
-use crate::model::{Alert, Labels, Matcher, NonEmpty, Phase, Timestamp};
+use crate::alerting::{Directory, Ends, Notice, Owner, OwnerHours, Plan, Service, Silence, Timing};
+use crate::calendar::{DaySpan, ServiceHours};
+use crate::model::{AckKind, Alert, Labels, Matcher, NonEmpty, Phase, Timestamp, Way};
 use crate::notify::{Patience, Teller, Unreached};
 use crate::ports::{
-    Address, Change, Channel, Delivery, DeliveryError, Message, Receipt, Remembered, Urgency,
+    Actor, Address, Change, Channel, Delivery, DeliveryError, Message, Receipt, Remembered, Urgency,
 };
 
 /// Everything stays broken at most until here; then follow calm minutes to catch up.
@@ -24,8 +25,16 @@ const REPORTED_OVER: i64 = 15 * 60_000;
 const HEALTHY: i64 = 8 * 60_000;
 /// After a start nothing is told for so long, or until all rules have run.
 const HOLD: Duration = Duration::from_secs(20);
-/// What does not change is told again after this time.
-const REPEAT: Duration = Duration::from_secs(1200);
+/// What does not change is told again after this time: soon where people acknowledge, so that it
+/// is seen when they are bothered again.
+fn repeat(seed: u64) -> Duration {
+    Duration::from_secs(if acknowledges(seed) { 300 } else { 1200 })
+}
+
+fn acknowledges(seed: u64) -> bool {
+    seed.is_multiple_of(2)
+}
+
 /// Wall clock at the true time 0.
 const BASE: i64 = 1_700_000_000_000;
 
@@ -64,6 +73,10 @@ pub(super) struct Accidents {
     pub(super) silenced: u64,
     pub(super) inhibited: u64,
     pub(super) escalated: u64,
+    pub(super) acknowledged: u64,
+    /// Looks of the rules at which something fired outside its owner's hours.
+    pub(super) outside_hours: u64,
+    pub(super) digests: u64,
 }
 
 impl Accidents {
@@ -79,6 +92,9 @@ impl Accidents {
         self.silenced += other.silenced;
         self.inhibited += other.inhibited;
         self.escalated += other.escalated;
+        self.acknowledged += other.acknowledged;
+        self.outside_hours += other.outside_hours;
+        self.digests += other.digests;
     }
 }
 
@@ -90,6 +106,31 @@ impl Story {
     }
 }
 
+/// A ticket, as it was decided on.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) at: i64,
+    pub(super) incident: String,
+    pub(super) number: u32,
+    pub(super) to: Address,
+    /// The reason.
+    pub(super) why: String,
+    /// Each alert's state.
+    pub(super) text: String,
+    pub(super) escalated: bool,
+}
+
+/// Somebody said that they know of an incident, and that is durable.
+#[derive(Clone, Debug)]
+pub(super) struct Acknowledged {
+    pub(super) at: i64,
+    pub(super) incident: String,
+    /// Where everybody saw it.
+    pub(super) seen_at: Address,
+    /// Who had heard of the incident.
+    pub(super) heard: Vec<Address>,
+}
+
 /// What happened.
 pub(super) struct Story {
     pub(super) faults: Vec<Fault>,
@@ -98,6 +139,13 @@ pub(super) struct Story {
     pub(super) sent: BTreeMap<String, i64>,
     /// When each ticket was decided on.
     pub(super) decided: BTreeMap<String, i64>,
+    pub(super) told: Vec<Told>,
+    pub(super) acknowledged: Vec<Acknowledged>,
+    /// Alerts that were held until an owner's hours began, and when those had begun.
+    pub(super) openings: Vec<(String, i64)>,
+    pub(super) crashed: Vec<i64>,
+    /// After this time what does not change is told again, milliseconds.
+    pub(super) repeat: i64,
     pub(super) excused: BTreeMap<String, u64>,
     /// Addresses an owner had at some time, and those they had all the time.
     pub(super) sometimes: BTreeMap<&'static str, Vec<Address>>,
@@ -146,6 +194,19 @@ struct World {
     /// When the wall clock was set last.
     set_at: Option<i64>,
     leaks: Vec<String>,
+    told: Vec<Told>,
+    acknowledged: Vec<Acknowledged>,
+    openings: Vec<(String, i64)>,
+    crashed: Vec<i64>,
+    /// The office is told at certain hours only.
+    hours: bool,
+    /// Decides who acknowledges; of its own, so that other worlds stay as they were.
+    people: Option<Luck>,
+    repeat: Duration,
+    /// Alerts that were outside their owner's hours at the last look.
+    outside: Vec<String>,
+    /// Process, clock and plan are the same since then.
+    settled_since: i64,
     crashes_left: u64,
     accidents: Accidents,
     verbose: bool,
@@ -180,7 +241,7 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
         unsaved: Change::default(),
         answers: BTreeMap::new(),
         next_answer: 0,
-        directory: Arc::new(directory(false, bug)),
+        directory: Arc::new(directory(false, has_hours(seed), bug)),
         faults: faults(&mut luck),
         decided: BTreeMap::new(),
         silences: silences(&mut luck),
@@ -191,6 +252,15 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
         set_in_the_dark: false,
         set_at: None,
         leaks: Vec::new(),
+        told: Vec::new(),
+        acknowledged: Vec::new(),
+        openings: Vec::new(),
+        crashed: Vec::new(),
+        hours: has_hours(seed),
+        repeat: repeat(seed),
+        people: acknowledges(seed).then(|| Luck::seeded(seed ^ 0xacc)),
+        outside: Vec::new(),
+        settled_since: 0,
         // A full disk and a crash together do lose what was in memory only.
         crashes_left: if calm || full { 0 } else { luck.below(6) },
         accidents: Accidents::default(),
@@ -206,16 +276,21 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
     world.accidents.lost_answers = world.network.lost_answers;
     world.accidents.arrivals = world.network.arrivals.len() as u64;
     world.accidents.slow_answers = world.network.slow_answers;
-    let both = |owner| addresses(&directory(true, None), owner);
+    let both = |owner| addresses(&directory(true, false, None), owner);
     Story {
         faults: world.faults,
         arrivals: world.network.arrivals,
         sent: world.network.sent,
         decided: world.decided,
+        told: world.told,
+        acknowledged: world.acknowledged,
+        openings: world.openings,
+        crashed: world.crashed,
+        repeat: i64::try_from(world.repeat.as_millis()).unwrap(),
         excused: world.network.excused,
         sometimes: ["web", "office", "dispatcher"].map(|o| (o, both(o))).into(),
         always: ["web", "office", "dispatcher"]
-            .map(|o| (o, addresses(&directory(false, None), o)))
+            .map(|o| (o, addresses(&directory(false, false, None), o)))
             .into(),
         refused: world.network.refused,
         calm,
@@ -227,7 +302,27 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
     }
 }
 
-fn directory(guest: bool, bug: Option<Bug>) -> Directory {
+fn has_hours(seed: u64) -> bool {
+    seed % 4 == 2
+}
+
+/// From each full and each half hour on, for twenty minutes.
+fn hours(bug: Option<Bug>) -> OwnerHours {
+    let late = if bug == Some(Bug::OpensLate) { 3 } else { 0 };
+    let spans = (0..24).flat_map(|hour| {
+        [0, 30].map(|from| {
+            let text = format!("{hour:02}:{:02}-{hour:02}:{:02}", from + late, from + 20);
+            DaySpan::parse(&text).unwrap()
+        })
+    });
+    let day: Vec<DaySpan> = spans.collect();
+    let week = std::array::from_fn(|_| day.clone());
+    let zone = jiff::tz::TimeZone::UTC;
+    let calendar = ServiceHours { name: "office".into(), zone, week, holidays: Vec::new() };
+    OwnerHours { calendar, any_time: Vec::new() }
+}
+
+fn directory(guest: bool, with_hours: bool, bug: Option<Bug>) -> Directory {
     let mail = |to: &str| Address::Email(to.into());
     let owner = |name: &str, addresses: Vec<Address>| Owner {
         name: name.into(),
@@ -253,6 +348,10 @@ fn directory(guest: bool, bug: Option<Bug>) -> Directory {
         ],
         services: vec![service("uplink", "office", &[]), service("home", "web", &["uplink"])],
         fallback: (bug != Some(Bug::NoFallback)).then(|| "dispatcher".into()),
+        hours: (with_hours && bug != Some(Bug::IgnoresHours))
+            .then(|| ("office".into(), hours(bug)))
+            .into_iter()
+            .collect(),
         ..Directory::default()
     }
 }
@@ -401,16 +500,21 @@ impl World {
         if self.bug != Some(Bug::ForgetsSilences) || self.processes == 1 {
             process.silence(self.known_silences().cloned().collect());
         }
-        if self.bug != Some(Bug::TellsBeforeItKnows) {
-            process.hold(self.wall() + HOLD, self.wall());
+        match self.bug {
+            Some(Bug::TellsBeforeItKnows) => {}
+            Some(Bug::HoldsTooLong) => {
+                process.hold(self.wall() + Duration::from_secs(1200), self.wall());
+            }
+            _ => process.hold(self.wall() + HOLD, self.wall()),
         }
+        self.settled_since = self.now;
         self.silences_known = self.known_silences().count();
         self.fresh = true;
         self.process = Some(process);
     }
 
     fn plan(&self) -> Arc<Plan> {
-        let timing = Timing { repeat_interval: REPEAT, ..Timing::default() };
+        let timing = Timing { repeat_interval: self.repeat, ..Timing::default() };
         let mut plan = Plan::of_owners(&self.directory, timing).unwrap();
         match self.bug {
             Some(Bug::IgnoresDependencies) => plan.inhibit.clear(),
@@ -428,6 +532,12 @@ impl World {
 
     fn is_silenced(&self, fault: &Fault) -> bool {
         self.known_silences().any(|silence| silence.covers(&fault.labels, self.wall()))
+    }
+
+    /// Whether its owner is not told at this hour.
+    fn is_outside_hours(&self, fault: &Fault) -> bool {
+        let minute = self.wall().millis().div_euclid(60_000);
+        self.hours && fault.owner == "office" && minute.rem_euclid(30) >= 20
     }
 
     /// Whether the uplink, on which it hangs, is reported as down.
@@ -462,6 +572,7 @@ impl World {
                 self.mishaps(full.is_some());
                 self.learn_silences();
                 self.evaluate();
+                self.acknowledge();
             }
             self.report_late();
             self.turn();
@@ -508,6 +619,7 @@ impl World {
             self.accidents.clock_jumps += 1;
             self.set_in_the_dark |= self.process.is_none();
             self.set_at = Some(self.now);
+            self.settled_since = self.now;
             self.say(|| format!("the wall clock is set by {by} ms"));
             if let Some(process) = &mut self.process
                 && self.bug != Some(Bug::IgnoresClock)
@@ -518,7 +630,8 @@ impl World {
         }
         if self.luck.once_in(300) {
             let guest = self.luck.once_in(2);
-            self.directory = Arc::new(directory(guest, self.bug));
+            self.directory = Arc::new(directory(guest, self.hours, self.bug));
+            self.settled_since = self.now;
             self.accidents.reloads += 1;
             self.say(|| format!("reload, guest: {guest}"));
             let Some(mut process) = self.process.take() else { return };
@@ -587,7 +700,7 @@ impl World {
         }
         if let Some(process) = &mut self.process {
             process.offer(wall, alerts);
-            if fresh && self.late.is_none() {
+            if fresh && self.late.is_none() && self.bug != Some(Bug::HoldsTooLong) {
                 process.ready(wall);
             }
         }
@@ -600,7 +713,46 @@ impl World {
         let wall = self.wall();
         if let Some(process) = &mut self.process {
             process.offer(wall, alerts);
-            process.ready(wall);
+            if self.bug != Some(Bug::HoldsTooLong) {
+                process.ready(wall);
+            }
+        }
+    }
+
+    /// Somebody who has read of an incident says that they know of it.
+    fn acknowledge(&mut self) {
+        let Some(people) = &mut self.people else { return };
+        if self.network.arrivals.is_empty() || !people.once_in(12) {
+            return;
+        }
+        let back = people.below(6.min(self.network.arrivals.len() as u64));
+        let read = self.network.arrivals.iter().rev().nth(usize::try_from(back).unwrap());
+        let Some(read) = read.filter(|read| read.at <= self.now) else { return };
+        let (incident, seen_at) =
+            (read.delivery.message.incident.clone(), read.delivery.to.clone());
+        let of_it = |arrival: &&Arrival| {
+            arrival.delivery.message.incident == incident
+                && arrival.at <= self.now
+                && arrival.delivery.message.text.contains("=firing")
+        };
+        let heard = self.network.arrivals.iter().filter(of_it);
+        let heard: Vec<Address> = heard.map(|arrival| arrival.delivery.to.clone()).collect();
+        let name = format!("p{}", self.now).into();
+        let by = Actor { name, way: Way::Matrix, seen_at: Some(seen_at.clone()) };
+        let wall = self.wall();
+        let Some(process) = &mut self.process else { return };
+        if self.bug != Some(Bug::IgnoresAcknowledgements)
+            && process.acknowledge(&incident, AckKind::Acknowledged, &by, wall).is_err()
+        {
+            return;
+        }
+        self.say(|| format!("{seen_at:?} acknowledges {incident}"));
+        let crashes = self.accidents.crashes;
+        self.turn();
+        if self.unsaved.is_empty() && crashes == self.accidents.crashes {
+            self.accidents.acknowledged += 1;
+            let at = self.now;
+            self.acknowledged.push(Acknowledged { at, incident, seen_at, heard });
         }
     }
 
@@ -608,6 +760,7 @@ impl World {
     fn note_who_must_be_told(&mut self) {
         let now = self.now;
         let up = self.process.is_some() && !self.disk.full;
+        let before = std::mem::take(&mut self.outside);
         for at in 0..self.faults.len() {
             let fault = &self.faults[at];
             let (silenced, inhibited) = (self.is_silenced(fault), self.is_inhibited(fault));
@@ -615,11 +768,21 @@ impl World {
             let outage = outage.filter(|nth| fault.reported[*nth].is_some());
             self.accidents.silenced += u64::from(outage.is_some() && silenced);
             self.accidents.inhibited += u64::from(outage.is_some() && inhibited);
+            let outside = self.is_outside_hours(fault);
+            self.accidents.outside_hours += u64::from(outage.is_some() && outside);
+            if outage.is_some() && !silenced && !inhibited {
+                let settled = self.process.is_some() && now - self.settled_since > 60_000;
+                if outside {
+                    self.outside.push(fault.alert.clone());
+                } else if settled && before.contains(&fault.alert) {
+                    self.openings.push((fault.alert.clone(), now));
+                }
+            }
             let working = |channel: &Channel| up && !self.network.is_down(*channel, now);
             let working: Vec<Channel> =
                 [Channel::Email, Channel::Matrix].into_iter().filter(working).collect();
             let fault = &mut self.faults[at];
-            let Some(outage) = outage.filter(|_| !silenced && !inhibited) else {
+            let Some(outage) = outage.filter(|_| !silenced && !inhibited && !outside) else {
                 fault.free_since = None;
                 fault.healthy_since.clear();
                 continue;
@@ -648,6 +811,8 @@ impl World {
     fn crash(&mut self) {
         self.crashes_left -= 1;
         self.accidents.crashes += 1;
+        self.crashed.push(self.now);
+        self.settled_since = self.now;
         // What was learnt of it had no time to reach the disk.
         self.set_in_the_dark |= self.set_at == Some(self.now);
         self.process = None;
@@ -666,18 +831,34 @@ impl World {
         let Some(process) = &mut self.process else { return };
         let change = process.decide(wall);
         let busy = !change.is_empty();
-        let tickets =
-            change.tickets.iter().map(|t| (t.key.clone(), t.message.text.clone(), t.escalated));
-        for (key, text, escalated) in tickets.collect::<Vec<_>>() {
+        let tickets = change.tickets.iter().map(|ticket| {
+            let told = Told {
+                at: self.now,
+                incident: ticket.incident.clone(),
+                number: ticket.number,
+                to: ticket.to.clone(),
+                why: ticket.message.subject.clone(),
+                text: ticket.message.text.clone(),
+                escalated: ticket.escalated,
+            };
+            (ticket.key.clone(), told)
+        });
+        for (key, told) in tickets.collect::<Vec<_>>() {
             self.decided.insert(key.clone(), self.now);
-            self.accidents.escalated += u64::from(escalated);
-            // What is told to somebody else was decided before.
-            let firing = text.split(',').filter_map(|state| state.strip_suffix("=firing"));
-            for alert in firing.filter(|_| !escalated) {
+            self.told.push(told.clone());
+            self.accidents.escalated += u64::from(told.escalated);
+            self.accidents.digests += u64::from(told.why == "Digest");
+            // What is told to somebody else, or known to somebody, was decided before.
+            let before = told.escalated || told.why == "Acknowledged";
+            let firing = told.text.split(',').filter_map(|state| state.strip_suffix("=firing"));
+            for alert in firing.filter(|_| !before) {
                 let Some(fault) = self.faults.iter().find(|fault| fault.alert == alert) else {
                     continue;
                 };
-                if self.is_silenced(fault) || self.is_inhibited(fault) {
+                if self.is_silenced(fault)
+                    || self.is_inhibited(fault)
+                    || self.is_outside_hours(fault)
+                {
                     self.leaks.push(format!("{key} tells of {alert}, which is held back"));
                 }
             }

@@ -94,7 +94,9 @@ receivers:
 - name: hook
   webhook_configs:
   - url: http://127.0.0.1:{hook}/hook?a=1
-    http_config: {{basic_auth: {{username: me, password_file: password}}}}
+    http_config:
+      basic_auth: {{username: me, password_file: password}}
+      http_headers: {{X-Tenant: {{values: [seven], files: [password]}}}}
 - name: mail
   email_configs:
   - to: one@example.org, two@example.org
@@ -126,6 +128,8 @@ async fn routes_receivers_and_templates_work_for_real() {
     let (head, body) = calls.recv_timeout(LONG).unwrap_or_else(|_| panic!("{}", log(folder)));
     assert!(head.starts_with("POST /hook?a=1 "), "{head}");
     assert!(head.to_lowercase().contains("authorization: basic bwu6z2vozwlt"), "{head}");
+    let lower = head.to_lowercase();
+    assert!(lower.contains("x-tenant: seven\r\nx-tenant: geheim\r\n"), "{head}");
     assert_eq!(body["receiver"], "hook");
     assert_eq!(body["status"], "firing");
     assert_eq!(body["groupKey"], r#"{}/{severity="page"}:{alertname="DiskFull"}"#);

@@ -20,6 +20,8 @@ use crate::harness::{Running, free_port, require, wait_for};
 
 #[path = "synapse/kill.rs"]
 mod kill;
+#[path = "synapse/storm.rs"]
+mod storm;
 #[path = "synapse/talk.rs"]
 mod talk;
 
@@ -72,10 +74,15 @@ struct User {
 
 impl Homeserver {
     fn start() -> Option<Self> {
+        Self::start_with("")
+    }
+
+    /// With further settings.
+    fn start_with(settings: &str) -> Option<Self> {
         let python = environment(require("synapse-python")?);
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         let file = folder.path().join("hs.yaml");
-        fs::write(&file, configuration(folder.path(), port)).unwrap();
+        fs::write(&file, configuration(folder.path(), port) + settings).unwrap();
         let command = || {
             let mut command = Command::new(&python);
             command.args(["-m", "synapse.app.homeserver", "-c"]).arg(&file);
@@ -171,6 +178,22 @@ impl Homeserver {
         all.iter().filter(|event| event["type"] == "m.room.message").cloned().collect()
     }
 
+    /// All messages in a room, oldest first, however many.
+    fn all_messages(&self, user: &User, room: &str) -> Vec<Value> {
+        let room = room.replace('!', "%21").replace(':', "%3A");
+        let (mut all, mut from) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=f&limit=1000{from}");
+            let answer = self.ask("GET", &path, Some(user), Value::Null);
+            let part = answer["chunk"].as_array().unwrap();
+            all.extend(part.iter().filter(|event| event["type"] == "m.room.message").cloned());
+            match answer["end"].as_str() {
+                Some(end) if !part.is_empty() => from = format!("&from={end}"),
+                _ => return all,
+            }
+        }
+    }
+
     fn notifier(&self, token: &str) -> MatrixNotifier {
         let settings = MatrixSettings {
             homeserver: format!("http://{}", self.address).parse().unwrap(),
@@ -235,6 +258,16 @@ fn messages_reach_a_room_once() {
     let relations: Vec<Value> = messages.iter().map(relation).collect();
     assert_eq!(relations, [Value::Null, "m.thread".into(), "m.replace".into()]);
     assert_eq!(messages[1]["content"]["msgtype"], "m.notice");
+
+    // What is larger than an event may be is cut, and says so.
+    let mut long = delivery("key-3", &room, false);
+    long.message.incident = "i-2".into();
+    long.message.text = "\u{1}\u{2}\"ü".repeat(20_000);
+    long.message.html = format!("<body>{}</body>", long.message.text);
+    deliver(&notifier, &long).unwrap();
+    let messages = server.messages(&alice, &room);
+    let body = messages.last().unwrap()["content"]["body"].as_str().unwrap().to_owned();
+    assert!(body.ends_with("zu lang für Matrix und ist hier gekürzt.)"), "{body}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod full;
 #[path = "../peers/harness.rs"]
 mod harness;
 mod hostile;
+mod verbs;
 mod world;
 
 use std::collections::BTreeMap;
@@ -266,8 +267,13 @@ async fn a_link_acts_only_when_the_button_is_pressed() {
     let old = signer.link(&incident, "team", Timestamp::from_millis(0));
     let old = old.strip_prefix(&base).unwrap();
     assert!(process.ask("POST", old).unwrap().starts_with("HTTP/1.1 410"));
+    // A link that is used again after its incident is over does nothing.
+    world.page.set("/", Mood::Fine);
+    while !is_over(&world.letter().await) {}
+    let over = process.ask("POST", path).unwrap();
+    assert!(over.starts_with("HTTP/1.1 200") && !over.contains("<button"), "{over}");
     let page = process.get("/metrics").unwrap();
-    for (outcome, count) in [("accepted", 2), ("forged", 1), ("expired", 1)] {
+    for (outcome, count) in [("accepted", 2), ("forged", 1), ("expired", 1), ("over", 1)] {
         let line = format!("augenmass_notify_links_total{{outcome=\"{outcome}\"}} {count}");
         assert!(page.contains(&line), "{line}: {page}");
     }

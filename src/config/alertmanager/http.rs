@@ -1,17 +1,19 @@
 //! `http_config` and `tls_config`: what of them we do, and obstacles for the rest.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::super::reader::{Fields, Reader};
 use super::super::yaml::{Kind, Node};
 use super::plain;
+use super::receivers::Access;
 use crate::model::Secret;
+use crate::notify::ClientCertificate;
 
 /// How to call a webhook.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Http {
-    pub(super) bearer: Option<Secret>,
-    pub(super) ca_file: Option<PathBuf>,
+    pub(super) access: Access,
     login: Option<(String, Secret)>,
 }
 
@@ -28,7 +30,7 @@ impl Http {
 }
 
 /// Options that change where or how a call goes, and that are not supported.
-const FOREIGN: &[&str] = &["oauth2", "proxy_url", "proxy_connect_header", "http_headers"];
+const FOREIGN: &[&str] = &["oauth2", "proxy_url", "proxy_connect_header"];
 /// Options without which a call is the same.
 const IGNORED: &[&str] =
     &["follow_redirects", "enable_http2", "no_proxy", "proxy_from_environment"];
@@ -55,21 +57,54 @@ pub(super) fn http(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<H
         let user = user.map(|user| user.reveal().to_owned()).unwrap_or_default();
         found.login = Some((user, password.unwrap_or_else(|| Secret::new(""))));
     }
-    found.bearer = secret(&mut inner, "bearer_token", "bearer_token_file", reader);
+    found.access.bearer = secret(&mut inner, "bearer_token", "bearer_token_file", reader);
     if let Some(node) = inner.get("authorization")
         && let Some(mut authorization) = reader.fields(node, "authorization")
     {
-        if let Some(kind) = authorization.get("type")
-            && plain(kind, "type", reader).is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer"))
-        {
-            reader.obstacle(kind.at, "`authorization`: only the type `Bearer` is supported");
-        }
-        found.bearer = secret(&mut authorization, "credentials", "credentials_file", reader);
+        let kind = authorization.get("type").and_then(|node| plain(node, "type", reader));
+        let kind = kind.map(str::trim).filter(|kind| !kind.is_empty()).unwrap_or("Bearer");
+        let credentials = secret(&mut authorization, "credentials", "credentials_file", reader);
         authorization.finish(reader);
+        match (kind.eq_ignore_ascii_case("bearer"), credentials) {
+            (true, credentials) => found.access.bearer = credentials,
+            (false, credentials) => {
+                let credentials = credentials.unwrap_or_else(|| Secret::new(""));
+                let value = Secret::new(&format!("{kind} {}", credentials.reveal()));
+                found.access.headers.push(("Authorization".into(), value));
+            }
+        }
     }
-    found.ca_file = tls(&mut inner, "tls_config", reader);
+    if let Some(node) = inner.get("http_headers") {
+        found.access.headers.extend(headers(node, reader));
+    }
+    let (ca_file, certificate) = tls(&mut inner, "tls_config", true, reader);
+    (found.access.ca_file, found.access.certificate) = (ca_file, certificate);
     inner.finish(reader);
     Some(found)
+}
+
+/// `http_headers`: for each name its `values`, `secrets` and `files`.
+fn headers(node: &Node, reader: &mut Reader<'_>) -> Vec<(Arc<str>, Secret)> {
+    let mut found = Vec::new();
+    let Some(mut names) = reader.fields(node, "http_headers") else { return found };
+    for (key, node) in names.all() {
+        if http::HeaderName::try_from(key.text.as_str()).is_err() {
+            reader.problem(key.at, format!("`{}` cannot be the name of a header", key.text));
+            continue;
+        }
+        let Some(mut one) = reader.fields(node, &key.text) else { continue };
+        for (kind, is_file) in [("values", false), ("secrets", false), ("files", true)] {
+            for item in one.get(kind).map(|node| reader.list(node)).unwrap_or_default() {
+                let value = match is_file {
+                    true => reader.content(item, kind).map(|text| Secret::new(text.trim())),
+                    false => plain(item, kind, reader).map(Secret::new),
+                };
+                found.extend(value.map(|value| (key.text.as_str().into(), value)));
+            }
+        }
+        one.finish(reader);
+    }
+    found
 }
 
 /// A secret as text, or in a file.
@@ -90,15 +125,30 @@ pub(super) fn secret(
     }
 }
 
-/// `tls_config`: the file with trust anchors.
+/// `tls_config`: the file with trust anchors, and where `shows` says so our own certificate.
 pub(super) fn tls(
     fields: &mut Fields<'_>,
     name: &'static str,
+    shows: bool,
     reader: &mut Reader<'_>,
-) -> Option<PathBuf> {
-    let node: &Node = fields.get(name)?;
-    let mut inner = reader.fields(node, name)?;
-    for option in ["ca", "cert", "cert_file", "key", "key_file", "key_ref", "cert_ref", "ca_ref"] {
+) -> (Option<PathBuf>, Option<ClientCertificate>) {
+    let Some(node) = fields.get(name) else { return (None, None) };
+    let Some(mut inner) = reader.fields(node, name) else { return (None, None) };
+    let mut certificate = None;
+    if shows {
+        let mut file = |name: &'static str, reader: &mut Reader<'_>| {
+            inner.get(name).and_then(|node| reader.path(node, name))
+        };
+        match (file("cert_file", reader), file("key_file", reader)) {
+            (Some(cert_file), Some(key_file)) => {
+                certificate = Some(ClientCertificate { cert_file, key_file });
+            }
+            (None, None) => {}
+            _ => reader.problem(node.at, "`cert_file` and `key_file` go together"),
+        }
+    }
+    let files: &[&'static str] = if shows { &[] } else { &["cert_file", "key_file"] };
+    for option in ["ca", "cert", "key", "key_ref", "cert_ref", "ca_ref"].iter().chain(files) {
         if let Some(node) = inner.get(option) {
             reader.obstacle(node.at, format!("`{option}` is not supported, `ca_file` is"));
         }
@@ -117,5 +167,5 @@ pub(super) fn tls(
     }
     let ca_file = inner.get("ca_file").and_then(|node| reader.path(node, "ca_file"));
     inner.finish(reader);
-    ca_file
+    (ca_file, certificate)
 }

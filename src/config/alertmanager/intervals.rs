@@ -40,6 +40,7 @@ fn interval(node: &Node, reader: &mut Reader<'_>) -> Option<TimeInterval> {
         days_of_month: ranges(&mut fields, "days_of_month", parse_days_of_month, reader),
         months: ranges(&mut fields, "months", parse_months, reader),
         years: ranges(&mut fields, "years", parse_years, reader),
+        except: Vec::new(),
         zone: zone(&mut fields, reader),
     };
     fields.finish(reader);

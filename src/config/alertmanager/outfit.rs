@@ -87,14 +87,16 @@ impl Outfit {
                 let one = |to: &str| (Address::Email(to.trim().into()), voice.clone());
                 to.split(',').map(one).collect()
             }
-            Integration::Webhook { url, max_alerts, send_resolved, bearer, ca_file, timeout } => {
+            Integration::Webhook { url, max_alerts, send_resolved, access, timeout } => {
                 let Some(url) = url else { return Vec::new() };
                 let name: Arc<str> = format!("{receiver}/{at}").into();
                 self.webhooks.push(WebhookSettings {
                     name: name.clone(),
                     url: url.clone(),
-                    bearer: bearer.clone(),
-                    ca_file: ca_file.clone(),
+                    bearer: access.bearer.clone(),
+                    ca_file: access.ca_file.clone(),
+                    certificate: access.certificate.clone(),
+                    headers: access.headers.clone(),
                     timeout: *timeout,
                 });
                 let max_alerts = usize::try_from(*max_alerts).unwrap_or(usize::MAX);

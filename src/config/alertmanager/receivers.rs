@@ -9,7 +9,7 @@ use super::http::{Http, http};
 use super::smtp::{EMAIL_NAMES, GLOBAL_NAMES, Smtp, smtp};
 use super::{items, plain, span};
 use crate::model::Secret;
-use crate::notify::EmailSettings;
+use crate::notify::{ClientCertificate, EmailSettings};
 
 /// Somebody who is told, by any number of ways.
 #[derive(Clone, Debug)]
@@ -45,10 +45,8 @@ pub enum Integration {
         max_alerts: u64,
         /// Whether ends are told; by default they are.
         send_resolved: bool,
-        /// Bearer token.
-        bearer: Option<Secret>,
-        /// PEM file with the trust anchors; the system's when absent.
-        ca_file: Option<PathBuf>,
+        /// How we show who we are, and whom we trust.
+        access: Box<Access>,
         /// The longest a call may take.
         timeout: Duration,
     },
@@ -59,6 +57,19 @@ pub enum Integration {
         /// Whether ends are told; by default they are.
         send_resolved: bool,
     },
+}
+
+/// What a call to a webhook carries besides its payload.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Bearer token.
+    pub bearer: Option<Secret>,
+    /// PEM file with the trust anchors; the system's when absent.
+    pub ca_file: Option<PathBuf>,
+    /// What we show a server that asks who we are.
+    pub certificate: Option<ClientCertificate>,
+    /// Further header fields.
+    pub headers: Vec<(Arc<str>, Secret)>,
 }
 
 /// The templates of a mail; what is absent is worded by us.
@@ -312,8 +323,7 @@ fn webhook(
         url,
         max_alerts: max_alerts.unwrap_or(0),
         send_resolved,
-        bearer: http.bearer,
-        ca_file: http.ca_file,
+        access: Box::new(http.access),
         timeout,
     })
 }

@@ -88,7 +88,7 @@ pub(super) fn smtp(fields: &mut Fields<'_>, names: &Names, reader: &mut Reader<'
         password: secret(fields, names.password, names.password_file, reader),
         require_tls: flag(fields, names.require_tls, reader),
         implicit_tls: flag(fields, names.implicit_tls, reader),
-        ca_file: tls(fields, names.tls, reader),
+        ca_file: tls(fields, names.tls, false, reader).0,
     }
 }
 

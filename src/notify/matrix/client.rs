@@ -170,6 +170,7 @@ impl Client {
             method: question.method.clone(),
             path: &path,
             bearer: token,
+            headers: &[],
             content: question.content.clone(),
             most: LARGEST,
         };

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::ports::{Attachment, Message, Urgency};
 use crate::render::PLOT;
 
-/// An event is at most 65,536 bytes with everything the servers add, and escapes count; text and
-/// HTML together stay well below that.
+/// An event is at most 65,536 bytes with everything the servers add, and escapes count. An edit holds
+/// text and HTML twice, and stays below that.
 const TEXT: usize = 14_000;
 const HTML: usize = 16_000;
 
@@ -22,7 +22,7 @@ pub(super) fn message(message: &Message) -> Value {
     });
     let html = for_matrix(&message.html);
     // HTML cut in the middle is no HTML; the text says it all.
-    if !html.is_empty() && html.len() <= HTML {
+    if !html.is_empty() && escaped(&html, HTML) == html.len() {
         content["format"] = "org.matrix.custom.html".into();
         content["formatted_body"] = html.into();
     }
@@ -68,12 +68,9 @@ pub(super) fn edited(new: &Message, root: &str) -> Value {
 
 /// At most [`TEXT`] bytes, with a notice where something is missing.
 fn cut(text: &str, language: &str) -> String {
-    if text.len() <= TEXT {
+    let end = escaped(text, TEXT);
+    if end == text.len() {
         return text.to_owned();
-    }
-    let mut end = TEXT;
-    while !text.is_char_boundary(end) {
-        end -= 1;
     }
     let notice = if language.starts_with("de") {
         "… (Diese Nachricht war zu lang für Matrix und ist hier gekürzt.)"
@@ -81,6 +78,23 @@ fn cut(text: &str, language: &str) -> String {
         "… (This message was too long for Matrix and is cut here.)"
     };
     format!("{}\n{notice}", &text[..end])
+}
+
+/// How much of a text, in bytes, has at most `most` bytes when it is written as JSON.
+fn escaped(text: &str, most: usize) -> usize {
+    let mut left = most;
+    for (at, letter) in text.char_indices() {
+        let cost = match letter {
+            '"' | '\\' | '\n' | '\r' | '\t' => 2,
+            '\0'..='\x1f' => 6,
+            _ => letter.len_utf8(),
+        };
+        if left < cost {
+            return at;
+        }
+        left -= cost;
+    }
+    text.len()
 }
 
 /// What stands in the body of a document, without the colours that Matrix clients do not show.
@@ -126,6 +140,12 @@ mod tests {
         assert!(content["body"].as_str().unwrap().ends_with("gekürzt.)"));
         assert_eq!(content["formatted_body"], Value::Null);
         assert!(edited(&long, "$x").to_string().len() < 40_000);
+        for letter in ["\u{1}", "\"", "\n", "\\", "😀"] {
+            let (text, html) = (letter.repeat(70_000), letter.repeat(2_600));
+            let worst = Message { text, html, ..Message::default() };
+            let size = edited(&worst, "$x").to_string().len();
+            assert!((20_000..64_000).contains(&size), "{letter:?}: {size}");
+        }
     }
 
     #[test]

@@ -33,6 +33,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(600);
 const MOST_THREADS: usize = 2_000;
 /// Topic of the notes about the events that began threads.
 const THREADS: &str = "matrix-thread";
+/// Topic of the notes about edits that the server did not take at once, by the event they change.
+const LATE_EDITS: &str = "matrix-late-edit";
 /// The longest that a finished delivery waits for its edit or its picture.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -74,6 +76,7 @@ struct Root {
 }
 
 /// An edit that has to be tried again.
+#[derive(Clone)]
 struct Late {
     room: String,
     key: String,
@@ -113,6 +116,13 @@ impl MatrixNotifier {
                 let root =
                     Root { key: text("key"), event: text("event"), language: text("language") };
                 self.enter((room.to_owned(), incident.to_owned()), root);
+            }
+            for (event, value) in self.client.recall(LATE_EDITS).await {
+                let Ok(value) = serde_json::from_str::<Value>(&value) else { continue };
+                let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+                let (room, key) = (text("room"), text("key"));
+                let late = Late { room, key, content: value["content"].clone() };
+                self.remembered(|memory| memory.late.insert(event, late));
             }
         };
         self.recalled.get_or_init(|| recall).await;
@@ -255,27 +265,36 @@ impl MatrixNotifier {
         self.client.note(THREADS, notes).await;
     }
 
-    /// Edits now, or, when the server is busy, with the next chance.
+    /// Edits now, or, when the server is busy, with the next chance, also after a restart: the
+    /// delivery counts as done, so that nothing else would make it good.
     async fn edit(&self, event: String, late: Late) {
-        self.remembered(|memory| memory.late.remove(&event));
+        let was_late = self.remembered(|memory| memory.late.remove(&event)).is_some();
         let again = self.patiently(|| self.put(&late.room, &late.key, late.content.clone())).await;
         if let Err(refused) = again
             && refused.wait().is_some()
         {
+            let Late { room, key, content } = &late;
+            let value = json!({"room": room, "key": key, "content": content}).to_string();
+            let mut notes = vec![(event.clone(), Some(value))];
             self.remembered(|memory| {
                 memory.late.insert(event, late);
                 while memory.late.len() > MOST_THREADS {
-                    memory.late.pop_first();
+                    notes.extend(memory.late.pop_first().map(|(event, _)| (event, None)));
                 }
             });
+            self.client.note(LATE_EDITS, notes).await;
+        } else if was_late {
+            self.client.note(LATE_EDITS, vec![(event, None)]).await;
         }
     }
 
     /// Edits that the server did not take in time.
     async fn late_edits(&self) {
+        self.recall().await;
         let events: Vec<String> = self.remembered(|memory| memory.late.keys().cloned().collect());
         for event in events {
-            let Some(late) = self.remembered(|memory| memory.late.remove(&event)) else { continue };
+            let late = self.remembered(|memory| memory.late.get(&event).cloned());
+            let Some(late) = late else { continue };
             self.edit(event, late).await;
         }
     }

@@ -194,3 +194,63 @@ async fn an_unreachable_homeserver_is_named() {
         "{error}"
     );
 }
+
+/// Notes that outlive a notifier.
+#[derive(Default)]
+struct Paper(Mutex<BTreeMap<(String, String), String>>);
+
+impl Notes for Paper {
+    fn read<'a>(
+        &'a self,
+        topic: &'a str,
+    ) -> Doing<'a, Result<Vec<(String, String)>, crate::ports::StateError>> {
+        let notes = self.0.lock().unwrap();
+        let of_topic = notes.iter().filter(|((of, _), _)| of == topic);
+        let found = of_topic.map(|((_, key), value)| (key.clone(), value.clone())).collect();
+        Box::pin(std::future::ready(Ok(found)))
+    }
+    fn write<'a>(
+        &'a self,
+        topic: &'a str,
+        notes: Vec<(String, Option<String>)>,
+    ) -> Doing<'a, Result<(), crate::ports::StateError>> {
+        let mut all = self.0.lock().unwrap();
+        for (key, value) in notes {
+            let key = (topic.to_owned(), key);
+            match value {
+                Some(value) => all.insert(key, value),
+                None => all.remove(&key),
+            };
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+#[tokio::test]
+async fn an_edit_that_came_late_is_made_good_by_the_next_process() {
+    let mut tasks = JoinSet::new();
+    // Edits are refused for longer than anybody waits.
+    let busy = |method: &str, path: &str, number: usize| match path.ends_with("-edit") {
+        true => (429, json!({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 60_000})),
+        false => friendly(method, path, number),
+    };
+    let (port, _) = homeserver(&mut tasks, Arc::new(busy)).await;
+    let paper = Arc::new(Paper::default());
+    let first = notifier(port);
+    first.remember_in(paper.clone());
+    first.deliver(&delivery("k-1", false)).await.unwrap();
+    first.deliver(&delivery("k-2", true)).await.unwrap();
+    drop(first);
+    let (port, heard) = homeserver(&mut tasks, Arc::new(friendly)).await;
+    let second = notifier(port);
+    second.remember_in(paper.clone());
+    second.late_edits().await;
+    let said = heard.lock().unwrap().clone();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].1.ends_with("/send/m.room.message/k-2-edit"), "{said:?}");
+    assert_eq!(said[0].2["m.new_content"]["body"], "text of k-2");
+    assert_eq!(said[0].2["m.relates_to"]["rel_type"], "m.replace");
+    second.late_edits().await;
+    assert_eq!(heard.lock().unwrap().len(), 1, "once");
+    assert!(paper.0.lock().unwrap().keys().all(|(topic, _)| topic != LATE_EDITS));
+}

@@ -123,6 +123,9 @@ impl Outbox {
             outbox.next_serial = outbox.next_serial.max(ticket.serial + 1);
             outbox.enter(ticket, Stage::Waiting(now), true, now);
         }
+        for incident in incidents.iter().filter(|incident| incident.acknowledged.is_some()) {
+            outbox.somebody_knows(&incident.id);
+        }
         let goes_on: BTreeSet<String> = incidents.into_iter().map(|incident| incident.id).collect();
         for (incident, audience) in &mut outbox.incidents {
             audience.over = !goes_on.contains(incident);
@@ -192,6 +195,13 @@ impl Outbox {
                 escalated: false,
             };
             self.issue(ticket, now);
+        }
+        // Whoever does not hear that somebody knows need not be stood in for.
+        if notice.why == Why::Acknowledged
+            && let Some(progress) =
+                self.stories.get_mut(&(notice.incident.clone(), decision.number))
+        {
+            progress.reached = true;
         }
     }
 

@@ -12,9 +12,9 @@ pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + text.len() / 8 + 16);
     // Nearly all of a text stands for itself. 0xc2 begins a control character, or another one.
     let special =
-        |byte: &u8| matches!(byte, ..b' ' | b'&' | b'<' | b'>' | b'"' | b'\'' | 0x7f | 0xc2);
+        |byte: u8| matches!(byte, ..b' ' | b'&' | b'<' | b'>' | b'"' | b'\'' | 0x7f | 0xc2);
     let mut rest = text;
-    while let Some(at) = rest.as_bytes().iter().position(|byte| special(byte)) {
+    while let Some(at) = rest.as_bytes().iter().position(|byte| special(*byte)) {
         let (plain, tail) = rest.split_at(at);
         escaped.push_str(plain);
         let mut tail = tail.chars();

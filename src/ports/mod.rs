@@ -24,7 +24,7 @@ pub use deliver::{
 };
 pub use journal::{Entry, Event, Lookup};
 pub use notes::Notes;
-pub use push::{Push, PushAnswer, PushedMeta, Receive};
+pub use push::{Push, PushAnswer, PushedExemplar, PushedMeta, Receive};
 pub use samples::{
     Append, AppendError, Appended, Found, Queryable, Select, SelectError, SeriesId, Snapshot,
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Doing;
-use crate::model::MetricType;
+use crate::model::{Labels, Matcher, MetricType, Timestamp};
 
 /// Samples that somebody pushes to us, as they came (remote write).
 #[derive(Clone, Debug)]
@@ -24,7 +24,8 @@ pub struct PushAnswer {
     pub status: u16,
     /// For a person; empty when all is well. Without label values.
     pub text: String,
-    /// Floats, histograms and exemplars that are durable, where the protocol tells them.
+    /// Floats and histograms that are durable, and exemplars that are kept (in memory), where the
+    /// protocol tells them.
     pub written: Option<[u64; 3]>,
     /// When trying again makes sense.
     pub retry_after: Option<Duration>,
@@ -43,10 +44,31 @@ pub struct PushedMeta {
     pub unit: Arc<str>,
 }
 
+/// An example of what a pushed sample counts, most often with the id of a trace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PushedExemplar {
+    /// Its own labels.
+    pub labels: Labels,
+    /// What was measured.
+    pub value: f64,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// Takes pushed samples.
 pub trait Receive: Send + Sync {
     /// Keeps what can be kept; what the answer calls written is durable.
     fn receive(&self, push: Push) -> Doing<'_, PushAnswer>;
     /// What the senders told about their metrics.
     fn metadata(&self) -> Vec<PushedMeta>;
+    /// The exemplars of series that all matchers of any set accept, `from` through `through`, by
+    /// series in the order of labels.
+    fn exemplars(
+        &self,
+        _sets: &[&[Matcher]],
+        _from: Timestamp,
+        _through: Timestamp,
+    ) -> Vec<(Labels, Vec<PushedExemplar>)> {
+        Vec::new()
+    }
 }

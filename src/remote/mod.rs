@@ -6,11 +6,13 @@
 //! The sender stands before the store ([`Sender::tee`]): what is appended goes to the store and to
 //! a queue on disk, from which each destination is served at its own pace (`send`).
 
+mod fuzz;
 mod proto;
 mod receive;
 mod send;
 mod settings;
 
+pub use fuzz::decode_anything;
 pub use proto::Protocol;
 pub use receive::Receiver;
 pub use send::{Action, LinkError, Meaning, Relabel, Sender, SenderError};

@@ -280,7 +280,8 @@ fn make_key(transaction: &rusqlite::Transaction<'_>) -> rusqlite::Result<()> {
 fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {
     let (path, mut reason) = (path.to_owned(), error.to_string());
     // SQLite does not say why; the system does.
-    if error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
+    let silent = [ErrorCode::CannotOpen, ErrorCode::ReadOnly, ErrorCode::SystemIoFailure];
+    if error.sqlite_error_code().is_some_and(|code| silent.contains(&code))
         && let Err(why) = std::fs::OpenOptions::new().append(true).create(true).open(&path)
     {
         reason = why.to_string();

@@ -21,7 +21,7 @@ use hashbrown::HashMap;
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::segment::Meta;
-use super::tail::{self, Base, Group, KnownShape};
+use super::tail::{self, Group, KnownShape};
 use super::tail_1;
 use crate::model::Batch;
 
@@ -342,7 +342,7 @@ impl Catalogue {
             recovered.next = recovered.next.max(number + 1);
             let Some(labels) = tail::decode_shape(row.get_ref(2)?.as_blob()?) else { continue };
             let source: Arc<str> = row.get_ref(1)?.as_str()?.into();
-            shapes.insert(number, KnownShape { source, labels, base: Base::new(number, 0) });
+            shapes.insert(number, KnownShape::new(number, source, labels));
         }
         // A file that is only looked at may be of an older format.
         let encoding = if Self::format_of(&connection)? == 1 { "1" } else { "encoding" };
@@ -380,7 +380,7 @@ impl Catalogue {
                 };
                 recovered.batches += 1;
                 recovered.samples += batch.rows.len() as u64;
-                each(&batch);
+                each(batch);
             }
         }
         Ok(recovered)

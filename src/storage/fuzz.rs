@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::disk::{Disk, Draft, Stored};
 use super::segment::Directory;
-use super::tail::{self, Base, KnownShape};
+use super::tail::{self, KnownShape};
 use super::{deltas, exact_text, floats, histograms, integers, piece, tail_1};
 use crate::model::Labels;
 
@@ -34,7 +34,7 @@ pub fn decode_anything(bytes: &[u8]) {
 
 fn shape_of(count: usize) -> KnownShape {
     let labels = vec![Labels::empty(); count % 64];
-    KnownShape { source: "s".into(), labels, base: Base::new(7, 0) }
+    KnownShape::new(7, "s".into(), labels)
 }
 
 fn tail_of(bytes: &[u8], count: usize) {

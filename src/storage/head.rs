@@ -15,6 +15,9 @@ use crate::model::{Batch, Labels, Point, Row, STALE_BITS};
 const OPEN_ROWS: usize = 16;
 /// So many neighbours of one size become one of the next.
 const FAN_IN: usize = 4;
+/// Rows that stay open while the tail is read: what is read goes into larger chunks at once, and
+/// what is left is compressed when the next rows come.
+const RECOVERED_ROWS: usize = OPEN_ROWS * FAN_IN;
 /// Rows from which a chunk is large enough.
 const CHUNK_ROWS: usize = 256;
 /// Frames that are copied together when a snapshot still holds them.
@@ -72,6 +75,7 @@ pub(super) struct Head {
     sources: HashMap<Arc<str>, Source>,
     index: Arc<RwLock<Index>>,
     generation: u64,
+    open_rows: usize,
 }
 
 impl Frame {
@@ -97,8 +101,11 @@ impl Frame {
         let open = std::mem::take(&mut self.open);
         self.open.widen(width);
         let Some(chunk) = Chunk::join(&[Part::Open(&open)], |_| true) else { return };
-        self.chunks.push((generation, Arc::new(chunk)));
         let mut size = OPEN_ROWS * FAN_IN;
+        if chunk.len() >= size {
+            size *= FAN_IN;
+        }
+        self.chunks.push((generation, Arc::new(chunk)));
         while size <= CHUNK_ROWS {
             let alike = |(g, chunk): &&(u64, Arc<Chunk>)| *g == generation && chunk.len() < size;
             let count = self.chunks.iter().rev().take_while(alike).count();
@@ -158,7 +165,13 @@ impl Head {
             sources: HashMap::new(),
             index: Arc::default(),
             generation,
+            open_rows: OPEN_ROWS,
         }
+    }
+
+    /// Whether the batches that come are read from the tail, and many.
+    pub(super) fn recovering(&mut self, yes: bool) {
+        self.open_rows = if yes { RECOVERED_ROWS } else { OPEN_ROWS };
     }
 
     /// What was recovered, and what comes, belongs to this generation.
@@ -207,7 +220,7 @@ impl Head {
             let slots = shape.slots.iter().map(|slot| *slot as usize);
             frame.open.put(at, slots.zip(batch.rows.iter().map(|row| cell(&row.point))));
         }
-        if frame.open.len() >= OPEN_ROWS {
+        if frame.open.len() >= self.open_rows {
             frame.close(generation);
         }
     }

@@ -83,8 +83,12 @@ impl Index {
 
     /// The series with exactly these labels.
     pub(super) fn get(&self, labels: &Labels) -> Option<Number> {
+        self.get_hashed(labels, labels.fingerprint().0)
+    }
+
+    fn get_hashed(&self, labels: &Labels, hash: u64) -> Option<Number> {
         let same = |n: &Number| entry(&self.pages, *n).is_some_and(|e| e.labels == *labels);
-        self.by_labels.find(labels.fingerprint().0, same).copied()
+        self.by_labels.find(hash, same).copied()
     }
 
     /// The labels of a series.
@@ -104,7 +108,8 @@ impl Index {
 
     /// The series with these labels, new if need be.
     pub(super) fn add(&mut self, labels: &Labels) -> Number {
-        if let Some(number) = self.get(labels) {
+        let hash = labels.fingerprint().0;
+        if let Some(number) = self.get_hashed(labels, hash) {
             return number;
         }
         let number = self.next;
@@ -119,10 +124,10 @@ impl Index {
         page.used += 1;
         page.entries[at % PAGE] = Some(Entry { labels: labels.clone(), places: Places::new() });
         for (name, value) in labels {
-            if !self.postings.contains_key(name) {
-                self.postings.insert(name.into(), BTreeMap::new());
-            }
-            let Some(values) = self.postings.get_mut(name) else { continue };
+            let values = match self.postings.get_mut(name) {
+                Some(values) => values,
+                None => self.postings.entry(name.into()).or_default(),
+            };
             match values.get_mut(value) {
                 None => {
                     values.insert(value.into(), Postings::One(number));
@@ -138,7 +143,7 @@ impl Index {
             }
         }
         let pages = &self.pages;
-        self.by_labels.insert_unique(labels.fingerprint().0, number, |n| hash_at(pages, *n));
+        self.by_labels.insert_unique(hash, number, |n| hash_at(pages, *n));
         number
     }
 
@@ -195,6 +200,10 @@ impl Index {
             }
         }
         self.live -= 1;
+        if self.by_labels.capacity() > 4 * self.live.max(PAGE) {
+            let pages = &self.pages;
+            self.by_labels.shrink_to(2 * self.live, |n| hash_at(pages, *n));
+        }
     }
 
     /// The series that all matchers accept.

@@ -90,6 +90,7 @@ impl Core {
         let sealed = found.iter().map(|segment| segment.meta.last_generation + 1).max();
 
         let mut head = Head::new(0);
+        head.recovering(true);
         let (mut newest, mut oldest) = (i64::MIN, i64::MAX);
         let recovered = catalogue
             .recover(|batch| {
@@ -98,6 +99,7 @@ impl Core {
                 oldest = oldest.min(batch.at.millis());
             })
             .map_err(sql)?;
+        head.recovering(false);
         if recovered.damaged > 0 {
             archive.report(CATALOGUE, recovered.damaged, "groups of the newest samples", "check");
         }

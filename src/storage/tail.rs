@@ -156,9 +156,27 @@ impl Group {
 
 /// A shape as the reader knows it.
 pub(super) struct KnownShape {
-    pub(super) source: Arc<str>,
-    pub(super) labels: Vec<Labels>,
+    /// The batch read last: the next one differs in its time and points only.
+    pub(super) batch: Batch,
     pub(super) base: Base,
+}
+
+impl KnownShape {
+    pub(super) fn new(number: u64, source: Arc<str>, labels: Vec<Labels>) -> Self {
+        let mut batch = Batch::new(source, Timestamp::from_millis(0));
+        let row = |labels| Row { labels, point: Point::Stale };
+        batch.rows = labels.into_iter().map(row).collect();
+        Self { batch, base: Base::new(number, 0) }
+    }
+
+    /// Brings the batch to the values that the columns have now.
+    pub(super) fn show(&mut self, at: i64) {
+        self.batch.at = Timestamp::from_millis(at);
+        for (column, row) in self.batch.rows.iter_mut().enumerate() {
+            let value = f64::from_bits(self.base.columns.bits(column));
+            row.point = if is_stale(value) { Point::Stale } else { Point::Float(value) };
+        }
+    }
 }
 
 /// The bytes of a row, if they are what was written.
@@ -172,30 +190,28 @@ pub(super) fn decode<'s>(
     from: &mut &[u8],
     era: u64,
     shape: impl FnOnce(u64) -> Option<&'s mut KnownShape>,
-) -> Option<Batch> {
+) -> Option<&'s Batch> {
     let first = take_varint(from)?;
     let number = era.wrapping_add(unzigzag(first >> 2).cast_unsigned());
-    let KnownShape { source, labels, base } = shape(number)?;
-    base.enter(era, labels.len());
+    let known = shape(number)?;
+    let base = &mut known.base;
+    let width = known.batch.rows.len();
+    base.enter(era, width);
     let at = base.follow(unzigzag(take_varint(from)?));
     if first & 2 == 0 {
         base.map.clear();
-        base.map.extend_from_slice(take_bytes(from, labels.len().div_ceil(8))?);
+        base.map.extend_from_slice(take_bytes(from, width.div_ceil(8))?);
     }
-    let mut batch = Batch::new(Arc::clone(source), Timestamp::from_millis(at));
-    batch.rows.reserve(labels.len());
-    for (column, labels) in labels.iter().enumerate() {
+    for column in 0..width {
         if base.map.get(column / 8)? >> (column % 8) & 1 == 1 {
             base.columns.decode(column, from)?;
         }
-        let value = f64::from_bits(base.columns.bits(column));
-        let point = if is_stale(value) { Point::Stale } else { Point::Float(value) };
-        batch.rows.push(Row { labels: labels.clone(), point });
     }
+    known.show(at);
     if first & 1 != 0 {
-        take_histograms(from, &mut batch)?;
+        take_histograms(from, &mut known.batch)?;
     }
-    Some(batch)
+    Some(&known.batch)
 }
 
 /// The histograms at the end of a batch.
@@ -267,11 +283,8 @@ mod tests {
         ) {
             let labels: Vec<Labels> =
                 (0..3).map(|n| Labels::from_pairs([("n", n.to_string().as_str())]).unwrap()).collect();
-            let mut known = KnownShape {
-                source: "s".into(),
-                labels: decode_shape(&encode_shape(labels.iter())).unwrap(),
-                base: Base::new(7, 0),
-            };
+            let decoded = decode_shape(&encode_shape(labels.iter())).unwrap();
+            let mut known = KnownShape::new(7, "s".into(), decoded);
             let mut base = Base::new(7, 0);
             let mut era = start;
             for (at, points, next) in batches {
@@ -286,17 +299,13 @@ mod tests {
                 prop_assert!(from.is_empty());
                 prop_assert_eq!(back.at, batch.at);
                 // Bit for bit: NaN is not equal to itself.
-                prop_assert_eq!(format!("{:?}", bits(&back)), format!("{:?}", bits(&batch)));
+                prop_assert_eq!(format!("{:?}", bits(back)), format!("{:?}", bits(&batch)));
             }
         }
 
         #[test]
         fn damaged_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let mut known = KnownShape {
-                source: "s".into(),
-                labels: vec![Labels::empty(); 9],
-                base: Base::new(7, 0),
-            };
+            let mut known = KnownShape::new(7, "s".into(), vec![Labels::empty(); 9]);
             let mut from = &bytes[..];
             while decode(&mut from, 0, |_| Some(&mut known)).is_some() {}
             let mut from = &bytes[..];

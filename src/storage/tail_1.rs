@@ -5,41 +5,37 @@
 //! of the batch before, for each of these the XOR of the two ([`deltas::take_xor`]); with bit 0 the
 //! histograms as in [`super::tail`].
 
-use std::sync::Arc;
-
 use super::bits::{take_bytes, take_varint, unzigzag};
 use super::deltas;
 use super::tail::{KnownShape, take_histograms};
-use crate::model::{Batch, Point, Row, Timestamp, is_stale};
+use crate::model::Batch;
 
 /// Takes one batch off the front. `shape` finds a shape by number.
 pub(super) fn decode<'s>(
     from: &mut &[u8],
     era: u64,
     shape: impl FnOnce(u64) -> Option<&'s mut KnownShape>,
-) -> Option<Batch> {
-    let KnownShape { source, labels, base } = shape(take_varint(from)?)?;
-    base.enter(era, labels.len());
+) -> Option<&'s Batch> {
+    let known = shape(take_varint(from)?)?;
+    let base = &mut known.base;
+    let width = known.batch.rows.len();
+    base.enter(era, width);
     let at = base.at.unwrap_or(0).wrapping_add(unzigzag(take_varint(from)?));
     base.at = Some(at);
     let (&flags, rest) = from.split_first()?;
     *from = rest;
-    let map = take_bytes(from, labels.len().div_ceil(8))?;
-    let mut batch = Batch::new(Arc::clone(source), Timestamp::from_millis(at));
-    batch.rows.reserve(labels.len());
-    for (column, labels) in labels.iter().enumerate() {
+    let map = take_bytes(from, width.div_ceil(8))?;
+    for column in 0..width {
         if map[column / 8] >> (column % 8) & 1 == 1 {
             let (&sizes, rest) = from.split_first()?;
             *from = rest;
             let bits = deltas::take_xor(base.columns.bits(column), sizes, from)?;
             base.columns.set(column, bits);
         }
-        let value = f64::from_bits(base.columns.bits(column));
-        let point = if is_stale(value) { Point::Stale } else { Point::Float(value) };
-        batch.rows.push(Row { labels: labels.clone(), point });
     }
+    known.show(at);
     if flags & 1 != 0 {
-        take_histograms(from, &mut batch)?;
+        take_histograms(from, &mut known.batch)?;
     }
-    Some(batch)
+    Some(&known.batch)
 }

@@ -1,6 +1,7 @@
 //! The binary as its users run it: start, reload, stop, kill. Its peers are those of the demo.
 
 mod closed;
+mod full;
 #[path = "../peers/harness.rs"]
 mod harness;
 mod hostile;

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::directory::{Directory, Place, Refusal};
 use crate::model::{Batch, Histogram, Labels, Point, Row, Timestamp, is_stale};
-use crate::ports::PushedMeta;
+use crate::ports::{PushedExemplar, PushedMeta};
 use crate::remote::proto::wire::{Malformed, Reader, Value};
 use crate::remote::proto::{Protocol, histogram, metric_type};
 
@@ -40,8 +40,9 @@ pub(super) struct Taken {
     histograms: Vec<Arc<Histogram>>,
     /// Floats and histograms that can be kept.
     pub(super) samples: [u64; 2],
-    /// Exemplars; they are not kept.
-    pub(super) exemplars: u64,
+    exemplars: Vec<(Place, PushedExemplar)>,
+    /// Exemplars whose labels are no labels.
+    pub(super) refused_exemplars: u64,
     /// Samples that cannot be kept, and the first reason.
     pub(super) refused: u64,
     pub(super) reason: Option<Refusal>,
@@ -142,7 +143,14 @@ impl Taken {
                     });
                     self.sample(field == 4, value.bytes()?, *place)?;
                 }
-                3 => self.exemplars += 1,
+                3 => {
+                    let place = *place.get_or_insert_with(|| {
+                        directory.place(directory.key(labels), || pairs_one(labels))
+                    });
+                    self.exemplar(value.bytes()?, place, |labels| {
+                        pairs_one(labels).map_err(|_| Malformed("an exemplar has no labels"))
+                    })?;
+                }
                 _ => {}
             }
         }
@@ -197,7 +205,6 @@ impl Taken {
             match field {
                 1 => numbers(value, &mut scratch.refs)?,
                 2 | 3 => scratch.samples += 1,
-                4 => self.exemplars += 1,
                 5 => meaning = Some(value.bytes()?),
                 _ => {}
             }
@@ -213,11 +220,54 @@ impl Taken {
         }
         let mut reader = Reader::new(message);
         while let Some((field, value)) = reader.field()? {
-            if field == 2 || field == 3 {
-                self.sample(field == 3, value.bytes()?, place)?;
+            match field {
+                2 | 3 => self.sample(field == 3, value.bytes()?, place)?,
+                4 => self.exemplar(value.bytes()?, place, |refs| symbols.labels(refs))?,
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    /// One exemplar; `read` makes labels of its fields of number 1.
+    fn exemplar(
+        &mut self,
+        message: &[u8],
+        place: Result<Place, Refusal>,
+        read: impl FnOnce(&[u8]) -> Result<Labels, Malformed>,
+    ) -> Result<(), Malformed> {
+        let (mut pairs, mut value, mut at) = (Vec::new(), 0, 0);
+        let mut reader = Reader::new(message);
+        loop {
+            let before = reader.rest;
+            let Some((field, found)) = reader.field()? else { break };
+            match (field, found) {
+                (1, _) => pairs.extend_from_slice(&before[..before.len() - reader.rest.len()]),
+                (2, Value::Word(word)) => value = word,
+                (3, Value::Varint(time)) => at = time.cast_signed(),
+                _ => {}
+            }
+        }
+        let at = Timestamp::from_millis(at);
+        match (place, read(&pairs)) {
+            (Ok(place), Ok(labels)) if at.millis() <= self.latest => {
+                let exemplar = PushedExemplar { labels, value: f64::from_bits(value), at };
+                self.exemplars.push((place, exemplar));
+            }
+            _ => self.refused_exemplars += 1,
+        }
+        Ok(())
+    }
+
+    /// The exemplars with the labels of their series.
+    pub(super) fn exemplars(
+        &mut self,
+        directory: &Directory,
+    ) -> impl Iterator<Item = (Labels, PushedExemplar)> {
+        self.exemplars.drain(..).filter_map(|(place, exemplar)| {
+            let (_, labels) = directory.group(place.group)?;
+            Some((labels(place.column)?, exemplar))
+        })
     }
 
     /// One float or histogram.
@@ -420,6 +470,26 @@ impl<'a> Symbols<'a> {
             let pairs = pairs.map_err(|_: std::str::Utf8Error| NOT_TEXT)?;
             Labels::from_pairs(pairs).map_err(|_| "a series has a label twice or without a name")
         })
+    }
+
+    /// The labels that an exemplar's references (its fields of number 1) name.
+    fn labels(&self, fields: &[u8]) -> Result<Labels, Malformed> {
+        let mut refs = Vec::new();
+        let mut reader = Reader::new(fields);
+        while let Some((_, value)) = reader.field()? {
+            numbers(value, &mut refs)?;
+        }
+        let wrong = Malformed("an exemplar has no labels");
+        if !refs.len().is_multiple_of(2) {
+            return Err(wrong);
+        }
+        let text = |number: u32| {
+            let text = self.texts.get(number as usize)?;
+            std::str::from_utf8(text).ok()
+        };
+        let pairs = refs.chunks_exact(2).map(|pair| Some((text(pair[0])?, text(pair[1])?)));
+        let Some(pairs) = pairs.collect::<Option<Vec<_>>>() else { return Err(wrong) };
+        Labels::from_pairs(pairs).map_err(|_| wrong)
     }
 
     fn text(&self, number: u64) -> (&'a [u8], u64) {

@@ -2,6 +2,7 @@
 
 mod decode;
 mod directory;
+mod exemplars;
 #[cfg(test)]
 mod tests;
 
@@ -12,11 +13,13 @@ use tokio::sync::Semaphore;
 
 use self::decode::{Meanings, Taken};
 use self::directory::Directory;
+use self::exemplars::{Exemplars, Kept};
 use super::ReceiverSettings;
 use super::proto::Protocol;
-use crate::model::{Batch, Timestamp};
+use crate::model::{Batch, Labels, Matcher, Timestamp};
 use crate::ports::{
-    Append, AppendError, Appended, Clock, Doing, Push, PushAnswer, PushedMeta, Receive,
+    Append, AppendError, Appended, Clock, Doing, Push, PushAnswer, PushedExemplar, PushedMeta,
+    Receive,
 };
 use crate::telemetry::{RemoteAnswered, RemoteRefused, Telemetry};
 
@@ -30,6 +33,8 @@ const SWEEP: u32 = 10;
 const BUFFERS: usize = 4;
 /// A buffer that grew beyond this is not kept.
 const BUFFER_BYTES: usize = 4 << 20;
+/// Exemplars that are kept, about 5 MiB.
+const EXEMPLARS: usize = 20_000;
 
 /// Takes remote-write requests and gives their samples to the store.
 pub struct Receiver {
@@ -46,6 +51,7 @@ pub struct Receiver {
 struct Known {
     directory: Directory,
     meanings: Meanings,
+    exemplars: Exemplars,
     swept: u32,
 }
 
@@ -78,7 +84,12 @@ impl Receiver {
             append,
             clock,
             telemetry,
-            known: Mutex::new(Known { directory, meanings: Meanings::default(), swept: 0 }),
+            known: Mutex::new(Known {
+                directory,
+                meanings: Meanings::default(),
+                exemplars: Exemplars::new(EXEMPLARS),
+                swept: 0,
+            }),
             buffers: Mutex::default(),
             places: Semaphore::new(settings.concurrent),
             queue: Semaphore::new(settings.concurrent + settings.waiting),
@@ -162,7 +173,7 @@ impl Receiver {
         let now = self.clock.wall();
         let minute = minutes(now);
         let mut known = self.known();
-        let Known { directory, meanings, swept } = &mut *known;
+        let Known { directory, meanings, exemplars, swept } = &mut *known;
         if minute.wrapping_sub(*swept) >= SWEEP {
             *swept = minute;
             directory.forget(minute.saturating_sub(FORGET));
@@ -177,10 +188,21 @@ impl Receiver {
             .read(protocol, message, directory, meanings)
             .map_err(|malformed| refusal(400, malformed.to_string()))?;
         let batches = taken.batches(directory);
+        let (mut kept, mut lost) = (0, taken.refused_exemplars);
+        for (labels, exemplar) in taken.exemplars(directory) {
+            match exemplars.push(labels, exemplar) {
+                Kept::Yes | Kept::Before => kept += 1,
+                Kept::No => lost += 1,
+            }
+        }
+        if lost > 0 {
+            // No reason to refuse the request: the samples are what matters.
+            let refused = RemoteRefused { reason: "exemplar" };
+            self.telemetry.remote.refused_samples.get_or_create(&refused).inc_by(lost);
+        }
         Ok(Read {
             batches,
-            // Exemplars are not kept.
-            written: [taken.samples[0], taken.samples[1], 0],
+            written: [taken.samples[0], taken.samples[1], kept],
             refused: taken.refused,
             reason: taken.reason,
         })
@@ -210,6 +232,26 @@ impl Receive for Receiver {
 
     fn metadata(&self) -> Vec<PushedMeta> {
         self.known().meanings.all()
+    }
+
+    fn exemplars(
+        &self,
+        sets: &[&[Matcher]],
+        from: Timestamp,
+        through: Timestamp,
+    ) -> Vec<(Labels, Vec<PushedExemplar>)> {
+        self.known().exemplars.find(sets, from, through)
+    }
+}
+
+/// Gives foreign bytes to the decoder of messages, for fuzzing.
+pub(super) fn decode_anything(protocol: Protocol, message: &[u8]) {
+    let mut directory = Directory::new([7; 192], 0, 1_000);
+    directory.begin(0);
+    let mut taken = Taken::new(Timestamp::MAX);
+    if taken.read(protocol, message, &mut directory, &mut Meanings::default()).is_ok() {
+        drop(taken.batches(&directory));
+        taken.exemplars(&directory).for_each(drop);
     }
 }
 

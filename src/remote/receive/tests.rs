@@ -171,6 +171,54 @@ fn two(symbols: &[&str], series: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn exemplars_are_kept_in_both_protocols() {
+    let (receiver, kept) = receiver();
+    let exemplar = |labels: Writer, value, at| {
+        let mut one = labels;
+        one.double(2, value);
+        one.signed(3, at);
+        one.0
+    };
+    let mut pair = Writer::default();
+    pair.bytes(1, b"trace_id");
+    pair.bytes(2, b"abc");
+    let mut labels = Writer::default();
+    labels.bytes(1, &pair.0);
+    // As Prometheus sends them: the series without a sample.
+    let mut series = one(&[("__name__", "m_total"), ("job", "a")], &[]);
+    let mut end = Writer::default();
+    end.bytes(3, &exemplar(labels, 6.5, NOW - 2));
+    series.extend(end.0);
+    let answer = push(&receiver, Protocol::One, &request(1, &[series])).await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+    let symbols = ["", "__name__", "m_total", "job", "a", "trace_id", "def"];
+    let mut labels = Writer::default();
+    labels.bytes(1, &[5, 6]);
+    let mut series = Writer::default();
+    series.bytes(1, &[1, 2, 3, 4]);
+    series.bytes(2, &float(NOW, 7.0));
+    series.bytes(4, &exemplar(labels, 7.5, NOW - 1));
+    let mut wrong = Writer::default();
+    wrong.bytes(1, &[5, 60]);
+    series.bytes(4, &exemplar(wrong, 1.0, NOW));
+    let answer = push(&receiver, Protocol::Two, &two(&symbols, &[series.0])).await;
+    assert_eq!((answer.status, answer.written), (204, Some([1, 0, 1])), "{answer:?}");
+    assert_eq!(rows(&kept).len(), 1);
+    let (from, through) = (Timestamp::from_millis(NOW - 2), Timestamp::from_millis(NOW));
+    let found = receiver.exemplars(&[&[Matcher::metric("m_total")]], from, through);
+    let told: Vec<_> = found
+        .iter()
+        .flat_map(|(labels, list)| list.iter().map(move |e| (labels, e)))
+        .map(|(labels, e)| (labels.to_string(), e.labels.to_string(), e.value, e.at.millis() - NOW))
+        .collect();
+    let row = |trace: &str, value, at| {
+        let own = format!("{{trace_id=\"{trace}\"}}");
+        ("m_total{job=\"a\"}".to_owned(), own, value, at)
+    };
+    assert_eq!(told, [row("abc", 6.5, -2), row("def", 7.5, -1)]);
+}
+
+#[tokio::test]
 async fn protocol_two_with_metadata_and_histograms() {
     let (receiver, kept) = receiver();
     let symbols = ["", "__name__", "requests_total", "job", "a", "Requests.", "latency", "seconds"];

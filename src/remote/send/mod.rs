@@ -29,6 +29,11 @@ use crate::model::{Batch, Labels};
 use crate::ports::{Append, AppendError, Appended, Clock, Doing, PushedMeta};
 use crate::telemetry::{RemoteTo, Telemetry};
 
+/// Gives foreign bytes to the decoder of the queue, for fuzzing.
+pub(super) fn decode_anything(bytes: &[u8]) {
+    spool::decode_anything(bytes);
+}
+
 /// The longest what is appended waits for company on its way to the disk.
 const COMMIT: Duration = Duration::from_millis(500);
 /// Samples of a request.

@@ -76,7 +76,8 @@ pub(super) fn push_time(out: &mut String, at: Timestamp) {
     }
 }
 
-fn push_number(out: &mut String, value: f64) {
+/// A value between double quotes.
+pub(super) fn push_number(out: &mut String, value: f64) {
     out.push('"');
     push_float(out, value);
     out.push('"');

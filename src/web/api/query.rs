@@ -7,7 +7,7 @@ use serde_json::json;
 use super::super::router::Shared;
 use super::compute::{Watch, compute};
 use super::form::Form;
-use super::json::{push_list, push_result, push_time};
+use super::json::{push_labels, push_list, push_number, push_result, push_time};
 use super::reply::{Failure, HEAD, Reply, Success};
 use crate::model::Timestamp;
 use crate::ports::Select;
@@ -92,14 +92,34 @@ pub(super) async fn range(State(shared): State<Arc<Shared>>, form: Form) -> Repl
     .await
 }
 
-/// `/query_exemplars`: we keep none, but say so only to a request that makes sense.
-pub(super) async fn exemplars(form: Form) -> Reply {
+/// `/query_exemplars`: those that were pushed to us, of the series that the expression reads.
+pub(super) async fn exemplars(State(shared): State<Arc<Shared>>, form: Form) -> Reply {
     let (start, end) = (form.time("start")?, form.time("end")?);
     if end < start {
         return Err(Failure::bad_data("end timestamp must not be before start timestamp"));
     }
-    promql::parse(form.get("query")).map_err(|error| Failure::parameter("query", error))?;
-    Ok(Success::of("[]"))
+    let expr =
+        promql::parse(form.get("query")).map_err(|error| Failure::parameter("query", error))?;
+    let sets = expr.selectors();
+    let receive = shared.doors.receive.iter();
+    let found: Vec<_> = receive.flat_map(|door| door.exemplars(&sets, start, end)).collect();
+    let mut data = String::new();
+    push_list(&mut data, found, |out, (labels, exemplars)| {
+        out.push_str("{\"seriesLabels\":");
+        push_labels(out, &labels);
+        out.push_str(",\"exemplars\":");
+        push_list(out, exemplars, |out, exemplar| {
+            out.push_str("{\"labels\":");
+            push_labels(out, &exemplar.labels);
+            out.push_str(",\"value\":");
+            push_number(out, exemplar.value);
+            out.push_str(",\"timestamp\":");
+            push_time(out, exemplar.at);
+            out.push('}');
+        });
+        out.push('}');
+    });
+    Ok(Success::of(data))
 }
 
 fn evaluate(

@@ -14,7 +14,7 @@ pub(super) fn escape(text: &str) -> String {
     let special =
         |byte: &u8| matches!(byte, ..b' ' | b'&' | b'<' | b'>' | b'"' | b'\'' | 0x7f | 0xc2);
     let mut rest = text;
-    while let Some(at) = rest.as_bytes().iter().position(|byte| special(byte)) {
+    while let Some(at) = rest.as_bytes().iter().position(&special) {
         let (plain, tail) = rest.split_at(at);
         escaped.push_str(plain);
         let mut tail = tail.chars();

@@ -4,15 +4,18 @@
 //! grows with their number would show.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use augenmass::alerting::{
-    Desk, Directory, Ends, GroupBy, InhibitRule, Owner, Plan, RouteSpec, RouteTree, Service,
-    Timing, parse_matchers,
+    Desk, Directory, Ends, GroupBy, InhibitRule, Notice, Owner, Plan, RouteSpec, RouteTree,
+    Service, Timing, parse_matchers,
 };
 use augenmass::model::{Alert, Labels, Matcher, NonEmpty, Phase, Silence, Timestamp};
-use augenmass::ports::Address;
+use augenmass::notify::{Patience, Render, Teller};
+use augenmass::ports::{Address, Message, Receipt, Remembered};
+use augenmass::render::{Links, Renderer, TemplateFiles, Voice, Way, Wording};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 
@@ -151,6 +154,68 @@ fn look_at(bencher: Bencher, count: usize, inhibit: Vec<InhibitRule>, silences: 
         now += 60;
         desk.flush(at(now))
     });
+}
+
+/// A storm from the first report to the last answer, without disk and network: decided, worded for a
+/// webhook and a mail to each group, sent, answered.
+#[divan::bench(args = [1_000, 10_000, 30_000], sample_count = 3, sample_size = 1)]
+fn storm(bencher: Bencher, count: usize) {
+    let ways = [Address::Email("ops@example.org".into()), Address::Webhook("hook".into())];
+    let owner = Owner {
+        name: "all".into(),
+        addresses: NonEmpty::from_vec(ways.to_vec()).unwrap(),
+        language: "en".into(),
+        timezone: "UTC".into(),
+    };
+    let directory = Arc::new(Directory { owners: vec![owner], ..Directory::default() });
+    let mail = Way::Email {
+        account: "".into(),
+        subject: None,
+        text: None,
+        html: None,
+        headers: Vec::new(),
+    };
+    let voice = |way: Way| Voice { send_resolved: true, way };
+    let voices = HashMap::from([
+        (("all".into(), ways[0].clone()), voice(mail)),
+        (("all".into(), ways[1].clone()), voice(Way::Webhook { max_alerts: 0 })),
+    ]);
+    let renderer = Renderer::new(directory.clone(), Links::default())
+        .with_voices(voices, TemplateFiles::default());
+    let render: Arc<dyn Render> = Arc::new(Words(renderer));
+    let (plan, alerts) = (plan(Vec::new()), alerts(count));
+    let start = || {
+        let (patience, remembered) = (Patience::default(), Remembered::default());
+        let (plan, directory, render) = (plan.clone(), directory.clone(), render.clone());
+        (Teller::restore(patience, plan, directory, render, remembered, at(0)), alerts.clone())
+    };
+    bencher.counter(ItemsCount::new(count)).with_inputs(start).bench_local_values(
+        |(mut teller, alerts)| {
+            teller.offer(at(1), alerts);
+            let mut arrived = 0;
+            while arrived < count / 10 {
+                drop(teller.decide(at(10)));
+                teller.saved(at(10));
+                for delivery in teller.send(at(10)) {
+                    arrived += 1;
+                    teller.answered(&delivery.key, Ok(Receipt("250".to_owned())), at(10));
+                }
+            }
+            teller
+        },
+    );
+}
+
+struct Words(Renderer);
+
+impl Render for Words {
+    fn notice(&self, notice: &Notice, owner: &Owner) -> Message {
+        self.0.message(notice, owner)
+    }
+
+    fn for_address(&self, notice: &Notice, owner: &Owner, to: &Address) -> Wording {
+        self.0.for_address(notice, owner, to)
+    }
 }
 
 /// The route of one alert among so many services.

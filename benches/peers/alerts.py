@@ -5,12 +5,17 @@
 
 10,000 alerts in 500 groups come in through API v2 and go to a webhook and to an SMTP server; then
 the same alerts are sent again each minute. CPU is user + system time of the process, memory its
-resident set. `CURVE=1` adds 100,000 alerts, an inhibition rule and 1,000 silences (ours only).
+resident set: before the alerts (when the program has run for WARM=20 seconds), its peak while they are
+told, and a second after all was told. `CURVE=1` adds 1,000 to
+100,000 alerts, plain, with 1,000 silences, and with alerts that inhibit all others of their sites (ours
+only). `ONLY=augenmass` leaves Alertmanager out.
 """
 import http.server, json, os, re, sys, threading, time, urllib.request
 
-from bench import WORK, cpu, find, get, ours, peak, port, ready, rss, spawn, stop
+from bench import WORK, cpu, find, forget_peak, get, ours, peak, port, ready, rss, spawn, stop
 import socketserver
+
+WARM = int(os.environ.get('WARM', 20))
 
 FILE = """global: {{smtp_smarthost: '127.0.0.1:{smtp}', smtp_from: 'am@example.org', smtp_require_tls: false, smtp_hello: localhost}}
 route: {{receiver: all, group_by: [alertname, site], group_wait: 5s, group_interval: 1m, repeat_interval: 4h}}
@@ -89,9 +94,9 @@ def stamp(t):
     return time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(t)) + '.000Z'
 
 
-def post(url, count, groups, began, ends):
+def post(url, count, groups, began, ends, sources=False):
     for first in range(0, count, 250):
-        alerts = [dict(labels=dict(alertname=f'G{i % groups:03d}', site=f's{i % groups % 40:02d}', instance=f'host-{i:06d}.example.test', severity='page', job='fleet', aid=str(i)),
+        alerts = [dict(labels=dict(alertname=f'G{i % groups:03d}', site=f's{i % groups % 40:02d}', instance=f'host-{i:06d}.example.test', severity='critical' if sources and i % 400 == 0 else 'page', job='fleet', aid=str(i)),
                        annotations=dict(summary=f'host-{i:06d} does not answer', runbook='https://wiki.example.test/x'),
                        startsAt=stamp(began), endsAt=stamp(ends), generatorURL='http://127.0.0.1:9090/graph?g0.expr=x')
                   for i in range(first, min(count, first + 250))]
@@ -122,25 +127,34 @@ def start(name, sink):
         argv = [program, f'--config.file={folder}/alertmanager.yml', f'--storage.path={folder}/data', f'--web.listen-address=127.0.0.1:{at}', '--cluster.listen-address=', '--log.level=error']
     process = spawn(argv, os.path.basename(folder))
     ready(url + '/-/ready', process)
-    time.sleep(2)
+    time.sleep(WARM)
     return process, url
 
 
-def measure(name, count, groups, rounds, silences=0):
+def told(count, groups, sources):
+    """How many alerts are told, in how many groups."""
+    down = {i % groups % 40 for i in range(0, count, 400)} if sources else set()
+    heard = [i for i in range(count) if i % groups % 40 not in down or i % 400 == 0]
+    return len(heard), len({i % groups for i in heard})
+
+
+def measure(name, count, groups, rounds, silences=0, sources=False):
     sink = Sink()
     process, url = start(name, sink)
     if process is None:
         print(f'{name}: not there')
         return
     silence(url, silences)
+    alerts, messages = told(count, groups, sources)
+    forget_peak(process.pid)
     before, began, idle = cpu(process.pid), time.time(), rss(process.pid)
-    post(url, count, groups, began, began + 600)
+    post(url, count, groups, began, began + 600, sources)
     posted = time.time() - began
-    while time.time() - began < 180 and (len(sink.seen) < count or sink.mails < groups):
+    while time.time() - began < 180 and (len(sink.seen) < alerts or sink.mails < messages):
         time.sleep(0.1)
     took = sink.last - began
     time.sleep(1)
-    print(f'{name:14} {count:7} alerts {groups:6} groups {silences:5} silences: cpu {cpu(process.pid) - before:6.2f} s  memory {rss(process.pid):6.1f} MiB (before {idle:.1f}, peak {peak(process.pid):.1f})  '
+    print(f'{name:14} {count:7} alerts {groups:6} groups {silences:5} silences{", inhibition" if sources else ""}: cpu {cpu(process.pid) - before:6.2f} s  memory {rss(process.pid):6.1f} MiB (before {idle:.1f}, peak {peak(process.pid):.1f})  '
           f'posted in {posted:5.1f} s, all told after {took:5.1f} s ({len(sink.seen)} alerts, {sink.calls} calls, {sink.mails} mails)', flush=True)
     if rounds:
         before, calls, mails, start_at = cpu(process.pid), sink.calls, sink.mails, time.time()
@@ -159,9 +173,10 @@ if __name__ == '__main__':
     groups = int(sys.argv[2]) if len(sys.argv) > 2 else 500
     rounds = int(os.environ.get('ROUNDS', 2))
     print('load', ' '.join(open('/proc/loadavg').read().split()[:3]))
-    for name in ('alertmanager', 'augenmass'):
+    for name in os.environ.get('ONLY', 'alertmanager augenmass').split():
         measure(name, count, groups, rounds)
     if os.environ.get('CURVE'):
-        for count in (1_000, 10_000, 100_000):
+        for count in (1_000, 3_000, 10_000, 30_000, 100_000):
             measure('augenmass', count, count // 20, 0)
             measure('augenmass', count, count // 20, 0, silences=1_000)
+            measure('augenmass', count, count // 20, 0, sources=True)

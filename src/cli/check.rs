@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::output::{complain, say};
+use super::output::{complain, say, with_marks};
 use super::surroundings::World;
 use crate::app::load_rules;
 use crate::config::{AlertmanagerFile, Config, Problems, Sources, System, expand_files};
@@ -162,12 +162,18 @@ fn tell(read: &Read, lints: &[Lint]) {
             say(&format!("{name}: ok, {groups} groups, {rules} rules{doubts}"));
         }
         Err(problems) => {
-            problems.iter().for_each(|problem| complain(&format!("{name}:{problem}")));
+            problems.iter().for_each(|problem| marked(read, &format!("{name}:{problem}")));
         }
     }
     for Lint { place, kind, what } in lints {
-        complain(&format!("{name}:{place}: warning: {what} [{}]", kind.name()));
+        marked(read, &format!("{name}:{place}: warning: {what} [{}]", kind.name()));
     }
+}
+
+/// On a terminal with the place marked under the line of the file.
+fn marked(read: &Read, message: &str) {
+    let text_of = |name: &str| (name == read.name).then(|| read.text.clone());
+    complain(&with_marks(message, &std::io::stderr(), text_of));
 }
 
 fn as_json(read: &Read, lints: &[Lint]) -> Value {

@@ -30,29 +30,7 @@ fn catalogue(metas: &'static [MetricMeta]) -> impl Iterator<Item = (String, Metr
 
 /// Our own metrics, by the names of their series.
 fn own() -> BTreeMap<String, MetricType> {
-    let text = Telemetry::new().encode();
-    let mut metrics = BTreeMap::new();
-    for line in text.lines() {
-        let mut words = line.strip_prefix("# TYPE ").unwrap_or("").split(' ');
-        let (Some(name), Some(kind)) = (words.next(), words.next()) else { continue };
-        match kind {
-            "counter" => {
-                metrics.insert(format!("{name}_total"), MetricType::Counter);
-            }
-            "histogram" => {
-                for part in ["bucket", "sum", "count"] {
-                    metrics.insert(format!("{name}_{part}"), MetricType::Counter);
-                }
-            }
-            "gauge" => {
-                metrics.insert(name.to_owned(), MetricType::Gauge);
-            }
-            _ => {
-                metrics.insert(name.to_owned(), MetricType::Unknown);
-            }
-        }
-    }
-    metrics
+    Telemetry::new().catalogue().iter().cloned().collect()
 }
 
 impl World {

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
 
-use super::output::{complain, say};
+use super::output::{complain, is_terminal, say, with_marks};
 use crate::config::{Sources, System, expand_files};
-use crate::promql::script;
+use crate::promql::{self, script};
 use crate::rules::unit;
 
 /// `augenmass test …`
@@ -63,6 +63,11 @@ pub fn run(arguments: Arguments) -> ExitCode {
                         for failure in report.failures {
                             say(&format!("{name}:{}: {}", failure.line, failure.query));
                             say(&indented(&failure.problem));
+                            if let Err(error) = promql::parse(&failure.query)
+                                && is_terminal()
+                            {
+                                say(&indented(&error.marked(&failure.query)));
+                            }
                         }
                     }
                     Err(error) => {
@@ -115,7 +120,8 @@ fn test_rules(arguments: &Rules, read: &mut States) -> bool {
         report.files.push(unit::run(&name, &text, &load, &options));
         read.extend(seen.into_inner());
     }
-    say(report.text().trim_end());
+    let text_of = |name: &str| System.read(Path::new(name)).ok();
+    say(&with_marks(report.text().trim_end(), &std::io::stdout(), text_of));
     if let Some(path) = &arguments.junit
         && let Err(error) = std::fs::write(path, report.junit())
     {

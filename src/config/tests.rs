@@ -51,6 +51,26 @@ fn with_probe(probe: &str) -> String {
     )
 }
 
+proptest::proptest! {
+    /// A good file with a piece of it replaced is read or refused with places.
+    #[test]
+    fn no_damage_makes_it_panic(
+        at in 0usize..3_000, length in 0usize..12,
+        piece in "[a-z0-9:\\-\\[\\]{}&*'\"\\n #|<>!.]{0,6}",
+    ) {
+        let start = at % (THIRTY_LINES.len() + 1);
+        let end = (start + length).min(THIRTY_LINES.len());
+        let parts = THIRTY_LINES.get(..start).zip(THIRTY_LINES.get(end..));
+        let damaged = parts.map(|(before, after)| [before, &piece, after].concat());
+        let damaged = damaged.unwrap_or_default();
+        if let Err(problems) = Config::parse(&damaged, Path::new("etc"), &given()) {
+            proptest::prop_assert!(!problems.is_empty());
+            let placed = |p: &Problem| p.at.line > 0 && p.at.column > 0;
+            proptest::prop_assert!(problems.iter().all(placed), "{damaged}\n{problems:?}");
+        }
+    }
+}
+
 #[test]
 fn thirty_lines_work() {
     let config = Config::parse(THIRTY_LINES, Path::new("etc"), &given()).unwrap();

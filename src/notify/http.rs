@@ -1,12 +1,20 @@
-//! Requests to homeservers and webhooks over hyper: one connection each, bounded in time and size.
+//! Requests to homeservers and webhooks over hyper, bounded in time and size: one connection each,
+//! unless the caller keeps it for the next one.
+
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 
 use super::wire::{ChannelError, DialError, Dialer, Wire, scrubbed};
 use crate::model::Secret;
+use crate::ports::{Clock, Tick};
 
 /// An answer is read up to here: errors and event ids are short.
 pub(super) const LARGEST_ANSWER: usize = 256 * 1024;
@@ -74,6 +82,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// The connection can carry a further request.
+    keeps_open: bool,
 }
 
 impl Answer {
@@ -110,6 +120,97 @@ impl std::fmt::Display for AskError {
     }
 }
 
+/// A connection that can carry a further request.
+struct Open {
+    sender: SendRequest<Full<Bytes>>,
+    /// Does its work only while somebody waits for an answer.
+    connection: Pin<Box<Connection<TokioIo<Wire>, Full<Bytes>>>>,
+    since: Tick,
+}
+
+/// Connections to one endpoint that wait for the next request.
+#[derive(Default)]
+pub(super) struct Kept(Mutex<Vec<Open>>);
+
+/// So long. Servers keep them for five seconds and more: one that is used within this time is
+/// still there.
+const KEPT_OPEN: Duration = Duration::from_secs(2);
+/// So many.
+const MOST_KEPT: usize = 4;
+
+impl Kept {
+    /// Asks once, over a connection that an earlier request left open where there is one. The
+    /// caller holds the deadline.
+    ///
+    /// # Errors
+    /// There was no answer; any status is an answer.
+    pub(super) async fn ask(
+        &self,
+        clock: &dyn Clock,
+        dialer: &Dialer,
+        endpoint: &Endpoint,
+        ask: Ask<'_>,
+    ) -> Result<Answer, AskError> {
+        let most = ask.most;
+        let request = request(endpoint, ask)?;
+        let kept = {
+            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = clock.mono();
+            kept.retain(|open| now.since(open.since) < KEPT_OPEN);
+            kept.pop()
+        };
+        // One that was closed meanwhile says so before anything is sent.
+        let mut usable = None;
+        if let Some(mut open) = kept
+            && is_ready(&mut open).await
+        {
+            usable = Some(open);
+        }
+        let mut open = match usable {
+            Some(open) => open,
+            None => connect(dialer, endpoint, clock.mono()).await?,
+        };
+        let answer = exchange(&mut open, request, most).await?;
+        if answer.keeps_open && is_ready(&mut open).await {
+            open.since = clock.mono();
+            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.len() < MOST_KEPT {
+                kept.push(open);
+            }
+        }
+        Ok(answer)
+    }
+}
+
+#[cfg(test)]
+impl Kept {
+    /// How many would be used again.
+    pub(super) async fn open_after_a_look(&self) -> usize {
+        let kept = std::mem::take(&mut *self.0.lock().unwrap());
+        let mut good = Vec::new();
+        for mut open in kept {
+            if is_ready(&mut open).await {
+                good.push(open);
+            }
+        }
+        let count = good.len();
+        *self.0.lock().unwrap() = good;
+        count
+    }
+}
+
+/// Whether it takes a request now. The connection notices here when the other side has closed it.
+async fn is_ready(open: &mut Open) -> bool {
+    let Open { sender, connection, .. } = open;
+    // It is not waited for: an answer that came is not delayed by what becomes of the connection.
+    std::future::poll_fn(|context| {
+        let is_over = connection.as_mut().poll(context).is_ready();
+        let is_ready = !is_over && matches!(sender.poll_ready(context), Poll::Ready(Ok(())));
+        Poll::Ready(is_ready)
+    })
+    .await
+}
+
 /// Asks once. The caller holds the deadline.
 ///
 /// # Errors
@@ -121,6 +222,15 @@ pub(super) async fn ask(
 ) -> Result<Answer, AskError> {
     let most = ask.most;
     let request = request(endpoint, ask)?;
+    let mut open = connect(dialer, endpoint, Tick::default()).await?;
+    exchange(&mut open, request, most).await
+}
+
+fn lost(error: hyper::Error) -> AskError {
+    AskError::Lost(scrubbed(&error.to_string()))
+}
+
+async fn connect(dialer: &Dialer, endpoint: &Endpoint, since: Tick) -> Result<Open, AskError> {
     let stream = dialer.connect(&endpoint.host, endpoint.port).await.map_err(AskError::Dial)?;
     let wire = if endpoint.secure {
         let encrypted = dialer.encrypt(stream, &endpoint.host).await.map_err(AskError::Dial)?;
@@ -128,23 +238,30 @@ pub(super) async fn ask(
     } else {
         Wire::Plain(stream)
     };
-    let lost = |error: hyper::Error| AskError::Lost(scrubbed(&error.to_string()));
     let handshake = hyper::client::conn::http1::Builder::new()
         .max_buf_size(64 * 1024)
         .max_headers(100)
         .handshake(TokioIo::new(wire))
         .await;
-    let (mut sender, connection) = handshake.map_err(lost)?;
+    let (sender, connection) = handshake.map_err(lost)?;
+    Ok(Open { sender, connection: Box::pin(connection), since })
+}
+
+async fn exchange(
+    open: &mut Open,
+    request: Request<Full<Bytes>>,
+    most: usize,
+) -> Result<Answer, AskError> {
+    let Open { sender, connection, .. } = open;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(lost)?;
         read(response, most).await
     };
-    // The connection does its work while the exchange waits for it; both end here.
-    tokio::pin!(connection);
+    // The connection does its work while the exchange waits for it.
     tokio::pin!(exchange);
     tokio::select! {
         answer = &mut exchange => answer,
-        ended = &mut connection => {
+        ended = connection => {
             // What has arrived before the end may still be a whole answer.
             let answer = exchange.await;
             match (answer, ended) {
@@ -192,10 +309,16 @@ fn request(endpoint: &Endpoint, ask: Ask<'_>) -> Result<Request<Full<Bytes>>, As
 
 async fn read(response: Response<hyper::body::Incoming>, most: usize) -> Result<Answer, AskError> {
     let (parts, body) = response.into_parts();
+    let closes = |value: &header::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"close");
+    let keeps_open = parts.version == http::Version::HTTP_11
+        && !parts.headers.get(header::CONNECTION).is_some_and(closes);
     // With a status the fate of the request is known; a body that breaks off changes nothing.
     let body = match Limited::new(body, most).collect().await {
         Ok(collected) => collected.to_bytes(),
-        Err(_) => Bytes::new(),
+        Err(_) => {
+            let (status, headers) = (parts.status, parts.headers);
+            return Ok(Answer { status, headers, body: Bytes::new(), keeps_open: false });
+        }
     };
-    Ok(Answer { status: parts.status, headers: parts.headers, body })
+    Ok(Answer { status: parts.status, headers: parts.headers, body, keeps_open })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::http::{Answer, Ask, AskError, Content, Endpoint, LARGEST_ANSWER, ask};
+use super::http::{Answer, Ask, AskError, Content, Endpoint, Kept, LARGEST_ANSWER};
 use super::wire::{ChannelError, Dialer, within};
 use super::{WebhookSettings, wire::scrubbed};
 use crate::model::Secret;
@@ -25,6 +25,7 @@ struct Hook {
     /// For one with its own trust anchors.
     dialer: Option<Dialer>,
     timeout: Duration,
+    kept: Kept,
 }
 
 impl WebhookNotifier {
@@ -45,7 +46,8 @@ impl WebhookNotifier {
                 Some(file) => Some(Dialer::new(Some(file))?),
                 None => None,
             };
-            let found = Hook { endpoint, path, bearer, dialer, timeout };
+            let kept = Kept::default();
+            let found = Hook { endpoint, path, bearer, dialer, timeout, kept };
             hooks.insert(hook.name.clone(), found);
         }
         Ok(Self { hooks, dialer: Dialer::new(None)?, clock })
@@ -69,7 +71,7 @@ impl WebhookNotifier {
             most: LARGEST_ANSWER,
         };
         let dialer = hook.dialer.as_ref().unwrap_or(&self.dialer);
-        let asked = ask(dialer, &hook.endpoint, question);
+        let asked = hook.kept.ask(&*self.clock, dialer, &hook.endpoint, question);
         match within(&*self.clock, hook.timeout, asked).await {
             Some(Ok(answer)) => judge(&answer),
             Some(Err(error)) => Err(unanswered(&error)),
@@ -165,6 +167,58 @@ mod tests {
         assert!(heard.starts_with("POST /hook?key=geheim HTTP/1.1\r\n"), "{heard}");
         assert!(lower.contains("authorization: bearer hunter2\r\n"), "{heard}");
         assert!(lower.contains("content-type: application/json\r\n"), "{heard}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_carries_the_next_payload_unless_the_server_has_closed_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        // Two requests on the first connection, then it closes; one on the second.
+        tasks.spawn(async move {
+            let mut heard = Vec::new();
+            for requests in [2, 1] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                for _ in 0..requests {
+                    let (mut request, mut chunk) = (Vec::new(), [0; 4096]);
+                    while !request.ends_with(b"}") {
+                        let count = stream.read(&mut chunk).await.unwrap();
+                        assert!(count > 0, "the request is cut off");
+                        request.extend_from_slice(&chunk[..count]);
+                    }
+                    heard.push(String::from_utf8(request).unwrap());
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                    stream.write_all(answer).await.unwrap();
+                }
+            }
+            heard
+        });
+        let settings = WebhookSettings {
+            name: "chat".into(),
+            url: Secret::new(&format!("http://{address}/hook")),
+            bearer: None,
+            ca_file: None,
+            timeout: Duration::from_secs(5),
+        };
+        let notifier = WebhookNotifier::new(&[settings], Arc::new(SystemClock::start())).unwrap();
+        for number in 0..3 {
+            let payload = format!("{{\"number\":{number}}}");
+            let delivery = Delivery {
+                key: "k".into(),
+                to: Address::Webhook("chat".into()),
+                message: Message { payload, ..Message::default() },
+            };
+            assert_eq!(notifier.deliver(&delivery).await, Ok(Receipt("200".into())));
+            if number == 1 {
+                // The end of the connection arrives at some time; until then it is not used.
+                let hook = notifier.hooks.values().next().unwrap();
+                while hook.kept.open_after_a_look().await > 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        let heard = tasks.join_next().await.unwrap().unwrap();
+        assert!(heard.len() == 3 && heard[2].ends_with("{\"number\":2}"), "{heard:?}");
     }
 
     #[tokio::test]

@@ -1,7 +1,6 @@
 //! Messages to the receivers of an `alertmanager.yml`: their own templates where they have some,
 //! the payload of a webhook with its limits, and ends only for those who want them.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::{Renderer, html, payload};
@@ -116,7 +115,10 @@ impl Renderer {
             }
             notice.alerts.retain(Alert::is_firing);
         }
-        notice.alerts.sort_by(order);
+        let mut keyed: Vec<(Place<'_>, &Alert)> =
+            notice.alerts.iter().map(|alert| (place(alert), alert)).collect();
+        keyed.sort_by(|(a, of_a), (b, of_b)| a.cmp(b).then_with(|| of_a.labels.cmp(&of_b.labels)));
+        notice.alerts = keyed.into_iter().map(|(_, alert)| alert.clone()).collect();
         let pages = self.links.pages.as_deref().unwrap_or("");
         match &voice.way {
             Way::Nobody => Wording::Nothing,
@@ -236,18 +238,13 @@ fn title(notice: &Notice) -> String {
     format!("{firing} firing, {over} resolved: {}", notice.group)
 }
 
+/// The places of `job` and `instance`, those without behind the others; then fewer labels first.
+type Place<'a> = ((bool, &'a str), (bool, &'a str), usize);
+
 /// Alertmanager's order: by `job`, then `instance`, then fewer labels first, then the labels.
-fn order(a: &Alert, b: &Alert) -> Ordering {
-    let first = |name: &str| match (a.labels.get(name), b.labels.get(name)) {
-        (Some(a), Some(b)) => a.cmp(b),
-        (Some(_), None) => Ordering::Less,
-        (None, Some(_)) => Ordering::Greater,
-        (None, None) => Ordering::Equal,
-    };
-    first("job")
-        .then_with(|| first("instance"))
-        .then_with(|| a.labels.len().cmp(&b.labels.len()))
-        .then_with(|| a.labels.iter().cmp(b.labels.iter()))
+fn place(alert: &Alert) -> Place<'_> {
+    let of = |name: &str| alert.labels.get(name).map_or((true, ""), |value| (false, value));
+    (of("job"), of("instance"), alert.labels.len())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ impl<'a> Fields<'a> {
         let pairs = match &node.value {
             Value::Map(pairs) => pairs.as_slice(),
             Value::Null => &[],
-            Value::Text { .. } | Value::List(_) => {
+            Value::Text(_) | Value::List(_) => {
                 let found = node.kind();
                 problems.push(Problem::at(
                     node.place,
@@ -53,7 +53,7 @@ impl<'a> Fields<'a> {
         let (key, value) = self.pairs.iter().find(|(key, _)| key.text() == Some(name))?;
         let set = match &value.value {
             Value::Null => false,
-            Value::Text { text, .. } => !matches!(text.as_str(), "0" | "0s" | "0ms" | "0m"),
+            Value::Text(text) => !matches!(text.as_str(), "0" | "0s" | "0ms" | "0m"),
             Value::List(items) => !items.is_empty(),
             Value::Map(pairs) => !pairs.is_empty(),
         };

@@ -1,11 +1,9 @@
 //! YAML as a tree in which every node knows where it stands, so that a reader can judge a whole
 //! file, report all that is wrong at once, and point at the very word.
 
-use std::fmt;
-use std::marker::PhantomData;
+use std::collections::HashMap;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Error, Spanned};
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, StrInput};
 
 use super::problem::{Place, Problem};
 
@@ -14,8 +12,8 @@ use super::problem::{Place, Problem};
 pub struct Node {
     /// Where it begins (for an alias: where the alias stands).
     pub place: Place,
-    /// Byte offset and length of the value in the text, as far as the parser knows them.
-    span: (usize, usize),
+    /// Byte offset of the value in the text (for an alias: of what it stands for).
+    start: usize,
     /// What it is.
     pub value: Value,
 }
@@ -25,19 +23,21 @@ pub struct Node {
 pub enum Value {
     /// Nothing, `~` or `null`.
     Null,
-    /// Any scalar as it was written, without quotes; `plain` when it had none, so that it may
-    /// stand for a number or a truth value.
-    Text {
-        /// The text.
-        text: String,
-        /// Whether YAML would read something else than a string in it.
-        plain: bool,
-    },
+    /// Any scalar as it was written, without quotes: Go reads `1.50` and `yes` into strings letter
+    /// by letter.
+    Text(String),
     /// A list.
     List(Vec<Node>),
     /// A mapping in the order of the file; keys are unique (merge keys are already applied).
     Map(Vec<(Node, Node)>),
 }
+
+/// Nodes in a whole file, aliases expanded: a billion laughs end here.
+const MOST_NODES: usize = 1_000_000;
+/// Nesting of a file.
+const DEEPEST: usize = 128;
+/// How many lines of quoted text may be indented less than YAML 1.2 asks for.
+const MAX_REPAIRS: usize = 32;
 
 /// Reads the first document of a text; `None` when there is none.
 ///
@@ -47,30 +47,16 @@ pub fn read(text: &str) -> Result<Option<Node>, Problem> {
     let text = first_document(text.strip_prefix('\u{feff}').unwrap_or(text));
     let mut patched = std::borrow::Cow::Borrowed(text);
     for _ in 0..=MAX_REPAIRS {
-        match serde_saphyr::from_str_with_options::<Node>(&patched, options()) {
-            Ok(mut node) => {
-                node.take_spelling(&patched);
-                return Ok((!matches!(node.value, Value::Null)).then_some(node));
-            }
-            Err(error) => match indented(&patched, &error) {
+        match Tree::new(&patched).document() {
+            Ok(node) => return Ok(node.filter(|node| !matches!(node.value, Value::Null))),
+            Err(Stop::Problem(problem)) => return Err(problem),
+            Err(Stop::Scan(error)) => match indented(&patched, &error) {
                 Some(repaired) => patched = repaired.into(),
-                None => return Err(problem_of(&error)),
+                None => return Err(refused(place(error.marker()), error.info())),
             },
         }
     }
     Err(Problem::at(Place::START, "too many badly indented quoted texts"))
-}
-
-/// How many lines of quoted text may be indented less than YAML 1.2 asks for.
-const MAX_REPAIRS: usize = 32;
-
-fn options() -> serde_saphyr::Options {
-    serde_saphyr::options! {
-        with_snippet: false,
-        strict_booleans: true,
-        ignore_binary_tag_for_string: true,
-        non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
-    }
 }
 
 /// The text up to the second document. Prometheus reads the first one and ignores the rest.
@@ -94,11 +80,11 @@ fn starts_blank(rest: &str) -> bool {
 
 /// libyaml and Go accept a quoted text that goes on at the indentation of its parent; YAML 1.2
 /// does not. White space at the start of such a line is folded away, so more of it is harmless.
-fn indented(text: &str, error: &Error) -> Option<String> {
-    if !error.to_string().contains("multiline quoted scalar") {
+fn indented(text: &str, error: &ScanError) -> Option<String> {
+    if !error.info().contains("multiline quoted scalar") {
         return None;
     }
-    let line = usize::try_from(error.location()?.line()).ok()?.checked_sub(1)?;
+    let line = error.marker().line().checked_sub(1)?;
     let start = text.split_inclusive('\n').take(line).map(str::len).sum::<usize>();
     let mut repaired = String::with_capacity(text.len() + 64);
     repaired.push_str(&text[..start]);
@@ -107,45 +93,179 @@ fn indented(text: &str, error: &Error) -> Option<String> {
     Some(repaired)
 }
 
-fn problem_of(error: &Error) -> Problem {
-    let place = error.location().map_or(Place::START, |at| Place {
-        line: usize::try_from(at.line()).unwrap_or(usize::MAX).max(1),
-        column: usize::try_from(at.column()).unwrap_or(usize::MAX).max(1),
-    });
-    let text = error.without_snippet().to_string();
-    // The place is told apart; only the first line says what is wrong.
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.split(" at line ").next().unwrap_or(line);
-    Problem::at(place, format!("not valid YAML: {}", line.trim_start_matches("error: ")))
+fn place(mark: &granit_parser::Marker) -> Place {
+    Place { line: mark.line().max(1), column: mark.col() + 1 }
 }
 
-impl Node {
-    /// Gives plain scalars back the spelling that the file has (`1.50`, `yes`, `0x1f`): Go reads
-    /// them into strings letter by letter.
-    fn take_spelling(&mut self, source: &str) {
-        match &mut self.value {
-            Value::Text { text, plain: true } => {
-                let written = source.get(self.span.0..self.span.0 + self.span.1);
-                if let Some(written) = written.map(str::trim).filter(|w| !w.is_empty()) {
-                    written.clone_into(text);
-                }
+fn refused(place: Place, what: impl std::fmt::Display) -> Problem {
+    Problem::at(place, format!("not valid YAML: {what}"))
+}
+
+/// Why a tree was not read to its end.
+enum Stop {
+    Scan(ScanError),
+    Problem(Problem),
+}
+
+impl Stop {
+    fn at(place: Place, what: impl std::fmt::Display) -> Self {
+        Self::Problem(refused(place, what))
+    }
+}
+
+/// Makes a tree of what the parser tells.
+struct Tree<'t> {
+    events: Parser<'t, StrInput<'t>>,
+    /// With the number of nodes in each.
+    anchors: HashMap<usize, (Node, usize)>,
+    nodes: usize,
+}
+
+type Step<'t> = (Event<'t>, Place, usize);
+
+impl<'t> Tree<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { events: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 }
+    }
+
+    fn next(&mut self) -> Result<Step<'t>, Stop> {
+        match self.events.next() {
+            Some(Ok((event, span))) => {
+                Ok((event, place(&span.start), span.start.byte_offset().unwrap_or(0)))
             }
-            Value::Null | Value::Text { .. } => {}
-            Value::List(items) => items.iter_mut().for_each(|item| item.take_spelling(source)),
-            Value::Map(pairs) => {
-                for (key, value) in pairs {
-                    key.take_spelling(source);
-                    value.take_spelling(source);
+            Some(Err(error)) => Err(Stop::Scan(error)),
+            None => Ok((Event::StreamEnd, Place::START, 0)),
+        }
+    }
+
+    /// The first document; what follows must be YAML too.
+    fn document(&mut self) -> Result<Option<Node>, Stop> {
+        let mut root = None;
+        loop {
+            match self.next()?.0 {
+                Event::StreamEnd => return Ok(root),
+                Event::DocumentStart(..) if root.is_none() => {
+                    let first = self.next()?;
+                    if !matches!(first.0, Event::DocumentEnd) {
+                        root = Some(self.node(first, 0)?);
+                    }
                 }
+                _ => {}
             }
         }
     }
 
+    fn count(&mut self, nodes: usize, place: Place) -> Result<(), Stop> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes > MOST_NODES {
+            let what = format!("more than {MOST_NODES} values in one file (aliases count)");
+            return Err(Stop::at(place, what));
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, (event, place, start): Step<'t>, depth: usize) -> Result<Node, Stop> {
+        self.count(1, place)?;
+        if depth > DEEPEST {
+            return Err(Stop::at(place, format!("nested more than {DEEPEST} levels deep")));
+        }
+        let before = self.nodes;
+        let (value, anchor) = match event {
+            Event::Alias(id) => {
+                let Some((node, size)) = self.anchors.get(&id).cloned() else {
+                    return Err(Stop::at(place, "this alias refers to itself or to nothing"));
+                };
+                self.count(size, place)?;
+                return Ok(Node { place, ..node });
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let plain = style == ScalarStyle::Plain && tag.is_none();
+                let null = plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
+                (if null { Value::Null } else { Value::Text(text.into_owned()) }, anchor)
+            }
+            Event::SequenceStart(_, anchor, _) => (self.list(depth)?, anchor),
+            Event::MappingStart(_, anchor, _) => (self.map(depth)?, anchor),
+            _ => return Err(Stop::at(place, "a value was expected here")),
+        };
+        let node = Node { place, start, value };
+        if anchor != 0 {
+            self.anchors.insert(anchor, (node.clone(), self.nodes - before + 1));
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Value, Stop> {
+        let mut items = Vec::new();
+        loop {
+            let step = self.next()?;
+            if matches!(step.0, Event::SequenceEnd) {
+                return Ok(Value::List(items));
+            }
+            items.push(self.node(step, depth + 1)?);
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Value, Stop> {
+        let mut pairs: Vec<(Node, Node)> = Vec::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
+        let mut merged = Vec::new();
+        loop {
+            let step = self.next()?;
+            if matches!(step.0, Event::MappingEnd) {
+                break;
+            }
+            let merges = matches!(&step.0, Event::Scalar(text, ScalarStyle::Plain, _, None) if &**text == "<<");
+            let key = self.node(step, depth + 1)?;
+            let value = self.next()?;
+            let value = self.node(value, depth + 1)?;
+            if merges {
+                merged.push(value);
+                continue;
+            }
+            if let Some(text) = key.text()
+                && let Some(first) = known.insert(text.to_owned(), key.place.line)
+            {
+                let what = format!("the key {text:?} is given twice, first in line {first}");
+                return Err(Stop::at(key.place, what));
+            }
+            pairs.push((key, value));
+        }
+        for source in merged {
+            merge(source, &mut known, &mut pairs)?;
+        }
+        Ok(Value::Map(pairs))
+    }
+}
+
+/// YAML's `<<`: what is written in the mapping itself wins, then what is merged first.
+fn merge(
+    source: Node,
+    known: &mut HashMap<String, usize>,
+    into: &mut Vec<(Node, Node)>,
+) -> Result<(), Stop> {
+    match source.value {
+        Value::Map(pairs) => {
+            for (key, value) in pairs {
+                let text = key.text().unwrap_or_default().to_owned();
+                if let std::collections::hash_map::Entry::Vacant(place) = known.entry(text) {
+                    place.insert(key.place.line);
+                    into.push((key, value));
+                }
+            }
+            Ok(())
+        }
+        Value::List(sources) => sources.into_iter().try_for_each(|s| merge(s, known, into)),
+        Value::Null => Ok(()),
+        Value::Text(_) => Err(Stop::at(source.place, "`<<` merges mappings, this is a text")),
+    }
+}
+
+impl Node {
     /// "a list", "the text …": for messages.
     pub fn kind(&self) -> &'static str {
         match self.value {
             Value::Null => "nothing",
-            Value::Text { .. } => "a text",
+            Value::Text(_) => "a text",
             Value::List(_) => "a list",
             Value::Map(_) => "a mapping",
         }
@@ -154,7 +274,7 @@ impl Node {
     /// The scalar's text; empty for nothing.
     pub fn text(&self) -> Option<&str> {
         match &self.value {
-            Value::Text { text, .. } => Some(text),
+            Value::Text(text) => Some(text),
             Value::Null => Some(""),
             Value::List(_) | Value::Map(_) => None,
         }
@@ -164,7 +284,7 @@ impl Node {
     /// and indentation. `source` is the whole file.
     pub fn place_within(&self, source: &str, offset: usize) -> Place {
         let source = source.strip_prefix('\u{feff}').unwrap_or(source);
-        let (Some(text), Some(rest)) = (self.text(), source.get(self.span.0..)) else {
+        let (Some(text), Some(rest)) = (self.text(), source.get(self.start..)) else {
             return self.place;
         };
         let mut walk = Walk { place: self.place, rest: rest.chars().peekable() };
@@ -222,101 +342,6 @@ impl Walk<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Bare>::deserialize(deserializer)?;
-        let place = |at: serde_saphyr::Location| Place {
-            line: usize::try_from(at.line()).unwrap_or(usize::MAX),
-            column: usize::try_from(at.column()).unwrap_or(usize::MAX),
-        };
-        let span = spanned.defined.span();
-        let known = |bytes: Option<u64>| bytes.and_then(|b| usize::try_from(b).ok()).unwrap_or(0);
-        Ok(Self {
-            place: place(spanned.referenced),
-            span: (known(span.byte_offset()), known(span.byte_len())),
-            value: spanned.value.0,
-        })
-    }
-}
-
-/// A [`Value`] on its way out of the parser.
-struct Bare(Value);
-
-impl<'de> Deserialize<'de> for Bare {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BareVisitor(PhantomData)).map(Self)
-    }
-}
-
-struct BareVisitor(PhantomData<Value>);
-
-impl BareVisitor {
-    #[allow(clippy::unnecessary_wraps)]
-    fn guessed<E>(text: impl fmt::Display) -> Result<Value, E> {
-        Ok(Value::Text { text: text.to_string(), plain: true })
-    }
-}
-
-impl<'de> Visitor<'de> for BareVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any YAML value")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E: de::Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
-        Self::guessed(value)
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
-        Self::guessed(value)
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
-        Self::guessed(value)
-    }
-
-    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Value, E> {
-        Self::guessed(value)
-    }
-
-    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Value, E> {
-        Self::guessed(value)
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        Self::guessed(value)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text { text: text.to_owned(), plain: false })
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Value::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<Value, A::Error> {
-        let mut map = Vec::new();
-        while let Some(pair) = pairs.next_entry()? {
-            map.push(pair);
-        }
-        Ok(Value::Map(map))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,6 +394,17 @@ mod tests {
         let twice = read("a: 1\nb: 2\na: 3\n").unwrap_err();
         assert_eq!(twice.place, Place { line: 3, column: 1 }, "{twice}");
         assert!(read("a:\n\tb: 1\n").is_err());
+    }
+
+    #[test]
+    fn a_billion_laughs_and_a_deep_well_end() {
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for n in 1..9 {
+            let nine = vec![format!("*a{}", n - 1); 9].join(", ");
+            text.push_str(&format!("a{n}: &a{n} [{nine}]\n"));
+        }
+        assert!(read(&text).unwrap_err().what.contains("aliases count"));
+        assert!(read(&"[".repeat(100_000)).is_err());
     }
 
     #[test]

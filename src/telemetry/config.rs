@@ -1,5 +1,6 @@
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+
+use super::catalogue::Registry;
 
 /// Loading the configuration.
 #[derive(Debug)]

@@ -4,8 +4,10 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Unit;
 use std::sync::atomic::AtomicU64;
+
+use super::catalogue::Registry;
 
 /// A gauge that holds any number.
 type FloatGauge = Gauge<f64, AtomicU64>;

@@ -2,6 +2,7 @@
 //! names are `augenmass_<room>_<noun>_<unit>[_total]`; label values come from closed sets or from
 //! the configuration, never from the outside.
 
+mod catalogue;
 mod config;
 mod evaluate;
 mod notify;
@@ -12,7 +13,7 @@ mod web;
 
 use std::sync::Arc;
 
-use prometheus_client::registry::Registry;
+use catalogue::Registry;
 
 pub use config::ConfigTelemetry;
 pub use evaluate::{EvaluateTelemetry, EvaluationLabels, GroupLabels, StateLabels};
@@ -47,22 +48,27 @@ pub struct Telemetry {
 impl Telemetry {
     /// A registry with all metrics at zero.
     pub fn new() -> Arc<Self> {
-        let mut registry = Registry::with_prefix("augenmass");
-        let config = ConfigTelemetry::new(registry.sub_registry_with_prefix("config"));
-        let probe = ProbeTelemetry::new(registry.sub_registry_with_prefix("probe"));
-        let storage = StorageTelemetry::new(registry.sub_registry_with_prefix("storage"));
-        let evaluate = EvaluateTelemetry::new(registry.sub_registry_with_prefix("evaluate"));
-        let notify = NotifyTelemetry::new(registry.sub_registry_with_prefix("notify"));
-        let web = WebTelemetry::new(registry.sub_registry_with_prefix("web"));
-        let remote = RemoteTelemetry::new(registry.sub_registry_with_prefix("remote_write"));
+        let mut registry = Registry::new();
+        let config = ConfigTelemetry::new(registry.of("config"));
+        let probe = ProbeTelemetry::new(registry.of("probe"));
+        let storage = StorageTelemetry::new(registry.of("storage"));
+        let evaluate = EvaluateTelemetry::new(registry.of("evaluate"));
+        let notify = NotifyTelemetry::new(registry.of("notify"));
+        let web = WebTelemetry::new(registry.of("web"));
+        let remote = RemoteTelemetry::new(registry.of("remote_write"));
         Arc::new(Self { registry, config, probe, storage, evaluate, notify, remote, web })
+    }
+
+    /// Names of the series of all metrics, also of those that have no value yet.
+    pub fn catalogue(&self) -> &[(String, crate::model::MetricType)] {
+        &self.registry.series
     }
 
     /// All metrics as OpenMetrics 1.0 text; `exposition` reads it and writes what was asked for.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         // Writing into a String cannot fail; an encoder that fails leaves what it wrote so far.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry.metrics);
         text
     }
 }
@@ -77,5 +83,18 @@ mod tests {
         telemetry.config.last_reload_successful.set(1);
         let text = telemetry.encode();
         assert!(text.contains("augenmass_config_last_reload_successful 1"), "{text}");
+    }
+
+    #[test]
+    fn the_catalogue_knows_every_series_that_is_written() {
+        let telemetry = Telemetry::new();
+        telemetry.evaluate.alerts.get_or_create(&StateLabels { state: "firing" }).set(1);
+        let known: Vec<&str> = telemetry.catalogue().iter().map(|(name, _)| &**name).collect();
+        let text = telemetry.encode();
+        let written = text.lines().filter(|line| !line.starts_with('#'));
+        for name in written.filter_map(|line| line.split(['{', ' ']).next()) {
+            assert!(known.contains(&name), "{name}");
+        }
+        assert!(known.contains(&"augenmass_evaluate_missed_slots_total"), "has no value yet");
     }
 }

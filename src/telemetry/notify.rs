@@ -2,7 +2,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Unit;
+
+use super::catalogue::Registry;
 
 /// Label names with values from closed sets.
 type Closed = Vec<(&'static str, &'static str)>;

@@ -1,6 +1,8 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Unit;
+
+use super::catalogue::Registry;
 
 /// Keeping samples.
 #[derive(Debug)]

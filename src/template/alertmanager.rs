@@ -326,6 +326,62 @@ fn query_unescape(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    const PIECES: &[&str] = &[
+        "{{",
+        "}}",
+        "{{ ",
+        " }}",
+        "range",
+        "if",
+        "end",
+        "else",
+        "define",
+        "template",
+        "block",
+        "with",
+        ".Alerts",
+        ".CommonLabels.b",
+        "$x",
+        ":=",
+        "|",
+        "\"a\"",
+        "`",
+        "'",
+        "toJson",
+        "printf",
+        "%9999d",
+        "(",
+        ")",
+        "dict",
+        "<a href=",
+        "<script>",
+        "</script>",
+        "<!--",
+        ">",
+        "break",
+        "-",
+        "9",
+        "\u{e4}",
+    ];
+
+    proptest! {
+        /// Any text is rendered or refused, in bounded time and size.
+        #[test]
+        fn no_template_panics(
+            pieces in proptest::collection::vec((proptest::sample::select(PIECES), any::<bool>()), 0..24),
+        ) {
+            let text: String =
+                pieces.iter().flat_map(|(piece, blank)| [*piece, if *blank { " " } else { "" }]).collect();
+            let data = r#"{"receiver": "r", "alerts": [{"labels": {"alertname": "A"}}], "commonLabels": {"b": "<2>"}}"#;
+            let data = Data::from_json(data).unwrap();
+            let now = Timestamp::from_millis(1_749_992_400_000);
+            for rendered in [Templates::default().text(&text, &data, now), Templates::default().html(&text, &data, now)] {
+                prop_assert!(rendered.map_or(0, |text| text.len()) < 1 << 20);
+            }
+        }
+    }
 
     #[test]
     fn texts_of_a_notification() {

@@ -50,6 +50,45 @@ impl World {
     }
 }
 
+/// A probe of each kind: what the shipped rules may ask for.
+const EVERYTHING: &str = "
+instance: orwell
+owners: {team: {notify: [{email: team@example.org}]}}
+notify: {email: {smarthost: \"localhost:25\", from: a@example.org, tls: off}}
+services:
+  everything:
+    owner: team
+    probes:
+      - http: https://www.example.org/
+      - certificate: mail.example.org:993
+      - mail_queue: {postfix: local}
+      - printer: {host: 192.0.2.7, community: public}
+      - snmp_disk: {host: 192.0.2.8, community: public}
+      - ups: {host: 192.0.2.9, community: public}
+      - interfaces: {host: 192.0.2.10, community: public}
+      - smtp: {host: mx.example.org, starttls: required}
+      - tcp: db.example.org:5432
+      - backup: /srv/backup/db.dump
+";
+
+#[test]
+fn nothing_is_doubtful_about_the_shipped_rules() {
+    let world = World::new();
+    world.write("everything.yml", EVERYTHING);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let rules = files.filter(|path| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.ends_with(".yml") && !name.ends_with(".test.yml")
+    });
+    let rules: Vec<String> = rules.map(|path| path.display().to_string()).collect();
+    assert!(rules.len() >= 10);
+    let mut arguments = vec!["check", "rules", "--lint-fatal", "--config", "everything.yml"];
+    arguments.extend(rules.iter().map(String::as_str));
+    let (code, out, err) = world.run(&arguments);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+}
+
 /// One of each doubt.
 const DOUBTFUL: &str = "\
 groups:

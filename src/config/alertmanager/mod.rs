@@ -312,6 +312,53 @@ fn unknown(node: &Node, what: &str, name: &str, known: &[Arc<str>], reader: &mut
 mod tests {
     use super::*;
     use crate::config::System;
+    use proptest::prelude::*;
+
+    const GOOD: &str = "\
+global: {resolve_timeout: 5m, smtp_smarthost: 'localhost:25', smtp_from: a@example.org}
+route:
+  receiver: team
+  group_by: [alertname]
+  routes:
+  - {matchers: ['a=\"b\"', c=~d.*], mute_time_intervals: [night], continue: true}
+receivers:
+- name: team
+  email_configs: [{to: t@example.org, headers: {Subject: '{{ .CommonLabels }}'}}]
+  webhook_configs: [{url: 'http://localhost/', max_alerts: 3}]
+inhibit_rules: [{source_matchers: [a=b], target_matchers: [c!=d], equal: [e]}]
+time_intervals:
+- {name: night, time_intervals: [{times: [{start_time: '22:00', end_time: '24:00'}], weekdays: ['monday:friday'], location: Europe/Berlin}]}
+";
+
+    proptest! {
+        /// Any text, and a good file with a piece of it replaced, is read or refused with places.
+        #[test]
+        fn no_text_makes_it_panic(
+            any_text in "[a-z:\\-\\[\\]{}&*'\"\\n #|<>!]{0,80}",
+            at in 0usize..800, length in 0usize..12,
+            piece in "[a-z0-9:\\-\\[\\]{}&*'\"\\n #|<>!.]{0,6}",
+        ) {
+            let (start, end) = (at.min(GOOD.len()), (at + length).min(GOOD.len()));
+            let damaged = [&GOOD[..start], &piece, &GOOD[end..]].concat();
+            for text in [any_text, damaged] {
+                match AlertmanagerFile::parse(&text, Path::new("am.yml"), &System) {
+                    Ok(file) => drop(file.outfit(|_| false, &"en".into(), &"UTC".into())),
+                    Err(refused) => {
+                        prop_assert!(!refused.problems.is_empty());
+                        let placed = |p: &Problem| p.at.line > 0 && p.at.column > 0;
+                        prop_assert!(refused.problems.iter().all(placed), "{text:?} {refused}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_above_was_good() {
+        if let Err(refused) = AlertmanagerFile::parse(GOOD, Path::new("am.yml"), &System) {
+            panic!("{refused}");
+        }
+    }
 
     fn problems(text: &str) -> Vec<String> {
         let refused = AlertmanagerFile::parse(text, Path::new("am.yml"), &System).unwrap_err();

@@ -100,30 +100,45 @@ fn quoted(text: &str) -> Vec<u8> {
         if number > 0 {
             out.extend_from_slice(b"\r\n");
         }
-        let line = line.strip_suffix('\r').unwrap_or(line).as_bytes();
+        let mut rest = line.strip_suffix('\r').unwrap_or(line).as_bytes();
         let mut width = 0;
-        for (at, &byte) in line.iter().enumerate() {
-            let last = at + 1 == line.len();
-            let plain = match byte {
-                b' ' | b'\t' => !last,
-                b'=' => false,
-                _ => byte.is_ascii_graphic(),
-            };
-            let size = if plain { 1 } else { 3 };
+        while let Some(&first) = rest.first() {
+            let next = &rest[..rest.len().min(LONGEST)];
+            let mut run = next.iter().position(|byte| !is_plain(*byte)).unwrap_or(next.len());
+            // White space at the end of a line would get lost.
+            if run == rest.len() && matches!(rest[run - 1], b' ' | b'\t') {
+                run -= 1;
+            }
             // The mark of a broken line takes one place.
-            if LONGEST - usize::from(!last) < width + size {
+            let room = (LONGEST - 1_usize).saturating_sub(width);
+            let ends = |size: usize| size == rest.len() && width + size <= LONGEST;
+            let size = match run {
+                0 if 3 <= room || (ends(1) && width + 3 <= LONGEST) => 1,
+                0 => 0,
+                _ if ends(run) => run,
+                _ => run.min(room),
+            };
+            if size == 0 {
                 out.extend_from_slice(b"=\r\n");
                 width = 0;
+                continue;
             }
-            if plain {
-                out.push(byte);
+            if run == 0 {
+                let digits = [HEX[usize::from(first >> 4)], HEX[usize::from(first & 15)]];
+                out.extend([b'=', digits[0], digits[1]]);
+                width += 3;
             } else {
-                out.extend([b'=', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+                out.extend_from_slice(&rest[..size]);
+                width += size;
             }
-            width += size;
+            rest = &rest[size..];
         }
     }
     out
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'!'..=b'<' | b'>'..=b'~')
 }
 
 /// The document with its pictures where they belong.

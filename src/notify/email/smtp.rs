@@ -301,11 +301,11 @@ impl Session {
 /// Every line ends with CRLF, and a dot at its beginning is doubled (RFC 5321 §4.5.2).
 fn stuffed(mail: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(mail.len() + 64);
-    let mut lines = mail.split(|byte| *byte == b'\n').peekable();
-    while let Some(line) = lines.next() {
-        if lines.peek().is_none() && line.is_empty() {
-            break;
-        }
+    let mut rest = mail;
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let line = &rest[..end];
+        rest = rest.get(end + 1..).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.first() == Some(&b'.') {
             out.push(b'.');

@@ -15,7 +15,7 @@ use crate::ports::{
 /// So many messages that may go now are enough for a channel.
 const ENOUGH: usize = 16;
 /// A channel that does not even begin with them for so long holds nobody up.
-const SLOW: Duration = Duration::from_secs(1);
+const SLOW: Duration = Duration::from_secs(3);
 
 impl Outbox {
     /// Whether a channel that works has enough to do. Then what is told next can be written later,

@@ -142,7 +142,8 @@ pub fn replay(
             let step = rules.interval.unwrap_or(settings.interval).max(Duration::from_millis(1));
             Walk {
                 courses: rules.rules.iter().map(|rule| Course::new(rule, &rules)).collect(),
-                group: stepwise.then(|| Group::new(rules.clone())),
+                // How many alerts stand at once is known only step by step.
+                group: (stepwise || rules.limit > 0).then(|| Group::new(rules.clone())),
                 rules,
                 step,
                 next: settings.from,
@@ -238,6 +239,14 @@ impl Walk {
                     }
                     standing.insert(labels);
                 }
+                // A limit that was exceeded ends all alerts of the rule without a word.
+                course.open.retain(|labels, place| {
+                    let stands = standing.contains(labels);
+                    if let (false, Some(place)) = (stands, place) {
+                        report.episodes[*place].ended = Some(now);
+                    }
+                    stands
+                });
                 let before = course.waiting.len();
                 course.waiting.retain(|labels| standing.contains(labels));
                 report.pending_only += (before - course.waiting.len()) as u64;

@@ -74,6 +74,20 @@ fn an_alert_fires_when_it_would_have_fired_and_as_long() {
     assert_eq!(one.fired_for(at(49)), Duration::from_secs(15 * 60));
 }
 
+#[test]
+fn a_limit_ends_what_fired_and_counts_as_a_failure() {
+    let store = store(&[
+        ("up{i=\"a\"}", runs(&[(1.0, 5), (0.0, 40)])),
+        ("up{i=\"b\"}", runs(&[(1.0, 20), (0.0, 10), (1.0, 15)])),
+    ]);
+    let rules = DOWN.replace("- name: g\n", "- name: g\n  limit: 1\n");
+    let found = replayed(&rules, &store, &settings(0, 44));
+    // While both are down nothing fires; then the clock begins anew.
+    assert_eq!(told(&found[0]), [(5, 7, Some(20)), (30, 32, None)]);
+    assert_eq!(found[0].failures, 10);
+    assert_eq!(found[0].problem.as_deref(), Some("exceeded limit of 1 with 2 alerts"));
+}
+
 /// The same rules, evaluated as the server evaluates them.
 #[test]
 fn a_replay_tells_what_the_server_would_have_told() {

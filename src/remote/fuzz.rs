@@ -13,7 +13,9 @@ pub fn decode_anything(bytes: &[u8]) {
         1 => receive::decode_anything(Protocol::Two, rest),
         2 => drop(histogram::decode(rest)),
         3 => send::decode_anything(rest),
-        _ => drop(Protocol::from_content_type(&String::from_utf8_lossy(rest))),
+        _ => {
+            let _ = Protocol::from_content_type(&String::from_utf8_lossy(rest));
+        }
     }
 }
 

@@ -201,6 +201,8 @@ mod tests {
             heard
         });
         let settings = WebhookSettings {
+            certificate: None,
+            headers: Vec::new(),
             name: "chat".into(),
             url: Secret::new(&format!("http://{address}/hook")),
             bearer: None,

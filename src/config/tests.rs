@@ -294,7 +294,7 @@ services: {}
         let light = [("owner", "platform"), ("service", service), ("class", "3")];
         assert_eq!(told(&light, shut), ("platform".to_owned(), false));
     }
-    assert_eq!(told(&[("owner", "office")], "2026-04-03T09:00:00Z").1, false, "Good Friday");
+    assert!(!told(&[("owner", "office")], "2026-04-03T09:00:00Z").1, "Good Friday");
     assert!(told(&[("owner", "web")], shut).1);
     let proof = [("owner", "office"), ("severity", "none")];
     assert!(told(&proof, shut).1, "what proves that alerts come through is missed at night too");

@@ -214,6 +214,7 @@ struct World {
 }
 
 /// `verbose`: keeps a log of what happened.
+#[allow(clippy::too_many_lines)] // one field after the other, without a branch
 pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
     let mut luck = Luck::seeded(seed);
     let calm = seed.is_multiple_of(10);

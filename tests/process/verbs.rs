@@ -53,6 +53,7 @@ async fn silences_come_from_files_of_amtool_and_of_our_own() {
         verb(&server, &["silence", "import", file.to_str().unwrap()])
     };
     // As `amtool silence query -o json` writes them.
+    #[allow(clippy::disallowed_methods)] // the process reads the machine's clock too
     let now = jiff::Timestamp::now();
     let later = now + std::time::Duration::from_secs(7200);
     let theirs = json!([{

@@ -61,7 +61,7 @@ fn an_incident_is_told_at_once_and_ends_once() {
     desk.offer(at(0), vec![firing("Down", "home", at(0))]);
     desk.offer(at(100), vec![firing("Slow", "home", at(100))]);
     let first = run(&mut desk, at(1_000));
-    assert_eq!(whys(&first), [(300, Why::First, 2)], "one message below a second");
+    assert_eq!(whys(&first), [(100, Why::First, 2)], "one message below a second");
     for second in 1..100 {
         desk.offer(at(second * 1000), vec![firing("Down", "home", at(0))]);
         desk.offer(at(second * 1000), vec![firing("Slow", "home", at(100))]);
@@ -69,13 +69,13 @@ fn an_incident_is_told_at_once_and_ends_once() {
     assert_eq!(run(&mut desk, at(100_000)), [], "levels are no news");
     desk.offer(at(100_500), vec![over("Slow", "home", at(100), at(100_500))]);
     let part = run(&mut desk, at(121_000));
-    assert_eq!(whys(&part), [(120_300, Why::NewResolved, 2)]);
+    assert_eq!(whys(&part), [(120_100, Why::NewResolved, 2)]);
     for second in 121..200 {
         let gone = over("Down", "home", at(0), at(121_000));
         desk.offer(at(second * 1000), vec![gone, over("Slow", "home", at(100), at(100_500))]);
     }
     let end = run(&mut desk, at(400_000));
-    assert_eq!(whys(&end), [(150_300, Why::AllResolved, 1)]);
+    assert_eq!(whys(&end), [(150_100, Why::AllResolved, 1)]);
     assert_eq!(end[0].3, first[0].3, "the same incident");
     assert_eq!(desk.next_due(), None);
     assert!(desk.alerts.is_empty() && desk.groups.is_empty(), "nothing is left behind");
@@ -99,7 +99,7 @@ fn an_unchanged_incident_is_repeated_after_the_interval_only() {
         desk.offer(now, vec![firing("Down", "home", at(0))]);
         said.extend(run(&mut desk, now + Duration::from_secs(59)));
     }
-    assert_eq!(whys(&said), [(300, Why::First, 1), (86_430_300, Why::Repeat, 1)]);
+    assert_eq!(whys(&said), [(100, Why::First, 1), (86_430_100, Why::Repeat, 1)]);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn an_alert_nobody_reports_any_more_is_over() {
     desk.offer(at(0), vec![firing("Down", "home", at(0))]);
     assert_eq!(
         whys(&run(&mut desk, at(600_000))),
-        [(300, Why::First, 1), (300_300, Why::AllResolved, 1)]
+        [(100, Why::First, 1), (300_100, Why::AllResolved, 1)]
     );
 }
 
@@ -129,7 +129,7 @@ fn after_a_restart_the_incident_goes_on() {
     let plan = owners(&["web"]);
     let mut desk = Desk::new(plan.clone());
     desk.offer(at(0), vec![firing("Down", "home", at(0))]);
-    let decided = desk.flush(at(300));
+    let decided = desk.flush(at(100));
     let incident = decided.incidents[0].clone();
 
     let mut again = Desk::restore(plan.clone(), decided.incidents.clone(), at(5_000));
@@ -149,10 +149,10 @@ fn after_a_restart_the_incident_goes_on() {
 fn who_heard_the_beginning_hears_the_end_after_a_reload() {
     let mut desk = Desk::new(owners(&["web", "office"]));
     desk.offer(at(0), vec![firing("Down", "home", at(0))]);
-    let first = desk.flush(at(300)).decisions.remove(0).notice;
+    let first = desk.flush(at(100)).decisions.remove(0).notice;
     assert_eq!(&*first.receiver, "web");
     desk.replace(owners(&["office"]), at(1_000));
-    let to_office = desk.flush(at(1_300));
+    let to_office = desk.flush(at(1_100));
     assert_eq!(to_office.decisions.len(), 1);
     assert_eq!(&*to_office.decisions[0].notice.receiver, "office");
     assert_eq!(to_office.decisions[0].notice.why, Why::First);
@@ -179,7 +179,7 @@ fn a_reload_that_changes_nothing_says_nothing() {
     assert_eq!(run(&mut desk, at(1_000)).len(), 2, "two services, two messages");
     desk.offer(at(29_000), vec![firing("Down", "list", at(29_000))]);
     desk.replace(plan, at(29_100));
-    assert_eq!(whys(&run(&mut desk, at(60_000))), [(29_300, Why::First, 1)]);
+    assert_eq!(whys(&run(&mut desk, at(60_000))), [(29_100, Why::First, 1)]);
 }
 
 #[test]
@@ -240,11 +240,11 @@ fn what_is_silenced_is_told_when_the_silence_ends() {
         silence("s2", "service=~ma.*", at(0), at(50)),
     ]);
     desk.offer(at(0), vec![firing("Down", "home", at(0)), firing("Down", "mail", at(0))]);
-    assert_eq!(whys(&run(&mut desk, at(99_000))), [(300, Why::First, 1)], "s2 is over");
+    assert_eq!(whys(&run(&mut desk, at(99_000))), [(100, Why::First, 1)], "s2 is over");
     let held = desk.status(at(99_000)).into_iter().flat_map(|group| group.alerts);
     let held: Vec<_> = held.filter_map(|alert| alert.why_not).collect();
     assert_eq!(held, [WhyNot::Silenced { silence: "s1".into() }]);
-    assert_eq!(whys(&run(&mut desk, at(130_000))), [(120_300, Why::First, 1)]);
+    assert_eq!(whys(&run(&mut desk, at(130_000))), [(120_100, Why::First, 1)]);
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn the_end_is_heard_through_a_silence() {
     run(&mut desk, at(1_000));
     desk.silence(vec![silence("s1", "service=home", at(0), at(10_000_000))]);
     desk.offer(at(5_000), vec![over("Down", "home", at(0), at(5_000))]);
-    assert_eq!(whys(&run(&mut desk, at(60_000))), [(30_300, Why::AllResolved, 1)]);
+    assert_eq!(whys(&run(&mut desk, at(60_000))), [(30_100, Why::AllResolved, 1)]);
 }
 
 #[test]
@@ -272,10 +272,10 @@ fn an_alert_that_another_one_explains_is_held_back() {
     desk.offer(at(0), vec![firing("Down", "home", at(0)), firing("Slow", "home", at(0))]);
     desk.offer(at(0), vec![firing("Slow", "mail", at(0))]);
     let said = run(&mut desk, at(1_000));
-    assert_eq!(whys(&said), [(300, Why::First, 1), (300, Why::First, 1)]);
+    assert_eq!(whys(&said), [(100, Why::First, 1), (100, Why::First, 1)]);
     desk.offer(at(2_000), vec![over("Down", "home", at(0), at(2_000))]);
     let said = run(&mut desk, at(40_000));
-    assert_eq!(whys(&said), [(30_300, Why::NewAlerts, 2)], "Slow, and the end of Down");
+    assert_eq!(whys(&said), [(30_100, Why::NewAlerts, 2)], "Slow, and the end of Down");
     desk.offer(at(50_000), vec![over("Slow", "home", at(0), at(50_000))]);
     desk.offer(at(50_000), vec![over("Slow", "mail", at(0), at(50_000))]);
     run(&mut desk, at(100_000));
@@ -293,7 +293,7 @@ fn what_was_muted_comes_as_one_message_when_the_window_opens() {
     };
     let root = RouteSpec {
         receiver: Some("web".into()),
-        group_wait: Some(Duration::from_millis(300)),
+        group_wait: Some(Duration::from_millis(100)),
         group_interval: Some(Duration::from_secs(30)),
         children: vec![muted],
         ..RouteSpec::default()
@@ -346,7 +346,7 @@ fn what_comes_and_goes_is_told_three_times_and_then_not_over_too_early() {
     let end = run(&mut desk, at(120 * 60_000));
     assert_eq!(end.len(), 1, "and one end when it is quiet");
     let quiet = end[0].0 - 58 * 60_000;
-    assert!((600_000..=630_300).contains(&quiet), "{quiet} ms of quiet");
+    assert!((600_000..=630_100).contains(&quiet), "{quiet} ms of quiet");
     assert!(desk.alerts.is_empty() && desk.groups.is_empty());
 }
 
@@ -374,7 +374,7 @@ fn what_somebody_knows_is_not_repeated_until_it_gets_worse() {
     use crate::model::AckKind;
     let mut desk = Desk::new(owners(&["web"]));
     desk.offer(at(0), vec![firing("Down", "home", at(0))]);
-    let first = desk.flush(at(300)).decisions.remove(0).notice;
+    let first = desk.flush(at(100)).decisions.remove(0).notice;
     let refused = desk.acknowledge("nothing", AckKind::Claimed, &anna(), at(400));
     assert!(matches!(refused, Err(crate::ports::ActError::NoIncident(_))));
     desk.acknowledge(&first.incident, AckKind::Claimed, &anna(), at(500)).unwrap();
@@ -440,7 +440,7 @@ fn what_a_night_held_back_comes_as_one_digest_and_ends_once() {
     let root = crate::alerting::RouteSpec {
         receiver: Some("web".into()),
         group_by: Some(crate::alerting::GroupBy::labels(&["service"])),
-        group_wait: Some(Duration::from_millis(300)),
+        group_wait: Some(Duration::from_millis(100)),
         group_interval: Some(Duration::from_secs(30)),
         children: vec![crate::alerting::RouteSpec {
             matchers: crate::alerting::parse_matchers("owner=web").unwrap(),
@@ -466,7 +466,7 @@ fn what_a_night_held_back_comes_as_one_digest_and_ends_once() {
     for service in ["home", "mail", "list"] {
         desk.offer(at(0), vec![firing("Down", service, at(0))]);
     }
-    let held = desk.flush(at(300));
+    let held = desk.flush(at(100));
     assert_eq!((held.decisions.len(), held.journal.len()), (0, 3), "{held:?}");
     assert!(reasons(&held).iter().all(|(_, why)| why == "outside-hours"));
     assert_eq!(whys(&run(&mut desk, at(2_599_999))), []);
@@ -521,7 +521,7 @@ fn a_silence_until_resolved_ends_with_its_alerts() {
     assert!(ended[0].ends <= at(90_000));
     assert_eq!(desk.next_due(), None);
     desk.offer(at(100_000), vec![firing("Down", "home", at(100_000))]);
-    assert_eq!(whys(&run(&mut desk, at(110_000))), [(100_300, Why::First, 1)], "it is news again");
+    assert_eq!(whys(&run(&mut desk, at(110_000))), [(100_100, Why::First, 1)], "it is news again");
 }
 
 #[test]
@@ -529,7 +529,7 @@ fn a_silence_for_an_incident_silences_that_one_and_ends_with_it() {
     use crate::ports::{Scope, Until};
     let mut desk = Desk::new(owners(&["web"]));
     desk.offer(at(0), vec![firing("Down", "home", at(0))]);
-    let incident = desk.flush(at(300)).decisions.remove(0).notice.incident;
+    let incident = desk.flush(at(100)).decisions.remove(0).notice.incident;
     let mut wanted = order("a=b", Until::For(Duration::from_secs(7200)));
     wanted.scope = Scope::Incident(incident.as_str().into());
     desk.order_silence(wanted, &anna(), "a".into(), at(400)).unwrap();
@@ -538,7 +538,7 @@ fn a_silence_for_an_incident_silences_that_one_and_ends_with_it() {
         vec![firing("Slow", "home", at(1_000)), firing("Down", "mail", at(1_000))],
     );
     let said = run(&mut desk, at(100_000));
-    assert_eq!(whys(&said), [(1_300, Why::First, 1)], "the other service");
+    assert_eq!(whys(&said), [(1_100, Why::First, 1)], "the other service");
     for name in ["Down", "Slow"] {
         desk.offer(at(100_000), vec![over(name, "home", at(0), at(100_000))]);
     }

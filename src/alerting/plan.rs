@@ -55,10 +55,10 @@ pub struct Timing {
 }
 
 impl Default for Timing {
-    /// 300 ms, 30 s, 24 h; 5 min after a restart.
+    /// 100 ms, 30 s, 24 h; 5 min after a restart.
     fn default() -> Self {
         Self {
-            group_wait: Duration::from_millis(300),
+            group_wait: Duration::from_millis(100),
             group_interval: Duration::from_secs(30),
             repeat_interval: Duration::from_secs(24 * 3600),
             restart_grace: Duration::from_secs(300),
@@ -472,7 +472,7 @@ mod tests {
             let route = plan.routes.get(id);
             (route.receiver.to_string(), route.group_wait, plan.ends_of(Some(id)))
         };
-        let ours = Duration::from_millis(300);
+        let ours = Duration::from_millis(100);
         let theirs = Duration::from_secs(30);
         let (reach, faithful) = (Ends::ReachWhoHeard, Ends::AsAlertmanager);
         assert_eq!(taken(&[("owner", "web"), ("severity", "page")]), ("web".into(), ours, reach));

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 mod disk;
 mod network;
+mod stage;
+mod story;
 mod verdict;
 mod world;
 
@@ -187,7 +189,7 @@ fn nobody_is_forgotten_and_nobody_is_told_twice() {
         let story = world::run(seed, None, false);
         Some((verdict::judge(&story), story.accidents))
     });
-    let mut total = world::Accidents::default();
+    let mut total = story::Accidents::default();
     for (seed, (verdict, accidents)) in &lived {
         if let Err(broken) = verdict {
             let failed = lived.iter().filter_map(|(seed, (verdict, _))| {

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::network::Arrival;
-use super::world::{Fault, Story, Told};
+use super::story::{Fault, Story, Told};
 use crate::ports::{Address, Delivery};
 
 /// Whether the promises of DESIGN were kept; otherwise which one was not.

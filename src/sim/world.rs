@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use super::disk::Disk;
 use super::network::{Arrival, Network};
-use super::{Bug, Luck};
-use crate::alerting::{Directory, Ends, Notice, Owner, OwnerHours, Plan, Service, Silence, Timing};
-use crate::calendar::{DaySpan, ServiceHours};
-use crate::model::{AckKind, Alert, Labels, Matcher, NonEmpty, Phase, Timestamp, Way};
-use crate::notify::{Patience, Teller, Unreached};
-use crate::ports::{
-    Actor, Address, Change, Channel, Delivery, DeliveryError, Message, Receipt, Remembered, Urgency,
+use super::stage::{
+    Scribe, acknowledges, addresses, directory, faults, has_hours, repeat, silences,
 };
+use super::story::{Accidents, Acknowledged, Fault, Story, Told};
+use super::{Bug, Luck};
+use crate::alerting::{Directory, Ends, Plan, Silence, Timing};
+use crate::model::{AckKind, Alert, Labels, Phase, Timestamp, Way};
+use crate::notify::{Patience, Teller};
+use crate::ports::{Actor, Address, Change, Channel, Delivery, DeliveryError, Receipt, Remembered};
 
 /// Everything stays broken at most until here; then follow calm minutes to catch up.
-const TROUBLE_ENDS: i64 = 40 * 60_000;
+pub(super) const TROUBLE_ENDS: i64 = 40 * 60_000;
 const END: i64 = 60 * 60_000;
 /// The rules look so often.
 const TICK: i64 = 15_000;
@@ -25,141 +26,8 @@ const REPORTED_OVER: i64 = 15 * 60_000;
 const HEALTHY: i64 = 8 * 60_000;
 /// After a start nothing is told for so long, or until all rules have run.
 const HOLD: Duration = Duration::from_secs(20);
-/// What does not change is told again after this time: soon where people acknowledge, so that it
-/// is seen when they are bothered again.
-fn repeat(seed: u64) -> Duration {
-    Duration::from_secs(if acknowledges(seed) { 300 } else { 1200 })
-}
-
-fn acknowledges(seed: u64) -> bool {
-    seed.is_multiple_of(2)
-}
-
 /// Wall clock at the true time 0.
-const BASE: i64 = 1_700_000_000_000;
-
-/// One thing that can be broken, and when it was. True milliseconds.
-#[derive(Clone, Debug)]
-pub(super) struct Fault {
-    pub(super) alert: String,
-    pub(super) owner: &'static str,
-    pub(super) labels: Labels,
-    pub(super) outages: Vec<(i64, i64)>,
-    /// First report of each outage, once it was reported.
-    pub(super) reported: Vec<Option<i64>>,
-    /// The longest time in which each outage was reported, and nothing held it back.
-    pub(super) free: Vec<i64>,
-    free_since: Option<i64>,
-    /// By when each address must have heard of the outage: it was reported, nothing held it back,
-    /// and process and channel worked, all for [`HEALTHY`].
-    pub(super) due: BTreeMap<(usize, Channel), i64>,
-    healthy_since: BTreeMap<Channel, i64>,
-    /// Wall time at which the rules saw it begin and end: their memory survives crashes.
-    fired: Option<Timestamp>,
-    resolved: Option<(Timestamp, i64)>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Accidents {
-    pub(super) crashes: u64,
-    pub(super) crashes_while_saving: u64,
-    pub(super) lost_answers: u64,
-    pub(super) clock_jumps: u64,
-    pub(super) reloads: u64,
-    pub(super) full_disks: u64,
-    pub(super) arrivals: u64,
-    pub(super) slow_answers: u64,
-    /// Looks of the rules at which something fired and was silenced, or inhibited.
-    pub(super) silenced: u64,
-    pub(super) inhibited: u64,
-    pub(super) escalated: u64,
-    pub(super) acknowledged: u64,
-    /// Looks of the rules at which something fired outside its owner's hours.
-    pub(super) outside_hours: u64,
-    pub(super) digests: u64,
-}
-
-impl Accidents {
-    pub(super) fn add(&mut self, other: &Accidents) {
-        self.crashes += other.crashes;
-        self.crashes_while_saving += other.crashes_while_saving;
-        self.lost_answers += other.lost_answers;
-        self.clock_jumps += other.clock_jumps;
-        self.reloads += other.reloads;
-        self.full_disks += other.full_disks;
-        self.arrivals += other.arrivals;
-        self.slow_answers += other.slow_answers;
-        self.silenced += other.silenced;
-        self.inhibited += other.inhibited;
-        self.escalated += other.escalated;
-        self.acknowledged += other.acknowledged;
-        self.outside_hours += other.outside_hours;
-        self.digests += other.digests;
-    }
-}
-
-impl Story {
-    /// The longest time in which nothing forbade to tell of an outage.
-    pub(super) fn free(&self, fault: &Fault, outage: &(i64, i64)) -> i64 {
-        let nth = fault.outages.iter().position(|other| other == outage);
-        nth.map_or(0, |nth| fault.free[nth])
-    }
-}
-
-/// A ticket, as it was decided on.
-#[derive(Clone, Debug)]
-pub(super) struct Told {
-    pub(super) at: i64,
-    pub(super) incident: String,
-    pub(super) number: u32,
-    pub(super) to: Address,
-    /// The reason.
-    pub(super) why: String,
-    /// Each alert's state.
-    pub(super) text: String,
-    pub(super) escalated: bool,
-}
-
-/// Somebody said that they know of an incident, and that is durable.
-#[derive(Clone, Debug)]
-pub(super) struct Acknowledged {
-    pub(super) at: i64,
-    pub(super) incident: String,
-    /// Where everybody saw it.
-    pub(super) seen_at: Address,
-    /// Who had heard of the incident.
-    pub(super) heard: Vec<Address>,
-}
-
-/// What happened.
-pub(super) struct Story {
-    pub(super) faults: Vec<Fault>,
-    pub(super) arrivals: Vec<Arrival>,
-    /// When each key was sent first.
-    pub(super) sent: BTreeMap<String, i64>,
-    /// When each ticket was decided on.
-    pub(super) decided: BTreeMap<String, i64>,
-    pub(super) told: Vec<Told>,
-    pub(super) acknowledged: Vec<Acknowledged>,
-    /// Alerts that were held until an owner's hours began, and when those had begun.
-    pub(super) openings: Vec<(String, i64)>,
-    pub(super) crashed: Vec<i64>,
-    /// After this time what does not change is told again, milliseconds.
-    pub(super) repeat: i64,
-    pub(super) excused: BTreeMap<String, u64>,
-    /// Addresses an owner had at some time, and those they had all the time.
-    pub(super) sometimes: BTreeMap<&'static str, Vec<Address>>,
-    pub(super) always: BTreeMap<&'static str, Vec<Address>>,
-    pub(super) refused: Vec<Address>,
-    pub(super) calm: bool,
-    /// What was told as firing although something forbade it.
-    pub(super) leaks: Vec<String>,
-    /// The wall clock was set while nobody could notice.
-    pub(super) set_in_the_dark: bool,
-    pub(super) open_at_the_end: usize,
-    pub(super) accidents: Accidents,
-    pub(super) log: Vec<String>,
-}
+pub(super) const BASE: i64 = 1_700_000_000_000;
 
 struct World {
     luck: Luck,
@@ -300,158 +168,6 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
         open_at_the_end: world.process.map_or(0, |process| process.outbox().open_count()),
         accidents: world.accidents,
         log: world.log,
-    }
-}
-
-fn has_hours(seed: u64) -> bool {
-    seed % 4 == 2
-}
-
-/// From each full and each half hour on, for twenty minutes.
-fn hours(bug: Option<Bug>) -> OwnerHours {
-    let late = if bug == Some(Bug::OpensLate) { 3 } else { 0 };
-    let spans = (0..24).flat_map(|hour| {
-        [0, 30].map(|from| {
-            let text = format!("{hour:02}:{:02}-{hour:02}:{:02}", from + late, from + 20);
-            DaySpan::parse(&text).unwrap()
-        })
-    });
-    let day: Vec<DaySpan> = spans.collect();
-    let week = std::array::from_fn(|_| day.clone());
-    let zone = jiff::tz::TimeZone::UTC;
-    let calendar = ServiceHours { name: "office".into(), zone, week, holidays: Vec::new() };
-    OwnerHours { calendar, any_time: Vec::new() }
-}
-
-fn directory(guest: bool, with_hours: bool, bug: Option<Bug>) -> Directory {
-    let mail = |to: &str| Address::Email(to.into());
-    let owner = |name: &str, addresses: Vec<Address>| Owner {
-        name: name.into(),
-        addresses: NonEmpty::from_vec(addresses).unwrap(),
-        language: "en".into(),
-        timezone: "UTC".into(),
-    };
-    let service = |name: &str, owner: &str, depends_on: &[&str]| Service {
-        name: name.into(),
-        owner: owner.into(),
-        title: None,
-        depends_on: depends_on.iter().map(|name| (*name).into()).collect(),
-    };
-    let mut web = vec![mail("web@example.org"), Address::Matrix("#web:x".into())];
-    if guest {
-        web.push(mail("guest@example.org"));
-    }
-    Directory {
-        owners: vec![
-            owner("web", web),
-            owner("office", vec![mail("office@example.org")]),
-            owner("dispatcher", vec![Address::Matrix("#all:x".into())]),
-        ],
-        services: vec![service("uplink", "office", &[]), service("home", "web", &["uplink"])],
-        fallback: (bug != Some(Bug::NoFallback)).then(|| "dispatcher".into()),
-        hours: (with_hours && bug != Some(Bug::IgnoresHours))
-            .then(|| ("office".into(), hours(bug)))
-            .into_iter()
-            .collect(),
-        ..Directory::default()
-    }
-}
-
-fn addresses(directory: &Directory, owner: &str) -> Vec<Address> {
-    directory.owner(owner).unwrap().addresses.iter().cloned().collect()
-}
-
-fn faults(luck: &mut Luck) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let services = [("home", "web"), ("mail", "web"), ("printer", "office"), ("uplink", "office")];
-    for (service, owner) in services {
-        for name in ["ServiceDown", "Slow"] {
-            if luck.once_in(4) {
-                continue;
-            }
-            let mut outages = Vec::new();
-            let mut at = i64::try_from(luck.below(900_000)).unwrap();
-            while at < TROUBLE_ENDS - 120_000 {
-                let length = i64::try_from(20_000 + luck.below(900_000)).unwrap();
-                outages.push((at, (at + length).min(TROUBLE_ENDS)));
-                let short = luck.once_in(4);
-                let gap = luck.below(if short { 60_000 } else { 1_200_000 });
-                at += length + i64::try_from(gap).unwrap() + 16_000;
-            }
-            let pairs = [("alertname", name), ("owner", owner), ("service", service)];
-            faults.push(Fault {
-                alert: format!("{service}/{name}"),
-                owner,
-                labels: Labels::from_pairs(pairs).unwrap(),
-                reported: vec![None; outages.len()],
-                free: vec![0; outages.len()],
-                free_since: None,
-                due: BTreeMap::new(),
-                healthy_since: BTreeMap::new(),
-                outages,
-                fired: None,
-                resolved: None,
-            });
-        }
-    }
-    faults
-}
-
-fn silences(luck: &mut Luck) -> Vec<(i64, Silence)> {
-    let mut silences = Vec::new();
-    for nth in 0..luck.below(4) {
-        let services = ["home", "mail", "printer", "uplink"];
-        let service = services[usize::try_from(luck.below(4)).unwrap()];
-        let mut matchers = vec![Matcher::equal("service", service)];
-        if luck.once_in(2) {
-            matchers.push(Matcher::equal("alertname", "ServiceDown"));
-        }
-        let starts = i64::try_from(luck.below(TROUBLE_ENDS.unsigned_abs())).unwrap();
-        let length = i64::try_from(60_000 + luck.below(900_000)).unwrap();
-        let early = i64::try_from(luck.below(600_000)).unwrap();
-        let silence = Silence {
-            id: format!("s{nth}").into(),
-            matchers,
-            starts: Timestamp::from_millis(BASE + starts),
-            ends: Timestamp::from_millis(BASE + starts + length),
-            ..Silence::default()
-        };
-        silences.push((starts - early, silence));
-    }
-    silences.sort_by_key(|(known, _)| *known);
-    silences
-}
-
-/// What a person would read, for the judge: the reason, the instant, and each alert's state.
-fn render(notice: &Notice, owner: &Owner) -> Message {
-    let alerts = notice.alerts.iter().map(|alert| {
-        let state = if alert.is_firing() { "firing" } else { "over" };
-        format!("{}/{}={state}", alert.labels.get("service").unwrap(), alert.name())
-    });
-    let alerts: Vec<String> = alerts.collect();
-    Message {
-        subject: format!("{:?}", notice.why),
-        text: alerts.join(","),
-        html: format!("{} {}", owner.name, notice.at.millis()),
-        language: "en".to_owned(),
-        urgency: Urgency::Normal,
-        resolved: notice.is_resolved(),
-        incident: notice.incident.clone(),
-        ..Message::default()
-    }
-}
-
-/// Marks what went to the fallback owner.
-struct Scribe;
-
-impl crate::notify::Render for Scribe {
-    fn notice(&self, notice: &Notice, owner: &Owner) -> Message {
-        render(notice, owner)
-    }
-    fn escalated(&self, mut message: Message, unreached: &Unreached, _: &Owner) -> Message {
-        message.html = format!("escalated from {}", message.html);
-        message.payload = unreached.owner.to_string();
-        message
     }
 }
 

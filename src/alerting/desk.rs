@@ -329,7 +329,7 @@ impl Desk {
             self.by_key.insert(key.clone(), id);
         }
         self.due.insert((due, id));
-        self.groups.insert(id, Group::new(key, route, receiver, due));
+        self.groups.insert(id, Group::new(key, route, receiver, due, id));
         id
     }
 

@@ -31,6 +31,9 @@ pub(super) struct Group {
     pub(super) incident: Option<Open>,
     /// What held its alerts back at the last look.
     pub(super) held: BTreeMap<Labels, WhyNot>,
+    /// How many groups there were before it, and how many incidents it has told.
+    born: u64,
+    begun: u64,
     /// It tells what other groups had to hold back; no alert joins it.
     pub(super) digest: bool,
     /// Others who were told of the same alerts.
@@ -54,9 +57,12 @@ impl Group {
         route: Option<RouteId>,
         receiver: Arc<str>,
         due: Timestamp,
+        born: u64,
     ) -> Self {
         Self {
             key,
+            born,
+            begun: 0,
             route,
             receiver,
             due,
@@ -115,9 +121,13 @@ impl Group {
         max_alerts: usize,
         now: Timestamp,
     ) -> (Decision, Memory) {
+        if self.incident.is_none() {
+            self.begun += 1;
+        }
+        let nth = (self.born, self.begun);
         let key = &self.key;
         let open = self.incident.get_or_insert_with(|| Open {
-            id: incident_id(key, now),
+            id: incident_id(key, nth, now),
             opened: now,
             told: now,
             messages: 0,
@@ -251,12 +261,15 @@ pub(super) enum Memory {
     Over(String),
 }
 
-/// Different for each incident, even when the state file was lost: the instant is part of it.
-fn incident_id(key: &GroupKey, now: Timestamp) -> String {
+/// Different for each incident: even when the state file was lost, since the instant is part of it,
+/// and when the clock was set back to the same instant, since the process counts.
+fn incident_id(key: &GroupKey, (group, nth): (u64, u64), now: Timestamp) -> String {
     let mut hash = Xxh3::new();
     hash.update(key.route.as_bytes());
     hash.update(&[0]);
     hash.update(key.group.as_bytes());
     hash.update(&now.millis().to_le_bytes());
+    hash.update(&group.to_le_bytes());
+    hash.update(&nth.to_le_bytes());
     format!("{:016x}", hash.digest())
 }

@@ -337,6 +337,10 @@ fn nobody_hears_a_beginning_twice(story: &Story) -> Result<(), String> {
                 open.remove(&(to, alert));
             }
         }
+        // The fallback owner is told of an incident's end, not of each alert's before.
+        if message.resolved {
+            open.retain(|(at, _), incident| *at != to || *incident != message.incident);
+        }
     }
     Ok(())
 }

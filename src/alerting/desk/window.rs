@@ -141,7 +141,7 @@ impl Desk {
         let id = self.next_group;
         self.next_group += 1;
         self.due.insert((due, id));
-        let mut group = Group::new(key, route, receiver, due);
+        let mut group = Group::new(key, route, receiver, due, id);
         group.digest = true;
         self.groups.insert(id, group);
         id

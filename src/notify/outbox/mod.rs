@@ -89,6 +89,8 @@ struct Audience {
     open: BTreeSet<u64>,
     /// It is over, and its end has been put into tickets.
     over: bool,
+    /// The newest of its messages that reached anybody; 0 when only that is known.
+    newest: Option<u32>,
 }
 
 /// Dead letters that are kept to be looked at.
@@ -117,7 +119,13 @@ impl Outbox {
             counts: Counts::default(),
         };
         for heard in heard {
-            outbox.incidents.entry(heard.incident.clone()).or_default().heard.insert(heard);
+            let audience = outbox.incidents.entry(heard.incident.clone()).or_default();
+            audience.newest = Some(0);
+            audience.heard.insert(heard);
+        }
+        for (incident, number) in &reached {
+            let audience = outbox.incidents.entry(incident.clone()).or_default();
+            audience.newest = audience.newest.max(Some(*number));
         }
         for ticket in tickets {
             outbox.next_serial = outbox.next_serial.max(ticket.serial + 1);
@@ -302,6 +310,9 @@ impl Outbox {
         }
         if let Some(audience) = self.incidents.get_mut(&ticket.incident) {
             audience.open.remove(&serial);
+            if how == Settlement::Delivered {
+                audience.newest = audience.newest.max(Some(ticket.number));
+            }
             if heard {
                 let (incident, owner, to) =
                     (ticket.incident.clone(), ticket.owner.clone(), ticket.to.clone());
@@ -347,8 +358,11 @@ impl Outbox {
 
     /// Somebody knows of an incident: nobody else needs to be told in their place.
     pub fn somebody_knows(&mut self, incident: &str) {
-        for ((of, _), progress) in &mut self.stories {
-            progress.reached |= of == incident;
+        // Of news that reached nobody yet nobody knows; but who knows of an incident without any
+        // message has seen it where all of it stands.
+        let newest = self.incidents.get(incident).and_then(|audience| audience.newest);
+        for ((of, number), progress) in &mut self.stories {
+            progress.reached |= of == incident && newest.is_none_or(|newest| *number <= newest);
         }
     }
 

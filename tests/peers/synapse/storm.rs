@@ -281,5 +281,6 @@ fn kill_nine_in_a_storm_loses_nothing_and_tells_nothing_twice() {
     );
     assert_eq!((lost_events, twice, shown.len()), (0, 0, groups));
     assert_eq!((lost_mails, other), (0, 0));
-    assert!(on_their_way[on_their_way.len() / 2] > 0, "this was no storm: {on_their_way:?}");
+    // What is not written yet waits in the alerts, not in the file.
+    assert!(on_their_way.iter().any(|count| *count > 0), "this was no storm: {on_their_way:?}");
 }

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::network::Arrival;
-use super::story::{Fault, Story, Told};
+use super::story::{Acknowledged, Fault, Story, Told};
 use crate::ports::{Address, Delivery};
 
 /// Whether the promises of DESIGN were kept; otherwise which one was not.
@@ -224,6 +224,16 @@ fn repeats_are_rare(story: &Story) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether somebody had heard of it when the incident became known to somebody; ends are no news.
+fn was_heard(story: &Story, known: &Acknowledged, state: &str) -> bool {
+    let before = |arrival: &&Arrival| {
+        arrival.at <= known.at && arrival.delivery.message.incident == known.incident
+    };
+    let mut heard = story.arrivals.iter().filter(before);
+    !state.ends_with("=firing")
+        || heard.any(|arrival| arrival.delivery.message.text.split(',').any(|had| had == state))
+}
+
 /// Of an incident that somebody knows of, the others hear so, and nobody hears again, and nobody
 /// else is told in somebody's place, until an alert joins it.
 fn who_knows_is_left_alone(story: &Story) -> Result<(), String> {
@@ -243,7 +253,8 @@ fn who_knows_is_left_alone(story: &Story) -> Result<(), String> {
             if told.why == "Repeat" && known.at < told.at {
                 return Err(format!("{:?} hears again of {told:?}, known to somebody", told.to));
             }
-            if told.escalated && told.number <= number && known.at < told.at {
+            let news = || told.text.split(',').any(|state| !was_heard(story, known, state));
+            if told.escalated && told.number <= number && known.at < told.at && !news() {
                 return Err(format!("{told:?} in somebody's place, and somebody knows of it"));
             }
         }

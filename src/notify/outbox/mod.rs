@@ -17,7 +17,7 @@ use self::gate::Gate;
 use self::order::Order;
 use super::render::{Render, Wording};
 use crate::alerting::{Decision, Directory, Notice, Owner, Why};
-use crate::model::{NonEmpty, Timestamp};
+use crate::model::{Fingerprint, NonEmpty, Timestamp};
 use crate::ports::{Address, Change, Channel, Heard, Remembered, Settled, Settlement, Ticket};
 
 pub use crate::ports::DeadLetter;
@@ -89,8 +89,10 @@ struct Audience {
     open: BTreeSet<u64>,
     /// It is over, and its end has been put into tickets.
     over: bool,
-    /// The newest of its messages that reached anybody; 0 when only that is known.
-    newest: Option<u32>,
+    /// The alerts that somebody was told of as firing, by this process.
+    known: BTreeSet<Fingerprint>,
+    /// An earlier process has told of it; of which alerts is not known any more.
+    older: bool,
 }
 
 /// Dead letters that are kept to be looked at.
@@ -120,12 +122,8 @@ impl Outbox {
         };
         for heard in heard {
             let audience = outbox.incidents.entry(heard.incident.clone()).or_default();
-            audience.newest = Some(0);
+            audience.older = true;
             audience.heard.insert(heard);
-        }
-        for (incident, number) in &reached {
-            let audience = outbox.incidents.entry(incident.clone()).or_default();
-            audience.newest = audience.newest.max(Some(*number));
         }
         for ticket in tickets {
             outbox.next_serial = outbox.next_serial.max(ticket.serial + 1);
@@ -311,7 +309,12 @@ impl Outbox {
         if let Some(audience) = self.incidents.get_mut(&ticket.incident) {
             audience.open.remove(&serial);
             if how == Settlement::Delivered {
-                audience.newest = audience.newest.max(Some(ticket.number));
+                for (alert, firing) in &ticket.covers {
+                    match firing {
+                        true => audience.known.insert(*alert),
+                        false => audience.known.remove(alert),
+                    };
+                }
             }
             if heard {
                 let (incident, owner, to) =
@@ -358,11 +361,22 @@ impl Outbox {
 
     /// Somebody knows of an incident: nobody else needs to be told in their place.
     pub fn somebody_knows(&mut self, incident: &str) {
-        // Of news that reached nobody yet nobody knows; but who knows of an incident without any
-        // message has seen it where all of it stands.
-        let newest = self.incidents.get(incident).and_then(|audience| audience.newest);
+        // Of an alert that nobody was told of yet nobody knows; but who knows of an incident without
+        // any message has seen it where all of it stands.
+        let mut unknown = BTreeSet::new();
+        if let Some(audience) = self.incidents.get(incident)
+            && !audience.older
+            && !audience.known.is_empty()
+        {
+            let open = audience.open.iter().filter_map(|serial| self.open.get(serial));
+            let news = |open: &&Open| {
+                let mut alerts = open.ticket.covers.iter();
+                alerts.any(|(alert, firing)| *firing && !audience.known.contains(alert))
+            };
+            unknown.extend(open.filter(news).map(|open| open.ticket.number));
+        }
         for ((of, number), progress) in &mut self.stories {
-            progress.reached |= of == incident && newest.is_none_or(|newest| *number <= newest);
+            progress.reached |= of == incident && !unknown.contains(number);
         }
     }
 
@@ -450,7 +464,7 @@ fn tells_all(newer: &Ticket, old: &Ticket) -> bool {
     old.covers.iter().all(|(alert, _)| alerts.contains(alert))
 }
 
-fn covers(notice: &Notice) -> Vec<(crate::model::Fingerprint, bool)> {
+fn covers(notice: &Notice) -> Vec<(Fingerprint, bool)> {
     notice.alerts.iter().map(|a| (a.labels.fingerprint(), a.is_firing())).collect()
 }
 

@@ -224,14 +224,18 @@ fn repeats_are_rare(story: &Story) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether somebody had heard of it when the incident became known to somebody; ends are no news.
+/// Whether the last that anybody had heard of an alert was that it fires, when its incident became
+/// known to somebody; ends are no news.
 fn was_heard(story: &Story, known: &Acknowledged, state: &str) -> bool {
+    let Some((alert, "firing")) = state.split_once('=') else { return true };
     let before = |arrival: &&Arrival| {
         arrival.at <= known.at && arrival.delivery.message.incident == known.incident
     };
-    let mut heard = story.arrivals.iter().filter(before);
-    !state.ends_with("=firing")
-        || heard.any(|arrival| arrival.delivery.message.text.split(',').any(|had| had == state))
+    let heard = story.arrivals.iter().filter(before).flat_map(|arrival| {
+        alerts(arrival).into_iter().map(|(told, fires)| (arrival.at, told, fires))
+    });
+    let of_it = heard.filter(|(_, told, _)| told == alert);
+    of_it.max_by_key(|(at, _, _)| *at).is_some_and(|(_, _, fires)| fires)
 }
 
 /// Of an incident that somebody knows of, the others hear so, and nobody hears again, and nobody

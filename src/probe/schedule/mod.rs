@@ -112,7 +112,8 @@ fn earlier(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
 }
 
 /// While a timer ends earlier than those that the looks set, the runtime need not be woken for each
-/// of theirs: one system call of eleven at each look (seen by `strace`). (tokio wakes its driver for a timer that ends before all that were there when it last slept.)
+/// of theirs: one system call of eleven at each look, by `strace`. (tokio wakes its driver for a
+/// timer that ends before all that were there when it last slept.)
 const BEAT: Duration = Duration::from_millis(500);
 
 /// Values that may wait for the disk at the same time; more, and looks wait with them.

@@ -60,7 +60,7 @@ impl AlertmanagerFile {
     /// All problems at once, each with its place.
     pub fn parse(text: &str, file: &Path, sources: &dyn Sources) -> Result<Self, Problems> {
         let mut reader = Reader::new(sources, file.parent().unwrap_or(Path::new("")));
-        let root = yaml::parse(text, &mut reader.problems);
+        let root = yaml::parse_as_go(text, &mut reader.problems);
         let found = match root {
             Some(root) => read(&root, &mut reader),
             None => {

@@ -6,7 +6,7 @@ use super::problem::suggestion;
 use super::reader::{Fields, Reader};
 use super::services::{self, Surroundings};
 use super::yaml::{Kind as Yaml, Node};
-use crate::model::{Pattern, Secret};
+use crate::model::{Labels, Pattern, Secret};
 use crate::probe::{
     BackupTarget, CertificateTarget, Confirm, Family, HttpExpect, HttpTarget, Kind,
     MailQueueSource, MailQueueTarget, Requirement, SmtpTarget, SnmpAuth, SnmpTarget, StartTls,
@@ -234,23 +234,57 @@ fn http(short: Option<&Node>, fields: &mut Fields<'_>, reader: &mut Reader<'_>) 
     let family = family(fields, reader);
     let tls = tls(fields, reader);
     let url = url?;
+    let usual = plain_page(url.clone());
+    let redirects = redirects.and_then(|n| u32::try_from(n).ok());
     Some((
         shown(&url),
         Kind::Http(Box::new(HttpTarget {
-            url,
-            method: method.unwrap_or_default(),
+            method: method.unwrap_or(usual.method),
             headers,
             basic_auth,
             bearer,
             body: body.map(|text| text.as_bytes().to_vec()).unwrap_or_default(),
             expect,
-            redirects: redirects.and_then(|n| u32::try_from(n).ok()).unwrap_or(10),
-            body_limit: body_limit.unwrap_or(10 << 20),
+            redirects: redirects.unwrap_or(usual.redirects),
+            body_limit: body_limit.unwrap_or(usual.body_limit),
             family,
             tls,
             address,
+            url,
         })),
     ))
+}
+
+/// A page without any wishes.
+fn plain_page(url: url::Url) -> HttpTarget {
+    HttpTarget {
+        url,
+        method: http::Method::GET,
+        headers: Vec::new(),
+        basic_auth: None,
+        bearer: None,
+        body: Vec::new(),
+        expect: HttpExpect::default(),
+        redirects: 10,
+        body_limit: 10 << 20,
+        family: Family::Any,
+        tls: TlsSettings::default(),
+        address: None,
+    }
+}
+
+/// A web page as a target of no service, to be looked at once.
+pub fn page(url: url::Url) -> Target {
+    Target {
+        service: "".into(),
+        owner: "".into(),
+        name: shown(&url),
+        labels: Labels::empty(),
+        interval: Duration::from_secs(60),
+        timeout: Duration::from_secs(10),
+        confirm: Confirm::default(),
+        kind: Kind::Http(Box::new(plain_page(url))),
+    }
 }
 
 fn headers(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Vec<(http::HeaderName, Secret)> {

@@ -5,6 +5,7 @@ mod full;
 #[path = "../peers/harness.rs"]
 mod harness;
 mod hostile;
+mod probe;
 mod verbs;
 mod world;
 

@@ -3,6 +3,8 @@
 //!
 //! What is wrong with the YAML itself is a [`Flaw`] without words: each kind of file has its own.
 
+mod json;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
@@ -66,6 +68,8 @@ pub struct Key {
     pub at: Place,
     /// Its text.
     pub text: String,
+    /// Without quotes.
+    pub plain: bool,
 }
 
 /// How a text is read.
@@ -327,13 +331,13 @@ impl<'t> Tree<'t> {
             let key = self.node(step, depth + 1)?;
             let value = self.next()?;
             let value = self.node(value, depth + 1)?;
-            let text = match &key.kind {
+            let (text, plain) = match &key.kind {
                 _ if merges => {
                     merged.push(value);
                     continue;
                 }
-                Kind::Scalar { text, .. } => text.clone(),
-                Kind::Null => "null".to_owned(),
+                Kind::Scalar { text, plain } => (text.clone(), *plain),
+                Kind::Null => ("null".to_owned(), true),
                 Kind::List(_) | Kind::Map(_) => {
                     self.flaw(key.at, FlawKind::KeyIsNoText);
                     continue;
@@ -343,7 +347,7 @@ impl<'t> Tree<'t> {
                 self.flaw(key.at, FlawKind::KeyTwice { key: text, first });
             } else {
                 known.insert(text.clone(), key.at.line);
-                entries.push((Key { at: key.at, text }, value));
+                entries.push((Key { at: key.at, text, plain }, value));
             }
         }
         for source in merged {

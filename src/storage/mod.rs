@@ -34,6 +34,7 @@ mod open;
 mod openmetrics;
 mod past;
 mod piece;
+mod reading;
 mod segment;
 mod settings;
 mod shortcut;

@@ -1,13 +1,15 @@
 //! The samples in memory: one frame for each source, persistent (in the functional sense), so that
 //! a snapshot is a handful of counted pointers and nobody waits for a reader.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashMap;
 
-use super::chunk::{Cell, Chunk, Part, Rows};
+use super::chunk::{Cell, Chunk, Part};
 use super::commit::Pending;
-use super::index::{Index, Number};
+use super::index::{Adding, Index, Number};
+use super::rows::Rows;
 use super::tail::Base;
 use crate::model::{Batch, Labels, Point, Row, STALE_BITS};
 
@@ -71,7 +73,8 @@ pub(super) struct Sizes {
 /// The writer's side.
 pub(super) struct Head {
     blocks: Vec<Arc<Block>>,
-    free: Vec<u32>,
+    /// Frames without a source. The first ones are used again first, so that the last can go.
+    free: BTreeSet<u32>,
     sources: HashMap<Arc<str>, Source>,
     index: Arc<RwLock<Index>>,
     generation: u64,
@@ -161,7 +164,7 @@ impl Head {
     pub(super) fn new(generation: u64) -> Self {
         Self {
             blocks: Vec::new(),
-            free: Vec::new(),
+            free: BTreeSet::new(),
             sources: HashMap::new(),
             index: Arc::default(),
             generation,
@@ -243,8 +246,9 @@ impl Head {
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let mut slots = Vec::with_capacity(batch.rows.len());
         let (mut shared, mut strangers) = (Vec::new(), Vec::new());
+        let mut adding = Adding::default();
         for row in &batch.rows {
-            let series = index.add(&row.labels);
+            let series = index.add(&row.labels, &mut adding);
             let places = index.places(series);
             let known = places.iter().find(|(f, _)| *f == source.frame);
             let others = places.iter().map(|(f, _)| *f).filter(|f| *f != source.frame);
@@ -273,6 +277,7 @@ impl Head {
                 shared.push(slot);
             }
         }
+        index.finish(adding);
         drop(index);
         let in_order = slots.iter().zip(0..).all(|(slot, n)| *slot == n);
         let labels = batch.rows.iter().map(|row| row.labels.clone()).collect();
@@ -290,7 +295,7 @@ impl Head {
     }
 
     fn new_frame(&mut self, source: Arc<str>) -> u32 {
-        if let Some(number) = self.free.pop() {
+        if let Some(number) = self.free.pop_first() {
             *frame_mut(&mut self.blocks, number) = Frame::empty(source);
             return number;
         }
@@ -344,7 +349,25 @@ impl Head {
             }
             self.forget_empty(number);
         }
+        self.shrink();
         rows
+    }
+
+    /// Gives up the room of sources that are gone.
+    fn shrink(&mut self) {
+        while let Some(block) = self.blocks.last() {
+            let end = self.frames();
+            let first = end - block.len() as u32;
+            if self.free.range(first..).count() < block.len() {
+                break;
+            }
+            self.free.split_off(&first);
+            self.blocks.pop();
+        }
+        if self.sources.capacity() > 4 * self.sources.len().max(BLOCK) {
+            self.sources.shrink_to(2 * self.sources.len());
+            self.blocks.shrink_to_fit();
+        }
     }
 
     fn forget_empty(&mut self, number: u32) {
@@ -365,7 +388,7 @@ impl Head {
         if empty {
             self.sources.remove(&frame.source);
             *frame = Frame::empty("".into());
-            self.free.push(number);
+            self.free.insert(number);
         } else if let Some(source) = self.sources.get_mut(&frame.source) {
             source.shapes.clear();
             source.holes.extend(gone.iter().map(|slot| *slot as u32));

@@ -7,11 +7,12 @@ use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
-use super::chunk::{Part, Reading};
+use super::chunk::Part;
 use super::head::{Block, Frame, frame_of};
 use super::index::{Index, Number, Places};
 use super::past::{Past, load_column, load_series, unreadable};
 use super::piece::Loaded;
+use super::reading::Reading;
 use super::segment::Directory;
 use crate::model::{Columns, Labels, Matcher, Window};
 use crate::ports::{Found, Select, SelectError, SeriesId};

@@ -9,6 +9,7 @@ mod lossy_disk;
 mod trace;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -86,6 +87,11 @@ fn batches(row: i64) -> Vec<Batch> {
     vec![wide, narrow]
 }
 
+/// In one call, so that the trace holds it in one piece.
+fn say(line: String) {
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
 /// The child: says what it is about to write and what is durable, and ends like a pulled plug.
 #[tokio::test]
 #[ignore = "run by after_power_loss_everything_acknowledged_is_there"]
@@ -97,9 +103,9 @@ async fn writes_and_says_what_is_durable() {
     let running = tokio::spawn(Arc::clone(&store).run(stop.clone()));
     for row in from..from + COMMITS {
         clock.now.store(time(row), Ordering::Relaxed);
-        eprintln!("asked {row}");
+        say(format!("asked {row}\n"));
         store.append_all(batches(row)).await.unwrap();
-        eprintln!("durable {row}");
+        say(format!("durable {row}\n"));
         // Sealing and merging go on beside the next rows.
         if row % SEAL == SEAL - 1 {
             clock.go.notify_one();

@@ -10,7 +10,7 @@ use super::chunk::{Cell, Chunk, Part};
 use super::commit::Pending;
 use super::index::{Adding, Index, Number};
 use super::rows::Rows;
-use super::tail::Base;
+use super::tail::{Base, KnownShape};
 use crate::model::{Batch, Labels, Point, Row, STALE_BITS};
 
 /// Rows that stay open before they are compressed. More cost memory, fewer cost time.
@@ -51,7 +51,7 @@ struct Source {
 
 /// A set of series that a source yields again and again, in the same order.
 struct Shape {
-    labels: Vec<Labels>,
+    labels: Arc<[Labels]>,
     slots: Vec<u32>,
     /// The slots are 0, 1, 2 …
     in_order: bool,
@@ -59,6 +59,15 @@ struct Shape {
     shared: Vec<u32>,
     /// What the tail on disk knows about it.
     base: Option<Base>,
+}
+
+/// The frame to which a shape's batches go row by row: its columns are the shape's in order, and no
+/// other source gives them.
+#[derive(Clone, Copy)]
+pub(super) struct Seat {
+    frame: u32,
+    /// Holds as long as no series got another source.
+    sharings: u64,
 }
 
 /// Sizes, for the own metrics.
@@ -79,6 +88,8 @@ pub(super) struct Head {
     index: Arc<RwLock<Index>>,
     generation: u64,
     open_rows: usize,
+    /// How often a series got another source.
+    sharings: u64,
 }
 
 impl Frame {
@@ -169,6 +180,7 @@ impl Head {
             index: Arc::default(),
             generation,
             open_rows: OPEN_ROWS,
+            sharings: 0,
         }
     }
 
@@ -228,6 +240,30 @@ impl Head {
         }
     }
 
+    /// Adds the batch that was read last of a shape of the tail.
+    pub(super) fn recover(&mut self, known: &mut KnownShape) {
+        if let Some(seat) = known.seat.filter(|seat| seat.sharings == self.sharings)
+            && let Some(floats) = known.floats()
+        {
+            let frame = frame_mut(&mut self.blocks, seat.frame);
+            if frame.open.push_full(known.at(), floats.iter().copied()) {
+                if frame.open.len() >= self.open_rows {
+                    frame.close(self.generation);
+                }
+                return;
+            }
+        }
+        self.append(&known.batch(), None);
+        let Some(source) = self.sources.get_mut(&known.source) else { return };
+        let Some(shape) = source.shapes.first_mut() else { return };
+        if known.seat.is_none() {
+            // Once in memory is enough.
+            shape.labels = Arc::clone(&known.labels);
+        }
+        let seat = Seat { frame: source.frame, sharings: self.sharings };
+        known.seat = Some(seat).filter(|_| shape.in_order && shape.shared.is_empty());
+    }
+
     /// Brings the batch's set of series to the front of its source's shapes; gives the frame.
     fn shape(&mut self, batch: &Batch) -> u32 {
         if let Some(source) = self.sources.get_mut(&batch.source)
@@ -284,6 +320,7 @@ impl Head {
         source.shapes.truncate(SHAPES - 1);
         source.shapes.insert(0, Shape { labels, slots, in_order, shared, base: None });
         let number = source.frame;
+        self.sharings += u64::from(!strangers.is_empty());
         // The other sources of a series have to look again who else gives it.
         for stranger in strangers {
             let name = &frame(&self.blocks, stranger).source;

@@ -93,10 +93,10 @@ impl Core {
         head.recovering(true);
         let (mut newest, mut oldest) = (i64::MIN, i64::MAX);
         let recovered = catalogue
-            .recover(|batch| {
-                head.append(batch, None);
-                newest = newest.max(batch.at.millis());
-                oldest = oldest.min(batch.at.millis());
+            .recover(|shape| {
+                head.recover(shape);
+                newest = newest.max(shape.at());
+                oldest = oldest.min(shape.at());
             })
             .map_err(sql)?;
         head.recovering(false);

@@ -15,10 +15,14 @@ use crate::model::{Batch, Labels, Point, Row, STALE_BITS};
 
 /// Rows that stay open before they are compressed. More cost memory, fewer cost time.
 const OPEN_ROWS: usize = 16;
+/// Rows after which the first of a generation are compressed, at least: from there to [`OPEN_ROWS`],
+/// by the number of the frame. Otherwise all frames would be at their largest at the same moment,
+/// and the memory of that moment stays with the process.
+const FIRST_ROWS: usize = 4;
 /// So many neighbours of one size become one of the next.
 const FAN_IN: usize = 4;
-/// Rows that stay open while the tail is read: what is read goes into larger chunks at once, and
-/// what is left is compressed when the next rows come.
+/// Rows that stay open while the tail is read, after the first: what is read goes into larger chunks
+/// at once, and what is left is compressed when the next rows come.
 const RECOVERED_ROWS: usize = OPEN_ROWS * FAN_IN;
 /// Rows from which a chunk is large enough.
 const CHUNK_ROWS: usize = 256;
@@ -52,8 +56,8 @@ struct Source {
 /// A set of series that a source yields again and again, in the same order.
 struct Shape {
     labels: Arc<[Labels]>,
+    /// Their columns; empty when these are 0, 1, 2 …
     slots: Vec<u32>,
-    /// The slots are 0, 1, 2 …
     in_order: bool,
     /// Columns whose series other sources have given, too.
     shared: Vec<u32>,
@@ -107,6 +111,15 @@ impl Frame {
     pub(super) fn span(&self) -> Option<(i64, i64)> {
         let spans = self.parts().filter_map(|part| part.span());
         spans.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)))
+    }
+
+    /// Compresses the open rows when there are enough.
+    fn close_full(&mut self, number: u32, generation: u64, open_rows: usize) {
+        let first = self.chunks.last().is_none_or(|(of, _)| *of != generation);
+        let spread = number as usize % (OPEN_ROWS - FIRST_ROWS + 1);
+        if self.open.len() >= if first { FIRST_ROWS + spread } else { open_rows } {
+            self.close(generation);
+        }
     }
 
     /// Compresses the open rows.
@@ -232,12 +245,11 @@ impl Head {
             && !batch.rows.iter().any(|row| matches!(row.point, Point::Histogram(_)))
             && frame.open.push_full(at, batch.rows.iter().map(plain));
         if !quick {
-            let slots = shape.slots.iter().map(|slot| *slot as usize);
-            frame.open.put(at, slots.zip(batch.rows.iter().map(|row| cell(&row.point))));
+            let slot = |n: usize| shape.slots.get(n).map_or(n, |slot| *slot as usize);
+            let cells = batch.rows.iter().enumerate();
+            frame.open.put(at, cells.map(|(n, row)| (slot(n), cell(&row.point))));
         }
-        if frame.open.len() >= self.open_rows {
-            frame.close(generation);
-        }
+        frame.close_full(number, generation, self.open_rows);
     }
 
     /// Adds the batch that was read last of a shape of the tail.
@@ -247,9 +259,7 @@ impl Head {
         {
             let frame = frame_mut(&mut self.blocks, seat.frame);
             if frame.open.push_full(known.at(), floats.iter().copied()) {
-                if frame.open.len() >= self.open_rows {
-                    frame.close(self.generation);
-                }
+                frame.close_full(seat.frame, self.generation, self.open_rows);
                 return;
             }
         }
@@ -274,11 +284,15 @@ impl Head {
         }
         if !self.sources.contains_key(&batch.source) {
             let frame = self.new_frame(Arc::clone(&batch.source));
-            let source = Source { frame, holes: Vec::new(), shapes: Vec::new() };
+            // Nearly all sources have one.
+            let source = Source { frame, holes: Vec::new(), shapes: Vec::with_capacity(1) };
             self.sources.insert(Arc::clone(&batch.source), source);
         }
         let Some(source) = self.sources.get_mut(&batch.source) else { return 0 };
         let own = frame_mut(&mut self.blocks, source.frame);
+        if own.columns.is_empty() {
+            Arc::make_mut(&mut own.columns).reserve_exact(batch.rows.len());
+        }
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let mut slots = Vec::with_capacity(batch.rows.len());
         let (mut shared, mut strangers) = (Vec::new(), Vec::new());
@@ -316,6 +330,9 @@ impl Head {
         index.finish(adding);
         drop(index);
         let in_order = slots.iter().zip(0..).all(|(slot, n)| *slot == n);
+        if in_order {
+            slots = Vec::new();
+        }
         let labels = batch.rows.iter().map(|row| row.labels.clone()).collect();
         source.shapes.truncate(SHAPES - 1);
         source.shapes.insert(0, Shape { labels, slots, in_order, shared, base: None });

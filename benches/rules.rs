@@ -107,9 +107,9 @@ fn alert(number: usize) -> String {
     let v = (number / 10) as f64 / 1000.0;
     match number % 10 {
         0 => format!("probe_success{{{one}}} == 0"),
-        1 => format!("probe_duration_seconds{{{site}}} > {}", 0.9 + v / 2.0),
+        1 => format!("probe_duration_seconds{{{site}}} > {}", 0.999 + v / 1e3),
         2 => format!("avg_over_time(probe_duration_seconds{{{site}}}[5m]) > {}", 0.7 + v),
-        3 => format!("rate(http_requests_total{{{site},code=\"500\"}}[5m]) > {}", 15.0 + v),
+        3 => format!("rate(http_requests_total{{{site},code=\"500\"}}[5m]) > {}", 19.5 + v),
         4 => format!(
             "sum by (instance) (rate(http_requests_total{{{site},code=\"500\"}}[5m])) / sum by (instance) \
              (rate(http_requests_total{{{site}}}[5m])) > {}",

@@ -1,12 +1,14 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Sources;
 use super::channels::{host_and_port, is_host};
-use super::problem::suggestion;
+use super::problem::{Problem, suggestion};
 use super::reader::{Fields, Reader};
 use super::services::{self, Surroundings};
-use super::yaml::{Kind as Yaml, Node};
-use crate::model::{Pattern, Secret};
+use super::yaml::{self, Kind as Yaml, Node};
+use crate::model::{Labels, Pattern, Secret};
 use crate::probe::{
     BackupTarget, CertificateTarget, Confirm, Family, HttpExpect, HttpTarget, Kind,
     MailQueueSource, MailQueueTarget, Requirement, SmtpTarget, SnmpAuth, SnmpTarget, StartTls,
@@ -89,6 +91,36 @@ impl Timing {
             fields.get(name);
         }
         self
+    }
+}
+
+/// Reads one entry of `probes:` alone, such as `http: https://example.org/`, with everything around
+/// it as it is unless told otherwise; it belongs to no service and no owner. Relative paths in it
+/// begin at `folder`.
+///
+/// # Errors
+/// All problems at once.
+pub fn parse_probe(
+    text: &str,
+    folder: &Path,
+    sources: &dyn Sources,
+) -> Result<Target, Vec<Problem>> {
+    let mut reader = Reader::new(sources, folder);
+    let around = Surroundings {
+        service: "".into(),
+        owner: "".into(),
+        timing: Timing::default(),
+        labels: Labels::default(),
+    };
+    let root = yaml::parse(text, &mut reader.problems);
+    let target = root.and_then(|root| read(&root, &around, &mut reader));
+    match target {
+        Some(target) if reader.problems.is_empty() => Ok(target),
+        _ => {
+            reader.problems.sort();
+            reader.problems.dedup();
+            Err(reader.problems)
+        }
     }
 }
 

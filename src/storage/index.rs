@@ -115,6 +115,11 @@ impl Index {
         entry(&self.pages, number).map(|entry| &entry.labels)
     }
 
+    /// The labels of a series, and where it has samples.
+    pub(super) fn series(&self, number: Number) -> Option<(&Labels, &[(u32, u32)])> {
+        Some((self.labels(number)?, self.places(number)))
+    }
+
     /// Where a series has samples.
     pub(super) fn places(&self, number: Number) -> &[(u32, u32)] {
         match entry(&self.pages, number) {

@@ -1,10 +1,13 @@
-//! One column of several parts, as a query wants it.
+//! Columns of rows in memory and on the disk, read in a window.
+
+use std::ops::Range;
 
 use super::chunk::{Cell, Chunk, Part, Spread, join_times};
+use super::rows::within;
 use crate::model::{Columns, Timestamp, Window};
 
 /// Chunks whose times are remembered while reading; a power of two.
-const KNOWN_TIMES: usize = 256;
+const KNOWN_TIMES: usize = 1024;
 
 /// Buffers that reading needs; reuse them, but only for parts that live as long.
 #[derive(Default)]
@@ -61,7 +64,7 @@ impl Reading {
                     continue;
                 }
                 if let Part::Open(rows) = part
-                    && rows.plain()
+                    && !rows.has_histograms()
                 {
                     rows.push_floats(*slot, window, into);
                     continue;
@@ -93,10 +96,9 @@ impl Reading {
 
 /// A column of floats without holes.
 fn push_all(times: &[i64], bits: &[u64], window: Window, into: &mut Columns) {
-    let first = times.partition_point(|time| *time <= window.after.millis());
-    let behind = times.partition_point(|time| *time <= window.through.millis()).max(first);
-    into.times.extend(times[first..behind].iter().map(|time| Timestamp::from_millis(*time)));
-    into.values.extend(bits[first..behind].iter().map(|bits| f64::from_bits(*bits)));
+    let rows = within(times, window);
+    into.times.extend(times[rows.clone()].iter().map(|time| Timestamp::from_millis(*time)));
+    into.values.extend(bits[rows].iter().map(|bits| f64::from_bits(*bits)));
 }
 
 #[inline]
@@ -110,5 +112,63 @@ fn push(at: Timestamp, cell: Cell, window: Window, into: &mut Columns) {
             into.values.push(f64::from_bits(bits));
         }
         Cell::Histogram(histogram) => into.histograms.push((at, histogram)),
+    }
+}
+
+/// What all columns of a frame have in common within a window: most series are read beside their
+/// neighbours.
+pub(super) struct Common<'a> {
+    parts: Vec<(Part<'a>, Range<usize>)>,
+    times: Vec<Timestamp>,
+}
+
+impl<'a> Common<'a> {
+    /// The rows of these parts in the window; `None` when they do not simply follow each other, or
+    /// hold histograms.
+    pub(super) fn of(
+        parts: impl Iterator<Item = Part<'a>>,
+        window: Window,
+        reading: &mut Reading,
+    ) -> Option<Self> {
+        let mut common = Self { parts: Vec::new(), times: Vec::new() };
+        for part in parts {
+            let (rows, times) = match part {
+                Part::Closed(chunk) => {
+                    let times = times_of(&mut reading.known, chunk);
+                    let rows = within(times, window);
+                    (rows.clone(), &times[rows])
+                }
+                Part::Open(open) if !open.has_histograms() => {
+                    let rows = open.within(window);
+                    (rows.clone(), open.times_of(rows))
+                }
+                Part::Open(_) | Part::Loaded(_) => return None,
+            };
+            let Some(first) = times.first() else { continue };
+            if common.times.last().is_some_and(|last| last.millis() >= *first) {
+                return None;
+            }
+            common.times.extend(times.iter().map(|time| Timestamp::from_millis(*time)));
+            common.parts.push((part, rows));
+        }
+        Some(common)
+    }
+
+    /// The times of all rows.
+    pub(super) fn times(&self) -> &[Timestamp] {
+        &self.times
+    }
+
+    /// Replaces `into` by a column that has a float in each row; `false` when it is not such a one.
+    pub(super) fn values(&self, slot: usize, bits: &mut Vec<u64>, into: &mut Vec<f64>) -> bool {
+        into.clear();
+        self.parts.iter().all(|(part, rows)| match part {
+            Part::Closed(chunk) if chunk.plain(slot, bits) => {
+                into.extend(bits[rows.clone()].iter().map(|bits| f64::from_bits(*bits)));
+                true
+            }
+            Part::Open(open) => open.push_rows(slot, rows.clone(), into),
+            Part::Closed(_) | Part::Loaded(_) => false,
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! Open rows of one source: plain cells, to which rows are added cheaply.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::chunk::Cell;
@@ -131,24 +132,43 @@ impl Rows {
         }
     }
 
-    /// Whether there are floats only.
-    pub(super) fn plain(&self) -> bool {
-        self.histograms.is_empty()
-    }
-
     /// Appends the floats of one column in the window to `into`.
     pub(super) fn push_floats(&self, slot: usize, window: Window, into: &mut Columns) {
         if slot >= self.width {
             return;
         }
-        let first = self.times.partition_point(|time| *time <= window.after.millis());
-        let behind = self.times.partition_point(|time| *time <= window.through.millis());
-        for row in first..behind {
+        for row in self.within(window) {
             if self.has(row, slot) {
                 into.times.push(Timestamp::from_millis(self.times[row]));
                 into.values.push(f64::from_bits(self.cells[row * self.width + slot]));
             }
         }
+    }
+
+    /// Whether there are histograms anywhere.
+    pub(super) fn has_histograms(&self) -> bool {
+        !self.histograms.is_empty()
+    }
+
+    /// The rows in the window.
+    pub(super) fn within(&self, window: Window) -> Range<usize> {
+        within(&self.times, window)
+    }
+
+    /// The times of some rows.
+    pub(super) fn times_of(&self, rows: Range<usize>) -> &[i64] {
+        &self.times[rows]
+    }
+
+    /// Appends the floats of one column in some rows; `false` when there is not one in each of them,
+    /// `into` is then to be thrown away.
+    pub(super) fn push_rows(&self, slot: usize, rows: Range<usize>, into: &mut Vec<f64>) -> bool {
+        if slot >= self.width || !rows.clone().all(|row| self.has(row, slot)) {
+            return false;
+        }
+        let cells = rows.map(|row| self.cells[row * self.width + slot]);
+        into.extend(cells.map(f64::from_bits));
+        true
     }
 
     /// Whether there is a value at `at` in a column.
@@ -197,6 +217,13 @@ impl Rows {
             }
         }
     }
+}
+
+/// The places of the times in the window.
+pub(super) fn within(times: &[i64], window: Window) -> Range<usize> {
+    let first = times.partition_point(|time| *time <= window.after.millis());
+    let behind = times.partition_point(|time| *time <= window.through.millis());
+    first..behind.max(first)
 }
 
 /// The presence words of a row without holes.

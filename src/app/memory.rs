@@ -40,7 +40,7 @@ pub async fn keep(clock: Arc<dyn Clock>, stop: CancellationToken) {
             if resident()?.saturating_sub(after) < GROWTH {
                 return None;
             }
-            system::give_back();
+            give_back();
             resident()
         });
         if let Some(Ok(Some(now))) = room.join_next().await {
@@ -52,6 +52,11 @@ pub async fn keep(clock: Arc<dyn Clock>, stop: CancellationToken) {
 /// One heap for all threads. To be called before there is a second thread.
 pub fn one_heap() {
     system::one_heap();
+}
+
+/// Gives what is free back to the machine.
+pub fn give_back() {
+    system::give_back();
 }
 
 /// Bytes of memory the process occupies (`proc_pid_statm(5)`); none where the machine does not say.

@@ -35,6 +35,7 @@ mod openmetrics;
 mod past;
 mod piece;
 mod reading;
+mod rows;
 mod segment;
 mod settings;
 mod shortcut;

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::chunk::{Cell, Chunk, Part, Spread, join_times, within};
+use super::chunk::{Cell, Chunk, Part, Spread, join_times};
+use super::rows::within;
 use crate::model::{Columns, Timestamp, Window};
 
 /// Chunks whose times are remembered while reading; a power of two.

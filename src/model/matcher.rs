@@ -158,8 +158,9 @@ impl Pattern {
             Program::Anything => true,
             Program::Something => !value.is_empty(),
             Program::Automaton { beginnings, regex } => {
-                let fits = |beginning: &Box<[u8]>| value.as_bytes().starts_with(beginning);
-                (beginnings.is_empty() || beginnings.iter().any(fits)) && regex.is_match(value)
+                let fits = |beginning: &[u8]| value.as_bytes().starts_with(beginning);
+                let mut all = beginnings.iter();
+                (beginnings.is_empty() || all.any(|one| fits(one))) && regex.is_match(value)
             }
         }
     }

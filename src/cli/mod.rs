@@ -49,7 +49,7 @@ enum Verb {
     Check(check::Arguments),
     /// Say who is told of what
     Routes(routes::Arguments),
-    /// Look at a target or a web address once, now
+    /// Look at a target now, once or some times in a row
     Probe(probe::Arguments),
     /// Ask a server or a data folder: tables, plots, JSON, CSV
     Query(query::Arguments),

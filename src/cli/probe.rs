@@ -1,210 +1,135 @@
-//! `augenmass probe`: one look, now.
+//! One look now, or some in a row: what a target says, for a person who asks.
+
+mod pick;
+mod show;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use clap::Args;
-use futures_util::{StreamExt, stream};
-use serde_json::{Value, json};
+use clap::{Args, ValueEnum};
+use futures_util::stream::{self, StreamExt};
+use tokio_util::sync::CancellationToken;
 
-use super::output::{Output, complain, say};
-use crate::config::{Config, System, page, suggestion};
+use super::output::{Bar, complain, say};
+use crate::config::System;
 use crate::ports::{Clock, SystemClock};
 use crate::probe::snmp::UdpSnmp;
-use crate::probe::{
-    Doors, Observation, Outcome, Reading, Resolver, Target, TlsStock, prober, seconds,
-};
+use crate::probe::{Burst, Doors, Looks, Resolver, Target, TlsStock, burst};
 
 /// `augenmass probe …`
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  augenmass probe https://www.example.org/\n  augenmass probe --config \
-    augenmass.yml homepage\n  augenmass probe --config augenmass.yml -o json"
-)]
+#[command(after_help = "Examples:
+  augenmass probe https://www.example.org/
+  augenmass probe printer 192.0.2.7
+  augenmass probe http '{url: https://www.example.org/login, expect: {status: 401}}'
+  augenmass probe certificate mail.example.org:993
+  augenmass probe https://www.example.org/ --count 100 --every 200ms
+  augenmass probe --config augenmass.yml homepage")]
 pub struct Arguments {
-    /// Our configuration; without it only a web address can be looked at
-    #[arg(long, value_name = "FILE", required_unless_present = "what")]
+    /// A web address; or a kind of probe and its target, written as in the configuration; or with
+    /// `--config` names of targets or services, all of the file when there are none
+    #[arg(value_name = "WHAT")]
+    what: Vec<String>,
+    /// Take the targets from this configuration, with their timeouts, names and secrets
+    #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The name of a target or of a service, or a web address; all targets, when absent
-    #[arg(value_name = "NAME|URL")]
-    what: Option<String>,
+    /// How often to look; more than once, and the durations of all looks are shown too
+    #[arg(short = 'n', long, default_value_t = 1, value_name = "TIMES",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    count: u32,
+    /// Time from one look to the next
+    #[arg(long, value_name = "LENGTH", default_value = "1s", value_parser = super::query::length)]
+    every: Duration,
     /// How to write it
-    #[arg(short, long, value_enum, default_value_t)]
-    output: Output,
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORM")]
+    output: Form,
 }
 
-/// So many looks at the same time.
-const AT_ONCE: usize = 8;
+/// How to write what was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+    /// As a page of metrics, as Prometheus reads it
+    Metrics,
+}
 
-/// Exit code 0 when all that was looked at does what it should.
+/// Targets that are looked at together.
+const TOGETHER: usize = 32;
+
+/// Exit code 0 when all targets are as they should be at their last look, 1 when one is not, or
+/// cannot be looked at, 2 when the question makes no sense.
 pub fn run(arguments: Arguments) -> ExitCode {
-    let targets = match targets(&arguments) {
+    let targets = match pick::targets(arguments.config.as_deref(), &arguments.what, &System) {
         Ok(targets) => targets,
         Err(problem) => {
             complain(&problem);
-            return ExitCode::FAILURE;
+            return ExitCode::from(2);
         }
     };
-    super::block_on(async {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let doors = Doors {
-            resolver: Arc::new(Resolver::from_system(clock.clone())),
-            tls: Arc::new(TlsStock::new()),
-            snmp: Arc::new(UdpSnmp::new()),
-            clock,
+    super::block_on(async move {
+        let clock = Arc::new(SystemClock::start());
+        let resolver = Arc::new(Resolver::from_system(clock.clone()));
+        let (tls, snmp) = (Arc::new(TlsStock::new()), Arc::new(UdpSnmp::new()));
+        let doors = Doors { clock: clock.clone(), resolver, tls, snmp };
+        let often = Burst { count: arguments.count, every: arguments.every };
+        let found = look(&targets, &doors, often).await;
+        if found.len() < targets.len() {
+            complain("stopped before every target was looked at");
+        }
+        let text = match arguments.output {
+            Form::Text => show::text(&found, clock.wall(), &super::query::screen()),
+            Form::Json => show::json(&found),
+            Form::Metrics => show::metrics(&found),
         };
-        let looks = stream::iter(&targets).map(|target| look(target, &doors));
-        let looks: Vec<Look<'_>> = looks.buffered(AT_ONCE).collect().await;
-        match arguments.output {
-            Output::Text => {
-                let texts: Vec<String> = looks.iter().map(Look::text).collect();
-                say(&texts.join("\n\n"));
-            }
-            Output::Json => say(&Value::from_iter(looks.iter().map(Look::json)).to_string()),
-        }
-        match looks.iter().all(Look::is_up) {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::FAILURE,
-        }
+        say(text.trim_end_matches('\n'));
+        let good =
+            found.len() == targets.len() && found.iter().all(|(_, looks)| show::is_up(looks));
+        if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     })
 }
 
-fn targets(arguments: &Arguments) -> Result<Vec<Target>, String> {
-    let what = arguments.what.as_deref();
-    let Some(file) = &arguments.config else {
-        let text = what.unwrap_or_default();
-        let is_web = |url: &url::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-        let url = text.parse::<url::Url>().ok().filter(is_web);
-        // What is no address may hold a password all the same.
-        let url = url.ok_or("this is no web address (https://…); names need `--config FILE`")?;
-        return Ok(vec![page(url)]);
+/// Looks at all of them, in their order, until they are done or the user has seen enough.
+async fn look<'a>(targets: &'a [Target], doors: &Doors, often: Burst) -> Vec<(&'a Target, Looks)> {
+    let stop = CancellationToken::new();
+    let bar = (often.count > 1 || targets.len() > 1).then(|| Bar::new("looks"));
+    let all = u64::from(often.count) * targets.len() as u64;
+    let done = AtomicU64::new(0);
+    let one = |target: &'a Target| {
+        let (stop, done, bar) = (&stop, &done, &bar);
+        async move {
+            let before = AtomicU64::new(0);
+            let seen = |slots: u32| {
+                let slots = u64::from(slots);
+                let news = slots - before.swap(slots, Ordering::Relaxed);
+                let sum = done.fetch_add(news, Ordering::Relaxed) + news;
+                if let Some(bar) = bar {
+                    bar.set(sum, all);
+                }
+            };
+            burst(target, doors, often, stop, &seen).await.map(|looks| (target, looks))
+        }
     };
-    let config = Config::load(file, &System).map_err(|problems| problems.to_string())?;
-    let all = config.probes.targets;
-    let Some(what) = what else { return Ok(all) };
-    let url = what.parse::<url::Url>().ok().filter(|url| url.has_host());
-    let shown = url.clone().map(|url| page(url).name);
-    let named = |target: &&Target| {
-        *target.name == *what || *target.service == *what || Some(&target.name) == shown.as_ref()
+    let looks = stream::iter(targets).map(one).buffered(TOGETHER).collect::<Vec<_>>();
+    tokio::pin!(looks);
+    let found = tokio::select! {
+        found = &mut looks => found,
+        _ = tokio::signal::ctrl_c() => {
+            stop.cancel();
+            looks.await
+        }
     };
-    let found: Vec<Target> = all.iter().filter(named).cloned().collect();
-    match (found.is_empty(), url) {
-        (false, _) => Ok(found),
-        (true, Some(url)) => Ok(vec![page(url)]),
-        (true, None) => {
-            let names = all.iter().flat_map(|target| [&*target.name, &*target.service]);
-            Err(format!("there is no target or service `{what}`{}", suggestion(what, names)))
-        }
+    if let Some(bar) = &bar {
+        bar.done();
     }
-}
-
-/// What came of one look.
-struct Look<'t> {
-    target: &'t Target,
-    took: Duration,
-    outcome: Result<Outcome, String>,
-}
-
-async fn look<'t>(target: &'t Target, doors: &Doors) -> Look<'t> {
-    let started = doors.clock.mono();
-    let deadline = started.after(target.timeout);
-    let outcome = match prober(target, doors) {
-        Ok(prober) => {
-            // As the schedule does it: who does not keep the time is left.
-            let late = started.after(target.timeout + Duration::from_secs(1));
-            tokio::select! {
-                outcome = prober.probe(deadline) => Ok(outcome),
-                () = doors.clock.sleep_until(late) => Err("the probe did not end in time".to_owned()),
-            }
-        }
-        Err(error) => Err(error.to_string()),
-    };
-    Look { target, took: doors.clock.mono().since(started), outcome }
-}
-
-impl Look<'_> {
-    fn is_up(&self) -> bool {
-        matches!(&self.outcome, Ok(Outcome::Measured(Observation { up: true, .. })))
-    }
-
-    fn readings(&self) -> &[Reading] {
-        match &self.outcome {
-            Ok(Outcome::Measured(seen)) => &seen.readings,
-            _ => &[],
-        }
-    }
-
-    /// `up`, `down` or `not measured`, and why.
-    fn verdict(&self) -> (&'static str, String) {
-        match &self.outcome {
-            Ok(Outcome::Measured(seen)) => {
-                (if seen.up { "up" } else { "down" }, seen.headline.to_string())
-            }
-            Ok(Outcome::NotMeasured(obstacle)) => ("not measured", obstacle.to_string()),
-            Err(why) => ("not measured", why.clone()),
-        }
-    }
-
-    fn text(&self) -> String {
-        let Target { name, service, kind, .. } = self.target;
-        let (verdict, why) = self.verdict();
-        let mut rows = vec![
-            ("probe_success".to_owned(), u8::from(self.is_up()).to_string()),
-            ("probe_duration_seconds".to_owned(), seconds(self.took).to_string()),
-        ];
-        rows.extend(self.readings().iter().map(|reading| {
-            let labels = reading.labels.iter().filter(|(_, value)| !value.as_str().is_empty());
-            let labels: Vec<_> =
-                labels.map(|(name, value)| format!("{name}={:?}", value.as_str())).collect();
-            let labels = labels.join(",");
-            let braces = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
-            (format!("{}{braces}", reading.metric), reading.value.to_string())
-        }));
-        let name_width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-        let value_width = rows.iter().map(|(_, value)| value.len()).max().unwrap_or(0);
-        let service = if service.is_empty() { String::new() } else { format!(" of {service}") };
-        let mut text = format!("{} {name}{service}: {verdict}: {why}", kind.name());
-        let phases = self.phases();
-        if !phases.is_empty() {
-            text.push_str(&format!("\n  {}", phases.join(", ")));
-        }
-        for (name, value) in rows {
-            text.push_str(&format!("\n  {name:<name_width$}  {value:>value_width$}"));
-        }
-        text
-    }
-
-    /// What took how long, in order.
-    fn phases(&self) -> Vec<String> {
-        let phases = self.readings().iter().filter_map(|reading| {
-            let (_, phase) = reading.labels.iter().find(|(name, _)| *name == "phase")?;
-            let millis = reading.value * 1e3;
-            reading
-                .metric
-                .ends_with("_duration_seconds")
-                .then(|| format!("{} {millis:.1} ms", phase.as_str()))
-        });
-        phases.collect()
-    }
-
-    fn json(&self) -> Value {
-        let (verdict, why) = self.verdict();
-        let readings = self.readings().iter().map(|reading| {
-            let labels = reading.labels.iter().map(|(name, value)| (*name, value.as_str().into()));
-            let labels: serde_json::Map<String, Value> =
-                labels.map(|(name, value): (&str, Value)| (name.to_owned(), value)).collect();
-            json!({"metric": reading.metric, "labels": labels, "value": reading.value})
-        });
-        json!({
-            "probe": self.target.kind.name(),
-            "target": *self.target.name,
-            "service": *self.target.service,
-            "verdict": verdict.replace(' ', "_"),
-            "why": why,
-            "duration_seconds": seconds(self.took),
-            "readings": readings.collect::<Vec<_>>(),
-        })
-    }
+    found.into_iter().flatten().collect()
 }

@@ -1,11 +1,13 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Sources;
 use super::channels::{host_and_port, is_host};
-use super::problem::suggestion;
+use super::problem::{Problem, suggestion};
 use super::reader::{Fields, Reader};
 use super::services::{self, Surroundings};
-use super::yaml::{Kind as Yaml, Node};
+use super::yaml::{self, Kind as Yaml, Node};
 use crate::model::{Labels, Pattern, Secret};
 use crate::probe::{
     BackupTarget, CertificateTarget, Confirm, Family, HttpExpect, HttpTarget, Kind,
@@ -89,6 +91,36 @@ impl Timing {
             fields.get(name);
         }
         self
+    }
+}
+
+/// Reads one entry of `probes:` alone, such as `http: https://example.org/`, with everything around
+/// it as it is unless told otherwise; it belongs to no service and no owner. Relative paths in it
+/// begin at `folder`.
+///
+/// # Errors
+/// All problems at once.
+pub fn parse_probe(
+    text: &str,
+    folder: &Path,
+    sources: &dyn Sources,
+) -> Result<Target, Vec<Problem>> {
+    let mut reader = Reader::new(sources, folder);
+    let around = Surroundings {
+        service: "".into(),
+        owner: "".into(),
+        timing: Timing::default(),
+        labels: Labels::default(),
+    };
+    let root = yaml::parse(text, &mut reader.problems);
+    let target = root.and_then(|root| read(&root, &around, &mut reader));
+    match target {
+        Some(target) if reader.problems.is_empty() => Ok(target),
+        _ => {
+            reader.problems.sort();
+            reader.problems.dedup();
+            Err(reader.problems)
+        }
     }
 }
 
@@ -234,57 +266,23 @@ fn http(short: Option<&Node>, fields: &mut Fields<'_>, reader: &mut Reader<'_>) 
     let family = family(fields, reader);
     let tls = tls(fields, reader);
     let url = url?;
-    let usual = plain_page(url.clone());
-    let redirects = redirects.and_then(|n| u32::try_from(n).ok());
     Some((
         shown(&url),
         Kind::Http(Box::new(HttpTarget {
-            method: method.unwrap_or(usual.method),
+            url,
+            method: method.unwrap_or_default(),
             headers,
             basic_auth,
             bearer,
             body: body.map(|text| text.as_bytes().to_vec()).unwrap_or_default(),
             expect,
-            redirects: redirects.unwrap_or(usual.redirects),
-            body_limit: body_limit.unwrap_or(usual.body_limit),
+            redirects: redirects.and_then(|n| u32::try_from(n).ok()).unwrap_or(10),
+            body_limit: body_limit.unwrap_or(10 << 20),
             family,
             tls,
             address,
-            url,
         })),
     ))
-}
-
-/// A page without any wishes.
-fn plain_page(url: url::Url) -> HttpTarget {
-    HttpTarget {
-        url,
-        method: http::Method::GET,
-        headers: Vec::new(),
-        basic_auth: None,
-        bearer: None,
-        body: Vec::new(),
-        expect: HttpExpect::default(),
-        redirects: 10,
-        body_limit: 10 << 20,
-        family: Family::Any,
-        tls: TlsSettings::default(),
-        address: None,
-    }
-}
-
-/// A web page as a target of no service, to be looked at once.
-pub fn page(url: url::Url) -> Target {
-    Target {
-        service: "".into(),
-        owner: "".into(),
-        name: shown(&url),
-        labels: Labels::empty(),
-        interval: Duration::from_secs(60),
-        timeout: Duration::from_secs(10),
-        confirm: Confirm::default(),
-        kind: Kind::Http(Box::new(plain_page(url))),
-    }
 }
 
 fn headers(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Vec<(http::HeaderName, Secret)> {

@@ -5,7 +5,7 @@ mod full;
 #[path = "../peers/harness.rs"]
 mod harness;
 mod hostile;
-mod probe;
+mod look;
 mod verbs;
 mod world;
 

@@ -1,20 +1,79 @@
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::model::{Labels, Silence, Test, Timestamp};
+use crate::model::{Labels, Literals, Matcher, Silence, Test, Timestamp};
 
 /// All silences, found by the labels they ask for, so that a thousand of them do not cost a
 /// thousand comparisons for each alert; and each alert is compared once, not at every look.
 #[derive(Debug, Default)]
 pub(super) struct Silences {
     all: Vec<Silence>,
-    /// Those with `name="value"`, by one such matcher; the others under an empty name.
-    by_label: HashMap<Arc<str>, HashMap<Arc<str>, Vec<usize>>>,
+    /// Those that need a label to have one of a few values, or to begin in one of a few ways, by one
+    /// such matcher: by the label's name.
+    by_label: HashMap<Arc<str>, ByValue>,
+    /// The others.
+    of_any: Vec<usize>,
     /// Which of them an alert's labels match, whatever the time.
     matched: RefCell<HashMap<Labels, Arc<[usize]>>>,
     none: Arc<[usize]>,
+}
+
+/// Silences by the values of a label.
+#[derive(Debug, Default)]
+struct ByValue {
+    whole: HashMap<Box<[u8]>, Vec<usize>>,
+    /// By how the value begins; first the length of the beginning, of which there are few.
+    beginning: BTreeMap<usize, HashMap<Box<[u8]>, Vec<usize>>>,
+}
+
+/// The values that a matcher wants, none of which is empty.
+enum Wanted<'a> {
+    Whole(Vec<&'a str>),
+    Beginning(&'a [Box<[u8]>]),
+}
+
+impl<'a> Wanted<'a> {
+    fn of(test: &'a Test) -> Option<Self> {
+        let whole = match test {
+            Test::Equal(value) => vec![&**value],
+            Test::Match(pattern) => match pattern.literals() {
+                Literals::Whole(values) => values.iter().map(|value| &**value).collect(),
+                Literals::Beginning(values) => return Some(Self::Beginning(values)),
+                Literals::Unknown => return None,
+            },
+            Test::NotEqual(_) | Test::NotMatch(_) => return None,
+        };
+        // An absent label is an empty one.
+        (!whole.contains(&"")).then_some(Self::Whole(whole))
+    }
+}
+
+impl ByValue {
+    fn enter(&mut self, wanted: Wanted<'_>, at: usize) {
+        match wanted {
+            Wanted::Whole(values) => {
+                for value in values {
+                    self.whole.entry(value.as_bytes().into()).or_default().push(at);
+                }
+            }
+            Wanted::Beginning(values) => {
+                for value in values {
+                    let same = self.beginning.entry(value.len()).or_default();
+                    same.entry(value.clone()).or_default().push(at);
+                }
+            }
+        }
+    }
+
+    fn find<'a>(&'a self, value: &'a str) -> impl Iterator<Item = usize> + 'a {
+        let value = value.as_bytes();
+        let beginning =
+            self.beginning.iter().filter_map(move |(length, same)| same.get(value.get(..*length)?));
+        self.whole.get(value).into_iter().chain(beginning).flatten().copied()
+    }
 }
 
 /// So few are compared quicker than looked up.
@@ -24,18 +83,24 @@ const REMEMBERED: usize = 200_000;
 
 impl Silences {
     pub(super) fn new(all: Vec<Silence>) -> Self {
-        let mut by_label: HashMap<Arc<str>, HashMap<Arc<str>, Vec<usize>>> = HashMap::new();
+        let mut silences = Self::default();
         for (at, silence) in all.iter().enumerate() {
-            let key = silence.matchers.iter().find_map(|matcher| match matcher.test() {
-                Test::Equal(value) if !value.is_empty() => {
-                    Some((Arc::<str>::from(matcher.name()), value.clone()))
+            // The one that excludes most: whole values before beginnings.
+            let mut narrow: Vec<(&Matcher, Wanted)> = silence
+                .matchers
+                .iter()
+                .filter_map(|matcher| Some((matcher, Wanted::of(matcher.test())?)))
+                .collect();
+            narrow.sort_by_key(|(_, wanted)| matches!(wanted, Wanted::Beginning(_)));
+            match narrow.into_iter().next() {
+                Some((matcher, wanted)) => {
+                    let same = silences.by_label.entry(matcher.name().into()).or_default();
+                    same.enter(wanted, at);
                 }
-                _ => None,
-            });
-            let (name, value) = key.unwrap_or_else(|| ("".into(), "".into()));
-            by_label.entry(name).or_default().entry(value).or_default().push(at);
+                None => silences.of_any.push(at),
+            }
         }
-        Self { all, by_label, ..Self::default() }
+        Self { all, ..silences }
     }
 
     /// One that silences an alert, which may belong to an incident.
@@ -95,13 +160,18 @@ impl Silences {
     }
 
     fn compare(&self, labels: &Labels) -> Arc<[usize]> {
-        let keys = labels.iter().chain(std::iter::once(("", "")));
-        let found = keys.filter_map(|(name, value)| self.by_label.get(name)?.get(value));
+        let by_label = labels.iter().filter_map(|(name, value)| {
+            self.by_label.get(name).map(|silences| silences.find(value))
+        });
         let fits = |at: &usize| {
             let silence = self.all.get(*at);
             silence.is_some_and(|silence| silence.matchers.iter().all(|m| m.matches(labels)))
         };
-        let found: Vec<usize> = found.flatten().copied().filter(fits).collect();
+        let candidates = by_label.flatten().chain(self.of_any.iter().copied());
+        let mut found: Vec<usize> = candidates.filter(fits).collect();
+        // Two beginnings of one silence may fit.
+        found.sort_unstable();
+        found.dedup();
         if found.is_empty() { self.none.clone() } else { found.into() }
     }
 
@@ -155,7 +225,10 @@ mod tests {
     #[test]
     fn many_are_found_as_few_are_also_when_they_change() {
         let all: Vec<Silence> = (0..40)
-            .map(|n| match n % 4 {
+            .map(|n| match n % 7 {
+                4 => silence(n, &format!("i=~\"{n}.*\""), 0, 100),
+                5 => silence(n, &format!("i=~\"{}.*|{n}.?\",other=\"\"", n / 10), 0, 100),
+                6 => silence(n, &format!("other!=\"1\",i=~\".{}\"", n % 10), 0, 100),
                 0 => silence(n, &format!("i=\"{n}\""), 0, 100),
                 1 => silence(n, &format!("i=~\"{n}|x\""), 50, 100),
                 2 => silence(n, "i!=\"\"", 90, 95),

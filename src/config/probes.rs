@@ -147,7 +147,7 @@ pub fn read(node: &Node, around: &Surroundings, reader: &mut Reader<'_>) -> Opti
     }
     // `http: URL` is short for `http: {url: URL}`, and so on.
     let short = matches!(value.kind, Yaml::Scalar { .. }).then_some(&**value);
-    let nothing = Node { at: value.at, kind: Yaml::Null };
+    let nothing = Node::nothing(value.at);
     let options = if short.is_some() { &nothing } else { &**value };
     if short.is_none() && matches!(value.kind, Yaml::Null) {
         reader.problem(key.at, format!("the probe `{}` has no target", key.text));

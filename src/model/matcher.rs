@@ -2,6 +2,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use regex::Regex;
+use regex_syntax::hir::Hir;
+use regex_syntax::hir::literal::Extractor;
 
 use super::labels::{EscapedValue, is_legacy_label_name};
 use super::{Labels, METRIC_NAME};
@@ -43,7 +45,34 @@ enum Program {
     Anything,
     /// `.+`, where the dot matches everything.
     Something,
-    Automaton(Regex),
+    Automaton {
+        /// Every value that matches begins with one of them; none: nobody knows.
+        beginnings: Arc<[Box<[u8]>]>,
+        regex: Regex,
+    },
+}
+
+/// What an expression's text says about the values that match it, without comparing any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Literals<'a> {
+    /// These values match, and no others. Sorted.
+    Whole(&'a [Box<str>]),
+    /// What matches begins with one of these bytes; none of them is empty.
+    Beginning(&'a [Box<[u8]>]),
+    /// Nothing.
+    Unknown,
+}
+
+/// More beginnings than that are compared slower than the automaton decides.
+const BEGINNINGS: usize = 16;
+
+fn beginnings(text: &Hir) -> Arc<[Box<[u8]>]> {
+    let sequence = Extractor::new().extract(text);
+    let found = sequence.literals().unwrap_or_default();
+    if found.len() > BEGINNINGS || found.iter().any(|literal| literal.is_empty()) {
+        return [].into();
+    }
+    found.iter().map(|literal| literal.as_bytes().into()).collect()
 }
 
 impl Program {
@@ -86,15 +115,16 @@ impl Pattern {
     pub fn new(text: &str) -> Result<Self, BadPattern> {
         let bad = |reason: String| BadPattern { text: text.to_owned(), reason };
         // Checked alone first: `a)(b` must not become valid inside our brackets.
-        regex_syntax::Parser::new().parse(text).map_err(|e| bad(reason_of(&e)))?;
+        let alone = regex_syntax::Parser::new().parse(text).map_err(|e| bad(reason_of(&e)))?;
         if let Some(program) = Program::short(text, true) {
             return Ok(Self { text: text.into(), program });
         }
-        let program = regex::RegexBuilder::new(&format!("^(?s:{text})$"))
+        let regex = regex::RegexBuilder::new(&format!("^(?s:{text})$"))
             .size_limit(Self::SIZE_LIMIT)
             .build()
             .map_err(|e| bad(e.to_string()))?;
-        Ok(Self { text: text.into(), program: Program::Automaton(program) })
+        let beginnings = beginnings(&alone);
+        Ok(Self { text: text.into(), program: Program::Automaton { beginnings, regex } })
     }
 
     /// As [`Pattern::new`], but `.` does not match a line feed (Alertmanager's matchers).
@@ -103,15 +133,17 @@ impl Pattern {
     /// The expression is not valid or too large when compiled.
     pub fn within_lines(text: &str) -> Result<Self, BadPattern> {
         let Self { text: kept, program } = Self::new(text)?;
-        if matches!(program, Program::OneOf(_)) {
-            return Ok(Self { text: kept, program });
-        }
+        let beginnings = match program {
+            Program::OneOf(_) => return Ok(Self { text: kept, program }),
+            Program::Automaton { beginnings, .. } => beginnings,
+            Program::Anything | Program::Something => [].into(),
+        };
         let bad = |reason: String| BadPattern { text: text.to_owned(), reason };
-        let program = regex::RegexBuilder::new(&format!("^(?:{text})$"))
+        let regex = regex::RegexBuilder::new(&format!("^(?:{text})$"))
             .size_limit(Self::SIZE_LIMIT)
             .build()
             .map_err(|e| bad(e.to_string()))?;
-        Ok(Self { text: kept, program: Program::Automaton(program) })
+        Ok(Self { text: kept, program: Program::Automaton { beginnings, regex } })
     }
 
     /// What the user wrote.
@@ -125,7 +157,22 @@ impl Pattern {
             Program::OneOf(words) => words.binary_search_by(|word| (**word).cmp(value)).is_ok(),
             Program::Anything => true,
             Program::Something => !value.is_empty(),
-            Program::Automaton(program) => program.is_match(value),
+            Program::Automaton { beginnings, regex } => {
+                let fits = |beginning: &[u8]| value.as_bytes().starts_with(beginning);
+                let mut all = beginnings.iter();
+                (beginnings.is_empty() || all.any(|one| fits(one))) && regex.is_match(value)
+            }
+        }
+    }
+
+    /// What its text says about the values that match, for whoever keeps many expressions.
+    pub fn literals(&self) -> Literals<'_> {
+        match &self.program {
+            Program::OneOf(words) => Literals::Whole(words),
+            Program::Automaton { beginnings, .. } if !beginnings.is_empty() => {
+                Literals::Beginning(beginnings)
+            }
+            _ => Literals::Unknown,
         }
     }
 }
@@ -240,6 +287,49 @@ mod tests {
             }
         }
         assert!(matches!(Pattern::new("web|mail").unwrap().program, Program::OneOf(_)));
+    }
+
+    #[test]
+    fn a_literal_beginning_excludes_nothing_that_matches() {
+        let texts = [
+            "ab.*",
+            "(ab|cd)x?.*",
+            "(?i)ab.*",
+            "a+b",
+            "^ab",
+            "ab$",
+            "\\Aab.*",
+            "[ab]c.*",
+            "(ab)?c",
+            "(?m)^ab.*",
+            "(?-s)ab.",
+            "ä.*",
+            "a{2}b*",
+            "x|ab.*",
+            "(?:)ab.+",
+            "\\bab.*",
+            "a|b.*|",
+            "[^a]b",
+        ];
+        let values = [
+            "", "a", "ab", "aB", "AB", "abx", "cd", "cdx", "aab", "ac", "bc", "c", "ä", "äb", "aa",
+            "aabb", "x", "ab\nc", "ab\n", "\nab", "b", "bb", "xb", "ba",
+        ];
+        for text in texts {
+            let all = Regex::new(&format!("^(?s:{text})$")).unwrap();
+            let lines = Regex::new(&format!("^(?:{text})$")).unwrap();
+            for value in values {
+                let pattern = Pattern::new(text).unwrap();
+                assert_eq!(pattern.is_match(value), all.is_match(value), "{text} {value:?}");
+                let pattern = Pattern::within_lines(text).unwrap();
+                assert_eq!(pattern.is_match(value), lines.is_match(value), "{text} {value:?}");
+            }
+        }
+        let words: [Box<[u8]>; 1] = [b"host-1".as_slice().into()];
+        let pattern = Pattern::within_lines("host-1.*").unwrap();
+        assert_eq!(pattern.literals(), Literals::Beginning(&words));
+        assert_eq!(Pattern::new(".*a").unwrap().literals(), Literals::Unknown);
+        assert_eq!(Pattern::new("(a.*)?").unwrap().literals(), Literals::Unknown);
     }
 
     #[test]

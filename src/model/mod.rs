@@ -19,7 +19,7 @@ pub use labels::{
     EscapedValue, Fingerprint, Labels, LabelsError, METRIC_NAME, is_legacy_label_name,
     is_legacy_metric_name,
 };
-pub use matcher::{BadPattern, Matcher, Pattern, Test};
+pub use matcher::{BadPattern, Literals, Matcher, Pattern, Test};
 pub use metric::{MetricMeta, MetricType};
 pub use nonempty::NonEmpty;
 pub use sample::{Batch, Columns, Point, Row, STALE, STALE_BITS, is_stale};

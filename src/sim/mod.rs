@@ -106,9 +106,27 @@ enum Bug {
     IgnoresHours,
     /// An owner's hours begin three minutes late.
     OpensLate,
+    /// Of what is down it is told that it is slow as well.
+    IgnoresInhibition,
+    /// Every end of what comes and goes is told.
+    NeverDamps,
+    /// The end of what has come and gone is not told.
+    DampsForEver,
+    /// An owner's second way is not known.
+    NoNextWay,
+    /// Who wants to be told by the first way that works is told by all of them.
+    TellsByAllWays,
+    /// Who is told in somebody's place is told that it is over.
+    FalseEndsInPlace,
+    /// What was held until the hours began comes in a message for each alert.
+    DigestInPieces,
+    /// One of the alerts that were held is left out.
+    DigestForgetsOne,
+    /// What was held is said to have begun with the hours.
+    DigestForgetsSince,
 }
 
-const BUGS: [Bug; 32] = [
+const BUGS: [Bug; 41] = [
     Bug::DiskLies,
     Bug::TicketsTorn,
     Bug::IncidentsTorn,
@@ -141,6 +159,15 @@ const BUGS: [Bug; 32] = [
     Bug::ForgetsAcknowledgements,
     Bug::IgnoresHours,
     Bug::OpensLate,
+    Bug::IgnoresInhibition,
+    Bug::NeverDamps,
+    Bug::DampsForEver,
+    Bug::NoNextWay,
+    Bug::TellsByAllWays,
+    Bug::FalseEndsInPlace,
+    Bug::DigestInPieces,
+    Bug::DigestForgetsOne,
+    Bug::DigestForgetsSince,
 ];
 
 /// How many worlds are lived through: `AUGENMASS_SIM_SEEDS`, else as many as fit into the patience
@@ -216,6 +243,8 @@ fn nobody_is_forgotten_and_nobody_is_told_twice() {
     assert!(total.silenced > seeds() && total.inhibited > seeds() / 2, "{total:?}");
     assert!(total.escalated > seeds() / 50, "{total:?}");
     assert!(total.acknowledged > seeds() / 10, "{total:?}");
+    assert!(total.refused > seeds() / 2 && total.duplicates > seeds() / 2, "{total:?}");
+    assert!(total.next_ways > seeds() / 50 && total.damped > seeds() / 2, "{total:?}");
     assert!(total.outside_hours > seeds() && total.digests > seeds() / 50, "{total:?}");
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Network {
     pub(super) calm: bool,
     pub(super) lost_answers: u64,
     pub(super) slow_answers: u64,
+    pub(super) refusals: u64,
+    pub(super) duplicates: u64,
     pub(super) bug: Option<Bug>,
 }
 
@@ -60,6 +62,7 @@ impl Network {
             return (now + latency, Err(later("connection refused")));
         }
         if self.refused.contains(&delivery.to) {
+            self.refusals += 1;
             let reason = "no such user".to_owned();
             return (now + latency, Err(DeliveryError::Rejected { reason }));
         }
@@ -91,6 +94,7 @@ impl Network {
                 (answered.max(now + 5_000), Err(answer))
             }
             2 => {
+                self.duplicates += 1;
                 *self.excused.entry(key.clone()).or_default() += 1;
                 self.arrivals.push(Arrival { at: answered, answered, delivery });
                 (now + latency, Ok(Receipt(key)))

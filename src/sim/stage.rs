@@ -5,26 +5,77 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::story::Fault;
-use super::world::{BASE, TROUBLE_ENDS};
+use super::world::{BASE, TICK, TROUBLE_ENDS};
 use super::{Bug, Luck};
-use crate::alerting::{Directory, Notice, Owner, OwnerHours, Service, Silence};
+use crate::alerting::{
+    Damping, Directory, Ends, InhibitRule, Notice, Owner, OwnerHours, Plan, Service, Silence,
+    Timing, Why,
+};
 use crate::calendar::{DaySpan, ServiceHours};
 use crate::model::{Labels, Matcher, NonEmpty, Timestamp};
 use crate::notify::Unreached;
 use crate::ports::{Address, Message, Urgency};
 
-/// What does not change is told again after this time: soon where people acknowledge, so that it
-/// is seen when they are bothered again.
-pub(super) fn repeat(seed: u64) -> Duration {
-    Duration::from_secs(if acknowledges(seed) { 300 } else { 1200 })
+/// What kind of world it is. Different for each seed, so that all of them meet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cast {
+    /// Somebody says now and then that they know of an incident.
+    pub(super) acknowledges: bool,
+    /// The office is told at certain hours only.
+    pub(super) hours: bool,
+    /// The office is told by the first of its ways that works.
+    pub(super) one_way: bool,
+    /// An alert comes and goes.
+    pub(super) flaky: bool,
+    /// Of what is down nobody is told that it is slow as well.
+    pub(super) inhibits: bool,
+    pub(super) bug: Option<Bug>,
 }
 
-pub(super) fn acknowledges(seed: u64) -> bool {
-    seed.is_multiple_of(2)
-}
+impl Cast {
+    pub(super) fn of(seed: u64, bug: Option<Bug>) -> Self {
+        Self {
+            acknowledges: seed.is_multiple_of(2),
+            hours: seed % 4 == 2,
+            one_way: seed % 5 == 1,
+            flaky: seed % 5 == 3,
+            inhibits: seed % 7 == 5,
+            bug,
+        }
+    }
 
-pub(super) fn has_hours(seed: u64) -> bool {
-    seed % 4 == 2
+    /// What does not change is told again after this time: soon where people acknowledge, so that
+    /// it is seen when they are bothered again.
+    pub(super) fn repeat(&self) -> Duration {
+        Duration::from_secs(if self.acknowledges { 300 } else { 1200 })
+    }
+
+    pub(super) fn plan(&self, directory: &Directory) -> Plan {
+        let timing = Timing { repeat_interval: self.repeat(), ..Timing::default() };
+        let mut plan = Plan::of_owners(directory, timing).unwrap();
+        if self.inhibits {
+            plan.inhibit.push(InhibitRule {
+                source: vec![Matcher::equal("alertname", "ServiceDown")],
+                target: vec![Matcher::equal("alertname", "Slow")],
+                equal: vec!["service".into()],
+                ..InhibitRule::default()
+            });
+        }
+        match self.bug {
+            Some(Bug::IgnoresDependencies) => {
+                plan.inhibit.retain(|rule| rule.depends_on.is_none());
+            }
+            Some(Bug::IgnoresInhibition) => plan.inhibit.retain(|rule| rule.depends_on.is_some()),
+            Some(Bug::LosesEndsOfSilenced) => plan.ends = Ends::AsAlertmanager,
+            Some(Bug::NeverDamps) => plan.damping = None,
+            Some(Bug::DampsForEver) => {
+                let quiet = Duration::from_secs(86_400);
+                plan.damping = plan.damping.map(|damping| Damping { quiet, ..damping });
+            }
+            _ => {}
+        }
+        plan
+    }
 }
 
 /// From each full and each half hour on, for twenty minutes.
@@ -43,7 +94,8 @@ pub(super) fn hours(bug: Option<Bug>) -> OwnerHours {
     OwnerHours { calendar, any_time: Vec::new() }
 }
 
-pub(super) fn directory(guest: bool, with_hours: bool, bug: Option<Bug>) -> Directory {
+pub(super) fn directory(cast: &Cast, guest: bool) -> Directory {
+    let bug = cast.bug;
     let mail = |to: &str| Address::Email(to.into());
     let owner = |name: &str, addresses: Vec<Address>| Owner {
         name: name.into(),
@@ -61,24 +113,61 @@ pub(super) fn directory(guest: bool, with_hours: bool, bug: Option<Bug>) -> Dire
     if guest {
         web.push(mail("guest@example.org"));
     }
+    let mut office = vec![mail("office@example.org")];
+    if cast.one_way && bug != Some(Bug::NoNextWay) {
+        office.push(Address::Matrix("#office:x".into()));
+    }
+    let one_way = cast.one_way && bug != Some(Bug::TellsByAllWays);
     Directory {
         owners: vec![
             owner("web", web),
-            owner("office", vec![mail("office@example.org")]),
+            owner("office", office),
             owner("dispatcher", vec![Address::Matrix("#all:x".into())]),
         ],
         services: vec![service("uplink", "office", &[]), service("home", "web", &["uplink"])],
         fallback: (bug != Some(Bug::NoFallback)).then(|| "dispatcher".into()),
-        hours: (with_hours && bug != Some(Bug::IgnoresHours))
+        first_that_works: one_way.then(|| "office".into()).into_iter().collect(),
+        hours: (cast.hours && bug != Some(Bug::IgnoresHours))
             .then(|| ("office".into(), hours(bug)))
             .into_iter()
             .collect(),
-        ..Directory::default()
     }
 }
 
 pub(super) fn addresses(directory: &Directory, owner: &str) -> Vec<Address> {
     directory.owner(owner).unwrap().addresses.iter().cloned().collect()
+}
+
+/// One that comes and goes.
+pub(super) const FLAKY: &str = "mail/Flaky";
+
+/// What comes and goes all the time.
+pub(super) fn flaky(mut luck: Luck) -> Fault {
+    let mut outages = Vec::new();
+    let mut at = i64::try_from(luck.below(600_000)).unwrap();
+    while at < TROUBLE_ENDS - 120_000 {
+        let length = i64::try_from(30_000 + luck.below(90_000)).unwrap();
+        outages.push((at, at + length));
+        at += length + i64::try_from(20_000 + luck.below(120_000)).unwrap();
+    }
+    fault("mail", "web", "Flaky", outages)
+}
+
+fn fault(service: &str, owner: &'static str, name: &str, outages: Vec<(i64, i64)>) -> Fault {
+    let pairs = [("alertname", name), ("owner", owner), ("service", service)];
+    Fault {
+        alert: format!("{service}/{name}"),
+        owner,
+        labels: Labels::from_pairs(pairs).unwrap(),
+        reported: vec![None; outages.len()],
+        free: vec![0; outages.len()],
+        free_since: None,
+        due: BTreeMap::new(),
+        healthy_since: BTreeMap::new(),
+        outages,
+        fired: None,
+        resolved: None,
+    }
 }
 
 pub(super) fn faults(luck: &mut Luck) -> Vec<Fault> {
@@ -98,20 +187,7 @@ pub(super) fn faults(luck: &mut Luck) -> Vec<Fault> {
                 let gap = luck.below(if short { 60_000 } else { 1_200_000 });
                 at += length + i64::try_from(gap).unwrap() + 16_000;
             }
-            let pairs = [("alertname", name), ("owner", owner), ("service", service)];
-            faults.push(Fault {
-                alert: format!("{service}/{name}"),
-                owner,
-                labels: Labels::from_pairs(pairs).unwrap(),
-                reported: vec![None; outages.len()],
-                free: vec![0; outages.len()],
-                free_since: None,
-                due: BTreeMap::new(),
-                healthy_since: BTreeMap::new(),
-                outages,
-                fired: None,
-                resolved: None,
-            });
+            faults.push(fault(service, owner, name, outages));
         }
     }
     faults
@@ -136,15 +212,25 @@ pub(super) fn silences(luck: &mut Luck) -> Vec<(i64, Silence)> {
             ends: Timestamp::from_millis(BASE + starts + length),
             ..Silence::default()
         };
-        silences.push((starts - early, silence));
+        // The process is told when the rules look, and not a moment later than the judge.
+        let known = (starts - early).div_euclid(TICK) * TICK + TICK;
+        silences.push((known, silence));
     }
     silences.sort_by_key(|(known, _)| *known);
     silences
 }
 
-/// What a person would read, for the judge: the reason, the instant, and each alert's state.
-pub(super) fn render(notice: &Notice, owner: &Owner) -> Message {
-    let alerts = notice.alerts.iter().map(|alert| {
+/// What a person would read, for the judge: the reason, the instant, and each alert's state; in
+/// the payload since when each of them fires.
+fn render(notice: &Notice, owner: &Owner, bug: Option<Bug>) -> Message {
+    let digest = |of: Bug| notice.why == Why::Digest && bug == Some(of);
+    let told = notice.alerts.len() - usize::from(digest(Bug::DigestForgetsOne));
+    let since = notice.alerts.iter().map(|alert| match digest(Bug::DigestForgetsSince) {
+        true => notice.at.millis().to_string(),
+        false => alert.phase.since().millis().to_string(),
+    });
+    let since: Vec<String> = since.take(told).collect();
+    let alerts = notice.alerts.iter().take(told).map(|alert| {
         let state = if alert.is_firing() { "firing" } else { "over" };
         format!("{}/{}={state}", alert.labels.get("service").unwrap(), alert.name())
     });
@@ -157,20 +243,26 @@ pub(super) fn render(notice: &Notice, owner: &Owner) -> Message {
         urgency: Urgency::Normal,
         resolved: notice.is_resolved(),
         incident: notice.incident.clone(),
+        payload: since.join(","),
         ..Message::default()
     }
 }
 
-/// Marks what went to the fallback owner.
-pub(super) struct Scribe;
+/// How a message begins that is told in somebody's place, or by the next way.
+pub(super) const IN_PLACE: &str = "escalated";
+
+/// Marks what went to the fallback owner, or by the next way.
+pub(super) struct Scribe(pub(super) Option<Bug>);
 
 impl crate::notify::Render for Scribe {
     fn notice(&self, notice: &Notice, owner: &Owner) -> Message {
-        render(notice, owner)
+        render(notice, owner, self.0)
     }
-    fn escalated(&self, mut message: Message, unreached: &Unreached, _: &Owner) -> Message {
-        message.html = format!("escalated from {}", message.html);
-        message.payload = unreached.owner.to_string();
+    fn escalated(&self, mut message: Message, _: &Unreached, _: &Owner) -> Message {
+        message.html = format!("{IN_PLACE} from {}", message.html);
+        if self.0 == Some(Bug::FalseEndsInPlace) && message.subject != "First" {
+            message.text = message.text.replace("=firing", "=over");
+        }
         message
     }
 }

@@ -45,6 +45,13 @@ pub(super) struct Accidents {
     /// Looks of the rules at which something fired outside its owner's hours.
     pub(super) outside_hours: u64,
     pub(super) digests: u64,
+    /// Messages that were refused for good, and that the network duplicated.
+    pub(super) refused: u64,
+    pub(super) duplicates: u64,
+    /// Messages that went by an owner's next way.
+    pub(super) next_ways: u64,
+    /// Ends of what comes and goes that were not told.
+    pub(super) damped: u64,
 }
 
 impl Accidents {
@@ -63,10 +70,19 @@ impl Accidents {
         self.acknowledged += other.acknowledged;
         self.outside_hours += other.outside_hours;
         self.digests += other.digests;
+        self.refused += other.refused;
+        self.duplicates += other.duplicates;
+        self.next_ways += other.next_ways;
+        self.damped += other.damped;
     }
 }
 
 impl Story {
+    /// Whether its owner is told by the first way that works.
+    pub(super) fn one_way(&self, fault: &Fault) -> bool {
+        self.one_way && fault.owner == "office"
+    }
+
     /// The longest time in which nothing forbade to tell of an outage.
     pub(super) fn free(&self, fault: &Fault, outage: &(i64, i64)) -> i64 {
         let nth = fault.outages.iter().position(|other| other == outage);
@@ -78,6 +94,9 @@ impl Story {
 #[derive(Clone, Debug)]
 pub(super) struct Told {
     pub(super) at: i64,
+    /// When what it says was decided on: earlier than `at` when it goes in somebody's place.
+    pub(super) worded: i64,
+    pub(super) key: String,
     pub(super) incident: String,
     pub(super) number: u32,
     pub(super) to: Address,
@@ -85,7 +104,10 @@ pub(super) struct Told {
     pub(super) why: String,
     /// Each alert's state.
     pub(super) text: String,
+    /// To the fallback owner.
     pub(super) escalated: bool,
+    /// To the fallback owner, or by the owner's next way.
+    pub(super) in_place: bool,
 }
 
 /// Somebody said that they know of an incident, and that is durable.
@@ -107,6 +129,8 @@ pub(super) struct Story {
     pub(super) sent: BTreeMap<String, i64>,
     /// When each ticket was decided on.
     pub(super) decided: BTreeMap<String, i64>,
+    /// When what it says was decided on.
+    pub(super) worded: BTreeMap<String, i64>,
     pub(super) told: Vec<Told>,
     pub(super) acknowledged: Vec<Acknowledged>,
     /// Alerts that were held until an owner's hours began, and when those had begun.
@@ -119,6 +143,8 @@ pub(super) struct Story {
     pub(super) sometimes: BTreeMap<&'static str, Vec<Address>>,
     pub(super) always: BTreeMap<&'static str, Vec<Address>>,
     pub(super) refused: Vec<Address>,
+    /// The office is told by the first of its ways that works.
+    pub(super) one_way: bool,
     pub(super) calm: bool,
     /// What was told as firing although something forbade it.
     pub(super) leaks: Vec<String>,

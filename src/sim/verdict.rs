@@ -1,6 +1,10 @@
+mod held;
+mod in_place;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::network::Arrival;
+use super::stage::IN_PLACE;
 use super::story::{Acknowledged, Fault, Story, Told};
 use crate::ports::{Address, Delivery};
 
@@ -14,12 +18,17 @@ pub(super) fn judge(story: &Story) -> Result<(), String> {
     ends_are_true(story)?;
     news_come_in_order(story)?;
     nobody_hears_a_beginning_twice(story)?;
-    fallback_is_the_last_way(story)?;
+    in_place::only_after_the_others(story)?;
+    in_place::nothing_that_was_overtaken(story)?;
     first_news_are_quick(story)?;
     nobody_waits_for_long(story)?;
     repeats_are_rare(story)?;
     who_knows_is_left_alone(story)?;
-    hours_begin_with_what_was_held(story)?;
+    held::hours_begin_with_what_was_held(story)?;
+    held::what_was_held_comes_as_one(story)?;
+    held::what_comes_and_goes_is_damped(story)?;
+    in_place::who_stands_in_is_not_left_with_an_old_end(story)?;
+    in_place::next_way_is_not_the_first(story)?;
     if let Some(leak) = story.leaks.first() {
         return Err(leak.clone());
     }
@@ -72,7 +81,7 @@ fn only_owners_are_told(story: &Story) -> Result<(), String> {
             let owner = fault.ok_or("an unknown alert")?.owner;
             let entitled = story.sometimes[owner].contains(&arrival.delivery.to);
             let fallback = story.sometimes["dispatcher"].contains(&arrival.delivery.to);
-            let escalated = message.html.starts_with("escalated")
+            let escalated = is_in_place(arrival)
                 || ["AllResolved", "Acknowledged"].contains(&&*message.subject);
             if !(entitled || (fallback && escalated)) {
                 return Err(format!("{:?} was told of {alert}", arrival.delivery.to));
@@ -145,9 +154,14 @@ fn nobody_stays_untold(story: &Story) -> Result<(), String> {
             };
             let works = |to: &&Address| !story.refused.contains(to);
             let reachable: Vec<_> = story.always[fault.owner].iter().filter(works).collect();
-            let untold = match reachable.is_empty() {
-                true => story.always["dispatcher"].iter().find(|to| !told(to)),
-                false => reachable.into_iter().find(|to| !told(to)),
+            let untold = match reachable.as_slice() {
+                [] => story.always["dispatcher"].iter().find(|to| !told(to)),
+                // One is enough.
+                ways if story.one_way(fault) => match ways.iter().any(|to| told(to)) {
+                    true => None,
+                    false => ways.first().copied(),
+                },
+                ways => ways.iter().copied().find(|to| !told(to)),
             };
             if let Some(untold) = untold {
                 return Err(format!("{untold:?} never heard of {} at {outage:?}", fault.alert));
@@ -176,6 +190,9 @@ fn nobody_waits_for_long(story: &Story) -> Result<(), String> {
             };
             let works = |to: &&Address| !story.refused.contains(to) && to.channel() == *channel;
             let own: Vec<&Address> = story.always[fault.owner].iter().filter(works).collect();
+            if story.one_way(fault) && story.always[fault.owner].iter().any(told) {
+                continue;
+            }
             if let Some(untold) = own.iter().find(|to| !told(to)) {
                 return Err(format!(
                     "{untold:?} waits for {} since {began}, at {due}",
@@ -215,7 +232,7 @@ fn repeats_are_rare(story: &Story) -> Result<(), String> {
             };
             let again = pair[1].delivery.message.subject == "Repeat";
             // What went to somebody else was decided on later than it was told first.
-            let elsewhere = pair[0].delivery.message.html.starts_with("escalated");
+            let elsewhere = is_in_place(pair[0]);
             if again && !elsewhere && after - before < story.repeat - 10_000 {
                 return Err(format!("{to:?} heard of {incident} at {before} and again at {after}"));
             }
@@ -266,31 +283,13 @@ fn who_knows_is_left_alone(story: &Story) -> Result<(), String> {
     Ok(())
 }
 
-/// What was held until an owner's hours began is told when they begin.
-fn hours_begin_with_what_was_held(story: &Story) -> Result<(), String> {
-    for (alert, at) in &story.openings {
-        let disturbed = |crash: &i64| (*at - 60_000..=*at + 2_000).contains(crash);
-        if story.crashed.iter().any(disturbed) {
-            continue;
-        }
-        let firing = format!("{alert}=firing");
-        let of_it = |told: &&Told| {
-            !told.escalated && told.text.split(',').any(|s| s.starts_with(alert.as_str()))
-        };
-        let last = story.told.iter().filter(of_it).rfind(|told| told.at <= *at + 1_000);
-        if !last.is_some_and(|told| told.text.split(',').any(|state| *state == firing)) {
-            return Err(format!("the hours have begun at {at}, and {alert} is not told: {last:?}"));
-        }
-    }
-    Ok(())
-}
-
-/// What is told as over after it was told as firing has been over in between.
+/// What is told as over after it was told as firing has been over in between, as far as was known
+/// when that was decided: what is told in somebody's place says how it was before.
 fn ends_are_true(story: &Story) -> Result<(), String> {
     for ((to, _), thread) in threads(story) {
         let mut firing: BTreeMap<String, i64> = BTreeMap::new();
         for arrival in thread {
-            let decided = story.decided.get(&arrival.delivery.key).copied().unwrap_or(arrival.at);
+            let decided = story.worded.get(&arrival.delivery.key).copied().unwrap_or(arrival.at);
             for (alert, fires) in alerts(arrival) {
                 if fires {
                     firing.entry(alert).or_insert(decided);
@@ -314,13 +313,17 @@ fn news_come_in_order(story: &Story) -> Result<(), String> {
     let mut arrivals: Vec<&Arrival> = story.arrivals.iter().collect();
     arrivals.sort_by_key(|arrival| arrival.at);
     let mut keys = BTreeSet::new();
-    let mut last: BTreeMap<(&Address, String), (i64, &str)> = BTreeMap::new();
+    let mut last: BTreeMap<(&Address, String), (i64, i64, bool, &str)> = BTreeMap::new();
     for arrival in arrivals {
         let Delivery { key, to, .. } = &arrival.delivery;
         let Some(&decided) = story.decided.get(key).filter(|_| keys.insert(key)) else { continue };
-        for (alert, _) in alerts(arrival) {
-            match last.insert((to, alert.clone()), (decided, key)) {
-                Some((before, other)) if decided < before => {
+        let worded = story.worded.get(key).copied().unwrap_or(decided);
+        for (alert, fires) in alerts(arrival) {
+            match last.insert((to, alert.clone()), (decided, worded, fires, key)) {
+                // The last that anybody hears is the last that was so.
+                Some((before, so, fired, other))
+                    if decided < before || worded < so && fires != fired =>
+                {
                     return Err(format!("{to:?} heard {key} of {alert} after {other}"));
                 }
                 _ => {}
@@ -339,7 +342,7 @@ fn nobody_hears_a_beginning_twice(story: &Story) -> Result<(), String> {
     let mut open: BTreeMap<(&Address, String), &str> = BTreeMap::new();
     for arrival in arrivals {
         let Delivery { key, to, message } = &arrival.delivery;
-        if message.html.starts_with("escalated") || !keys.insert(key) {
+        if is_in_place(arrival) || !keys.insert(key) {
             continue;
         }
         for (alert, fires) in alerts(arrival) {
@@ -384,24 +387,15 @@ fn first_news_are_quick(story: &Story) -> Result<(), String> {
     }
 }
 
-/// The fallback owner hears only what the owner was not reached with.
-fn fallback_is_the_last_way(story: &Story) -> Result<(), String> {
-    for escalated in &story.arrivals {
-        let Some(stamp) = escalated.delivery.message.html.strip_prefix("escalated from ") else {
-            continue;
-        };
-        let reached = story.arrivals.iter().find(|arrival| {
-            arrival.delivery.message.html == stamp
-                && arrival.delivery.message.incident == escalated.delivery.message.incident
-                && arrival.answered + 10_000 < story.sent[&escalated.delivery.key]
-                && !story.excused.contains_key(&arrival.delivery.key)
-        });
-        if let Some(reached) = reached {
-            let key = &reached.delivery.key;
-            return Err(format!("{key} had arrived, and yet {}", escalated.delivery.key));
-        }
-    }
-    Ok(())
+/// Whether it goes to somebody in another's place, or by a next way.
+fn is_in_place(arrival: &Arrival) -> bool {
+    arrival.delivery.message.html.starts_with(IN_PLACE)
+}
+
+/// Whether an alert is told as firing there, and as over: `alert=state,...`.
+fn state(text: &str, alert: &str) -> Option<bool> {
+    let mut states = text.split(',').filter_map(|state| state.split_once('='));
+    states.find(|(name, _)| *name == alert).map(|(_, state)| state == "firing")
 }
 
 fn alerts(arrival: &Arrival) -> Vec<(String, bool)> {

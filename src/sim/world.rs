@@ -1,24 +1,26 @@
+mod accidents;
+mod rules;
+mod telling;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::disk::Disk;
-use super::network::{Arrival, Network};
-use super::stage::{
-    Scribe, acknowledges, addresses, directory, faults, has_hours, repeat, silences,
-};
+use super::network::Network;
+use super::stage::{Cast, FLAKY, Scribe, addresses, directory, faults, flaky, silences};
 use super::story::{Accidents, Acknowledged, Fault, Story, Told};
 use super::{Bug, Luck};
-use crate::alerting::{Directory, Ends, Plan, Silence, Timing};
-use crate::model::{AckKind, Alert, Labels, Phase, Timestamp, Way};
+use crate::alerting::{Directory, Plan, Silence};
+use crate::model::{Alert, Timestamp};
 use crate::notify::{Patience, Teller};
-use crate::ports::{Actor, Address, Change, Channel, Delivery, DeliveryError, Receipt, Remembered};
+use crate::ports::{Address, Change, DeliveryError, Receipt, Remembered};
 
 /// Everything stays broken at most until here; then follow calm minutes to catch up.
 pub(super) const TROUBLE_ENDS: i64 = 40 * 60_000;
 const END: i64 = 60 * 60_000;
 /// The rules look so often.
-const TICK: i64 = 15_000;
+pub(super) const TICK: i64 = 15_000;
 /// An alert that is over is reported as such for so long.
 const REPORTED_OVER: i64 = 15 * 60_000;
 /// Process and channel have worked for so long: whoever is to be told has been told. Longer than a
@@ -49,6 +51,7 @@ struct World {
     directory: Arc<Directory>,
     faults: Vec<Fault>,
     decided: BTreeMap<String, i64>,
+    worded: BTreeMap<String, i64>,
     /// With the true time from which on the process is to know it.
     silences: Vec<(i64, Silence)>,
     silences_known: usize,
@@ -66,11 +69,9 @@ struct World {
     acknowledged: Vec<Acknowledged>,
     openings: Vec<(String, i64)>,
     crashed: Vec<i64>,
-    /// The office is told at certain hours only.
-    hours: bool,
+    cast: Cast,
     /// Decides who acknowledges; of its own, so that other worlds stay as they were.
     people: Option<Luck>,
-    repeat: Duration,
     /// Alerts that were outside their owner's hours at the last look.
     outside: Vec<String>,
     /// Process, clock and plan are the same since then.
@@ -87,6 +88,11 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
     let mut luck = Luck::seeded(seed);
     let calm = seed.is_multiple_of(10);
     let full = !calm && luck.once_in(6);
+    let cast = Cast::of(seed, bug);
+    let mut faults = faults(&mut luck);
+    if cast.flaky {
+        faults.push(flaky(Luck::seeded(seed ^ 0xf1a)));
+    }
     let mut world = World {
         bug,
         now: 0,
@@ -105,14 +111,17 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
             calm,
             lost_answers: 0,
             slow_answers: 0,
+            refusals: 0,
+            duplicates: 0,
             bug,
         },
         unsaved: Change::default(),
         answers: BTreeMap::new(),
         next_answer: 0,
-        directory: Arc::new(directory(false, has_hours(seed), bug)),
-        faults: faults(&mut luck),
+        directory: Arc::new(directory(&cast, false)),
+        faults,
         decided: BTreeMap::new(),
+        worded: BTreeMap::new(),
         silences: silences(&mut luck),
         silences_known: 0,
         fresh: false,
@@ -125,9 +134,8 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
         acknowledged: Vec::new(),
         openings: Vec::new(),
         crashed: Vec::new(),
-        hours: has_hours(seed),
-        repeat: repeat(seed),
-        people: acknowledges(seed).then(|| Luck::seeded(seed ^ 0xacc)),
+        cast,
+        people: cast.acknowledges.then(|| Luck::seeded(seed ^ 0xacc)),
         outside: Vec::new(),
         settled_since: 0,
         // A full disk and a crash together do lose what was in memory only.
@@ -145,23 +153,30 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
     world.accidents.lost_answers = world.network.lost_answers;
     world.accidents.arrivals = world.network.arrivals.len() as u64;
     world.accidents.slow_answers = world.network.slow_answers;
-    let both = |owner| addresses(&directory(true, false, None), owner);
+    world.accidents.refused = world.network.refusals;
+    world.accidents.duplicates = world.network.duplicates;
+    world.accidents.damped = world.ends_not_told();
+    let honest = Cast { bug: None, ..cast };
+    let with = |guest| {
+        let of = |owner| (owner, addresses(&directory(&honest, guest), owner));
+        ["web", "office", "dispatcher"].map(of).into()
+    };
     Story {
         faults: world.faults,
         arrivals: world.network.arrivals,
         sent: world.network.sent,
         decided: world.decided,
+        worded: world.worded,
         told: world.told,
         acknowledged: world.acknowledged,
         openings: world.openings,
         crashed: world.crashed,
-        repeat: i64::try_from(world.repeat.as_millis()).unwrap(),
+        repeat: i64::try_from(cast.repeat().as_millis()).unwrap(),
         excused: world.network.excused,
-        sometimes: ["web", "office", "dispatcher"].map(|o| (o, both(o))).into(),
-        always: ["web", "office", "dispatcher"]
-            .map(|o| (o, addresses(&directory(false, false, None), o)))
-            .into(),
+        sometimes: with(true),
+        always: with(false),
         refused: world.network.refused,
+        one_way: cast.one_way,
         calm,
         leaks: world.leaks,
         set_in_the_dark: world.set_in_the_dark,
@@ -174,22 +189,6 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
 impl World {
     fn luck_below(&mut self, n: i64) -> i64 {
         i64::try_from(self.luck.below(u64::try_from(n).unwrap())).unwrap()
-    }
-
-    fn break_servers(&mut self) {
-        for channel in [Channel::Email, Channel::Matrix] {
-            if self.luck.once_in(2) {
-                let from = self.luck_below(TROUBLE_ENDS);
-                let length = self.luck_below(600_000);
-                self.network.down.insert(channel, vec![(from, (from + length).min(TROUBLE_ENDS))]);
-            }
-        }
-        if self.luck.once_in(5) {
-            self.network.refused.push(Address::Email("office@example.org".into()));
-        }
-        if self.luck.once_in(5) {
-            self.network.refused.push(Address::Matrix("#web:x".into()));
-        }
     }
 
     fn wall(&self) -> Timestamp {
@@ -231,36 +230,13 @@ impl World {
     }
 
     fn plan(&self) -> Arc<Plan> {
-        let timing = Timing { repeat_interval: self.repeat, ..Timing::default() };
-        let mut plan = Plan::of_owners(&self.directory, timing).unwrap();
-        match self.bug {
-            Some(Bug::IgnoresDependencies) => plan.inhibit.clear(),
-            Some(Bug::LosesEndsOfSilenced) => plan.ends = Ends::AsAlertmanager,
-            _ => {}
-        }
-        Arc::new(plan)
+        Arc::new(self.cast.plan(&self.directory))
     }
 
     /// Those the process is to know.
     fn known_silences(&self) -> impl Iterator<Item = &Silence> {
         let known = self.silences.iter().filter(|(known, _)| *known <= self.now);
         known.map(|(_, silence)| silence)
-    }
-
-    fn is_silenced(&self, fault: &Fault) -> bool {
-        self.known_silences().any(|silence| silence.covers(&fault.labels, self.wall()))
-    }
-
-    /// Whether its owner is not told at this hour.
-    fn is_outside_hours(&self, fault: &Fault) -> bool {
-        let minute = self.wall().millis().div_euclid(60_000);
-        self.hours && fault.owner == "office" && minute.rem_euclid(30) >= 20
-    }
-
-    /// Whether the uplink, on which it hangs, is reported as down.
-    fn is_inhibited(&self, fault: &Fault) -> bool {
-        let down = |other: &Fault| other.alert == "uplink/ServiceDown" && other.fired.is_some();
-        fault.alert.starts_with("home/") && self.faults.iter().any(down)
     }
 
     fn teller(&self, remembered: Remembered) -> Teller {
@@ -271,7 +247,14 @@ impl World {
         }
         let plan = self.plan();
         let directory = self.directory.clone();
-        Teller::restore(patience, plan, directory, Arc::new(Scribe), remembered, self.wall())
+        Teller::restore(
+            patience,
+            plan,
+            directory,
+            Arc::new(Scribe(self.bug)),
+            remembered,
+            self.wall(),
+        )
     }
 
     fn live(&mut self, full: Option<(i64, i64)>) {
@@ -310,6 +293,16 @@ impl World {
         next.max(self.now + 1)
     }
 
+    /// Of what comes and goes.
+    fn ends_not_told(&self) -> u64 {
+        let fault = self.faults.iter().find(|fault| fault.alert == FLAKY);
+        let reported = fault.into_iter().flat_map(|fault| &fault.reported).flatten().count();
+        let (over, web) = (format!("{FLAKY}=over"), Address::Email("web@example.org".into()));
+        let ends = self.told.iter().filter(|told| !told.in_place && told.to == web);
+        let told = ends.filter(|told| told.text.split(',').any(|state| *state == over)).count();
+        reported.saturating_sub(told) as u64
+    }
+
     fn learn_silences(&mut self) {
         let known = self.known_silences().count();
         if known == self.silences_known || self.bug == Some(Bug::IgnoresNewSilences) {
@@ -320,336 +313,6 @@ impl World {
             process.silence(silences);
             self.silences_known = known;
             self.say(|| format!("{known} silences are known"));
-        }
-    }
-
-    fn mishaps(&mut self, counted_full: bool) {
-        if counted_full && self.disk.full {
-            self.accidents.full_disks += 1;
-        }
-        if self.network.calm || self.now >= TROUBLE_ENDS {
-            return;
-        }
-        if self.luck.once_in(400) {
-            let by = self.luck_below(7_200_000) - 3_600_000;
-            self.offset += by;
-            self.accidents.clock_jumps += 1;
-            self.set_in_the_dark |= self.process.is_none();
-            self.set_at = Some(self.now);
-            self.settled_since = self.now;
-            self.say(|| format!("the wall clock is set by {by} ms"));
-            if let Some(process) = &mut self.process
-                && self.bug != Some(Bug::IgnoresClock)
-            {
-                process.clock_moved(by);
-                self.known_offset = self.offset;
-            }
-        }
-        if self.luck.once_in(300) {
-            let guest = self.luck.once_in(2);
-            self.directory = Arc::new(directory(guest, self.hours, self.bug));
-            self.settled_since = self.now;
-            self.accidents.reloads += 1;
-            self.say(|| format!("reload, guest: {guest}"));
-            let Some(mut process) = self.process.take() else { return };
-            if self.bug == Some(Bug::ReloadForgets) {
-                let installation = "sim".to_owned();
-                process = self.teller(Remembered { installation, ..Remembered::default() });
-                process.silence(self.known_silences().cloned().collect());
-            } else {
-                let plan = self.plan();
-                process.replace(plan, self.directory.clone(), self.wall());
-            }
-            self.process = Some(process);
-        }
-    }
-
-    /// The rules: levels of what is broken, and of what is over since a while.
-    fn evaluate(&mut self) {
-        let (now, wall) = (self.now, self.wall());
-        let up = self.process.is_some();
-        let mut alerts = Vec::new();
-        for fault in &mut self.faults {
-            let current = fault.outages.iter().position(|(from, to)| (*from..*to).contains(&now));
-            let before = fault.fired.is_some();
-            if !up {
-                continue;
-            }
-            match (current, fault.fired) {
-                (Some(outage), _) => {
-                    fault.reported[outage].get_or_insert(now);
-                    fault.fired.get_or_insert(wall);
-                    fault.resolved = None;
-                }
-                (None, Some(fired)) => {
-                    fault.resolved = Some((fired, now));
-                    fault.fired = None;
-                }
-                (None, None) => {}
-            }
-            let changed = before != fault.fired.is_some();
-            if self.bug == Some(Bug::ReportsEdges) && !changed {
-                continue;
-            }
-            let phase = match (fault.fired, fault.resolved) {
-                (Some(fired), _) => Phase::Firing { since: fired, fired },
-                (None, Some((fired, at))) if now - at < REPORTED_OVER => {
-                    Phase::Resolved { fired, resolved: wall }
-                }
-                _ => continue,
-            };
-            alerts.push(Alert {
-                labels: fault.labels.clone(),
-                annotations: Labels::empty(),
-                phase,
-                value: Some(1.0),
-                ends: None,
-                generator: "".into(),
-            });
-        }
-        let fresh = std::mem::take(&mut self.fresh);
-        if fresh && self.luck.once_in(2) {
-            // The group of rules that looks at the uplink runs later than the others.
-            let of_uplink = |alert: &Alert| alert.labels.get("service") == Some("uplink");
-            let (late, early) = alerts.into_iter().partition(of_uplink);
-            self.late = Some((now + 5_000, late));
-            alerts = early;
-        }
-        if let Some(process) = &mut self.process {
-            process.offer(wall, alerts);
-            if fresh && self.late.is_none() && self.bug != Some(Bug::HoldsTooLong) {
-                process.ready(wall);
-            }
-        }
-        self.note_who_must_be_told();
-    }
-
-    /// Every group of rules has run once.
-    fn report_late(&mut self) {
-        let Some((_, alerts)) = self.late.take_if(|(at, _)| *at <= self.now) else { return };
-        let wall = self.wall();
-        if let Some(process) = &mut self.process {
-            process.offer(wall, alerts);
-            if self.bug != Some(Bug::HoldsTooLong) {
-                process.ready(wall);
-            }
-        }
-    }
-
-    /// Somebody who has read of an incident says that they know of it.
-    fn acknowledge(&mut self) {
-        let Some(people) = &mut self.people else { return };
-        if self.network.arrivals.is_empty() || !people.once_in(12) {
-            return;
-        }
-        let back = people.below(6.min(self.network.arrivals.len() as u64));
-        let read = self.network.arrivals.iter().rev().nth(usize::try_from(back).unwrap());
-        let Some(read) = read.filter(|read| read.at <= self.now) else { return };
-        let (incident, seen_at) =
-            (read.delivery.message.incident.clone(), read.delivery.to.clone());
-        let of_it = |arrival: &&Arrival| {
-            arrival.delivery.message.incident == incident
-                && arrival.at <= self.now
-                && arrival.delivery.message.text.contains("=firing")
-        };
-        let heard = self.network.arrivals.iter().filter(of_it);
-        let heard: Vec<Address> = heard.map(|arrival| arrival.delivery.to.clone()).collect();
-        let name = format!("p{}", self.now).into();
-        let by = Actor { name, way: Way::Matrix, seen_at: Some(seen_at.clone()) };
-        let wall = self.wall();
-        let Some(process) = &mut self.process else { return };
-        if self.bug != Some(Bug::IgnoresAcknowledgements)
-            && process.acknowledge(&incident, AckKind::Acknowledged, &by, wall).is_err()
-        {
-            return;
-        }
-        self.say(|| format!("{seen_at:?} acknowledges {incident}"));
-        let crashes = self.accidents.crashes;
-        self.turn();
-        if self.unsaved.is_empty() && crashes == self.accidents.crashes {
-            self.accidents.acknowledged += 1;
-            let at = self.now;
-            self.acknowledged.push(Acknowledged { at, incident, seen_at, heard });
-        }
-    }
-
-    /// For the judge: what is reported, free to be told, and can be told.
-    fn note_who_must_be_told(&mut self) {
-        let now = self.now;
-        let up = self.process.is_some() && !self.disk.full;
-        let before = std::mem::take(&mut self.outside);
-        for at in 0..self.faults.len() {
-            let fault = &self.faults[at];
-            let (silenced, inhibited) = (self.is_silenced(fault), self.is_inhibited(fault));
-            let outage = fault.outages.iter().position(|(from, to)| (*from..*to).contains(&now));
-            let outage = outage.filter(|nth| fault.reported[*nth].is_some());
-            self.accidents.silenced += u64::from(outage.is_some() && silenced);
-            self.accidents.inhibited += u64::from(outage.is_some() && inhibited);
-            let outside = self.is_outside_hours(fault);
-            self.accidents.outside_hours += u64::from(outage.is_some() && outside);
-            if outage.is_some() && !silenced && !inhibited {
-                let settled = self.process.is_some() && now - self.settled_since > 60_000;
-                if outside {
-                    self.outside.push(fault.alert.clone());
-                } else if settled && before.contains(&fault.alert) {
-                    self.openings.push((fault.alert.clone(), now));
-                }
-            }
-            let working = |channel: &Channel| up && !self.network.is_down(*channel, now);
-            let working: Vec<Channel> =
-                [Channel::Email, Channel::Matrix].into_iter().filter(working).collect();
-            let fault = &mut self.faults[at];
-            let Some(outage) = outage.filter(|_| !silenced && !inhibited && !outside) else {
-                fault.free_since = None;
-                fault.healthy_since.clear();
-                continue;
-            };
-            let since = *fault.free_since.get_or_insert(now);
-            fault.free[outage] = fault.free[outage].max(now - since);
-            fault.healthy_since.retain(|channel, _| working.contains(channel));
-            for channel in working {
-                let since = *fault.healthy_since.entry(channel).or_insert(now);
-                if now - since >= HEALTHY {
-                    fault.due.entry((outage, channel)).or_insert(now);
-                }
-            }
-        }
-    }
-
-    /// Whether the power goes now.
-    fn dies(&mut self, odds: u64) -> bool {
-        if self.crashes_left == 0 || self.now >= TROUBLE_ENDS || !self.luck.once_in(odds) {
-            return false;
-        }
-        self.crash();
-        true
-    }
-
-    fn crash(&mut self) {
-        self.crashes_left -= 1;
-        self.accidents.crashes += 1;
-        self.crashed.push(self.now);
-        self.settled_since = self.now;
-        // What was learnt of it had no time to reach the disk.
-        self.set_in_the_dark |= self.set_at == Some(self.now);
-        self.process = None;
-        self.late = None;
-        self.answers.clear();
-        self.unsaved = Change::default();
-        self.restart_at = self.now + 200 + self.luck_below(60_000);
-        for key in self.disk.promised.open_keys() {
-            *self.network.excused.entry(key.clone()).or_default() += 1;
-        }
-        self.say(|| "crash".to_owned());
-    }
-
-    fn turn(&mut self) {
-        let wall = self.wall();
-        let Some(process) = &mut self.process else { return };
-        let change = process.decide(wall);
-        let busy = !change.is_empty();
-        let tickets = change.tickets.iter().map(|ticket| {
-            let told = Told {
-                at: self.now,
-                incident: ticket.incident.clone(),
-                number: ticket.number,
-                to: ticket.to.clone(),
-                why: ticket.message.subject.clone(),
-                text: ticket.message.text.clone(),
-                escalated: ticket.escalated,
-            };
-            (ticket.key.clone(), told)
-        });
-        for (key, told) in tickets.collect::<Vec<_>>() {
-            self.decided.insert(key.clone(), self.now);
-            self.told.push(told.clone());
-            self.accidents.escalated += u64::from(told.escalated);
-            self.accidents.digests += u64::from(told.why == "Digest");
-            // What is told to somebody else, or known to somebody, was decided before.
-            let before = told.escalated || told.why == "Acknowledged";
-            let firing = told.text.split(',').filter_map(|state| state.strip_suffix("=firing"));
-            for alert in firing.filter(|_| !before) {
-                let Some(fault) = self.faults.iter().find(|fault| fault.alert == alert) else {
-                    continue;
-                };
-                if self.is_silenced(fault)
-                    || self.is_inhibited(fault)
-                    || self.is_outside_hours(fault)
-                {
-                    self.leaks.push(format!("{key} tells of {alert}, which is held back"));
-                }
-            }
-        }
-        if busy && self.dies(12) {
-            return;
-        }
-        if self.bug == Some(Bug::SendsBeforeSaving) {
-            if let Some(process) = &mut self.process {
-                process.saved(wall);
-            }
-            if self.send() || (busy && self.dies(8)) {
-                return;
-            }
-        }
-        self.unsaved.merge(change);
-        if !self.unsaved.is_empty() {
-            let all = self.unsaved.clone();
-            if busy && self.crashes_left > 0 && self.now < TROUBLE_ENDS && self.luck.once_in(12) {
-                let kept = self.luck.once_in(2);
-                self.disk.tear(all, kept);
-                self.accidents.crashes_while_saving += 1;
-                self.crash();
-                return;
-            }
-            if self.disk.save(all).is_ok() {
-                self.unsaved = Change::default();
-            }
-        }
-        if let Some(process) = &mut self.process {
-            process.saved(wall);
-        }
-        self.send();
-    }
-
-    /// Sends what may be sent; whether the process died.
-    fn send(&mut self) -> bool {
-        let wall = self.wall();
-        let Some(process) = &mut self.process else { return true };
-        for delivery in process.send(wall) {
-            if self.dies(20) {
-                return true;
-            }
-            let key = delivery.key.clone();
-            let Delivery { to, message, .. } = delivery.clone();
-            let (at, answer) = self.network.carry(self.now, delivery, &mut self.luck);
-            self.say(|| {
-                let (subject, text) = (message.subject, message.text);
-                format!("send {key} {to:?} {subject} {text} -> {answer:?} at {at}")
-            });
-            self.answers.insert((at, self.next_answer), (key, answer));
-            self.next_answer += 1;
-        }
-        false
-    }
-
-    fn answer(&mut self) {
-        while let Some((&(at, number), _)) = self.answers.first_key_value()
-            && at <= self.now
-        {
-            let Some((key, answer)) = self.answers.remove(&(at, number)) else { return };
-            if self.bug == Some(Bug::DropsRetries)
-                && matches!(answer, Err(DeliveryError::Retry { .. }))
-            {
-                continue;
-            }
-            if self.dies(40) {
-                return;
-            }
-            let wall = self.wall();
-            if let Some(process) = &mut self.process {
-                process.answered(&key, answer, wall);
-            }
-            self.turn();
         }
     }
 }

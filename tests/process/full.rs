@@ -1,61 +1,128 @@
 //! A disk of our own that gets full, or that nobody may write to: a small file system in memory
-//! for `--data`. To mount one needs root; without it these tests say so and pass.
+//! for `--data`. Root mounts it; others do so in a namespace of their own, in which the program runs
+//! then. Where neither works, these tests say so and pass, or fail when peers are required.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use augenmass::demo::peers::Mood;
 
-use crate::harness::{free_port, wait_for};
+use crate::harness::{free_port, skip, wait_for};
 use crate::world::{FAILING, LONG, World, is_over};
 
-/// A file system in memory, at `DATA` of a world; gone with the value.
-struct Small(PathBuf);
+/// As big as it is.
+const OPTIONS: &str = "size=3m,mode=0700";
+
+/// A file system in memory, at the data folder of a world; gone with the value.
+struct Small {
+    /// Where the program sees it.
+    at: PathBuf,
+    /// Who keeps the namespace in which it is mounted.
+    keeper: Option<Child>,
+}
 
 impl Small {
-    fn mount(at: &Path) -> Option<Self> {
-        std::fs::create_dir_all(at).unwrap();
-        let arguments = ["-t", "tmpfs", "-o", "size=3m,mode=0700", "augenmass-test"];
-        let output = Command::new("mount").args(arguments).arg(at).output();
-        match output {
-            Ok(output) if output.status.success() => Some(Self(at.to_owned())),
-            Ok(output) => {
-                let why = String::from_utf8_lossy(&output.stderr);
-                eprintln!("SKIPPED: no file system can be mounted here: {}", why.trim());
-                None
+    /// At the data folder of a world, which starts the program where it is seen.
+    fn mount(world: &mut World) -> Option<Self> {
+        let at = world.folder.path().join("data");
+        std::fs::create_dir_all(&at).unwrap();
+        let small = mounted(&at).or_else(|why| {
+            let other = in_a_namespace(&at);
+            other.map_err(|other| format!("no file system can be mounted here: {why}; {other}"))
+        });
+        match small {
+            Ok(small) => {
+                world.within = small.within();
+                Some(small)
             }
-            Err(error) => {
-                eprintln!("SKIPPED: no file system can be mounted here: {error}");
+            Err(why) => {
+                skip(&why);
                 None
             }
         }
     }
 
+    /// What enters the namespace, and becomes the command behind it.
+    fn within(&self) -> Vec<String> {
+        let Some(keeper) = &self.keeper else { return Vec::new() };
+        let target = keeper.id().to_string();
+        let words = ["nsenter", "--target", &target, "--user", "--mount", "--preserve-credentials"];
+        words.map(str::to_owned).to_vec()
+    }
+
+    /// Where this test sees it.
+    fn inside(&self) -> PathBuf {
+        match &self.keeper {
+            Some(keeper) => {
+                let root = PathBuf::from(format!("/proc/{}/root", keeper.id()));
+                root.join(self.at.strip_prefix("/").unwrap())
+            }
+            None => self.at.clone(),
+        }
+    }
+
     fn become_read_only(&self) {
-        let done = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status();
+        let words = ["mount", "-o", "remount,bind,ro"].map(str::to_owned);
+        let words: Vec<String> = self.within().into_iter().chain(words).collect();
+        let done = Command::new(&words[0]).args(&words[1..]).arg(&self.at).status();
         assert!(done.unwrap().success());
     }
 
     /// Takes all the room that is left.
     fn fill(&self) {
-        use std::io::Write;
         let mut options = std::fs::OpenOptions::new();
-        let mut ballast = options.create(true).append(true).open(self.0.join("ballast")).unwrap();
+        let ballast = self.inside().join("ballast");
+        let mut ballast = options.create(true).append(true).open(ballast).unwrap();
         for size in [1 << 16, 1 << 12, 1] {
             while ballast.write_all(&vec![b'x'; size]).is_ok() {}
         }
     }
 
     fn empty(&self) {
-        std::fs::remove_file(self.0.join("ballast")).unwrap();
+        std::fs::remove_file(self.inside().join("ballast")).unwrap();
     }
 }
 
 impl Drop for Small {
     fn drop(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            let _ = keeper.kill();
+            let _ = keeper.wait();
+            return;
+        }
         // Lazily: the program may still be on its way out.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).stderr(Stdio::null()).status();
+        let _ = Command::new("umount").arg("-l").arg(&self.at).stderr(Stdio::null()).status();
     }
+}
+
+/// As root.
+fn mounted(at: &Path) -> Result<Small, String> {
+    let arguments = ["-t", "tmpfs", "-o", OPTIONS, "augenmass-test"];
+    let output = Command::new("mount").args(arguments).arg(at).output();
+    let output = output.map_err(|error| format!("mount: {error}"))?;
+    match output.status.success() {
+        true => Ok(Small { at: at.to_owned(), keeper: None }),
+        false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+    }
+}
+
+/// As anybody who may have a namespace: it lasts as long as its keeper reads its input.
+fn in_a_namespace(at: &Path) -> Result<Small, String> {
+    let script =
+        format!("mount -t tmpfs -o {OPTIONS} augenmass-test \"$0\" && echo there && exec cat");
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).arg(at);
+    let keeper =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut keeper = keeper.map_err(|error| format!("unshare: {error}"))?;
+    let mut said = String::new();
+    let _ = BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut said);
+    if said.trim() == "there" {
+        return Ok(Small { at: at.to_owned(), keeper: Some(keeper) });
+    }
+    let output = keeper.wait_with_output().map_err(|error| format!("unshare: {error}"))?;
+    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }
 
 /// No room for samples nor for what was told: the outage is told all the same, and so is that there
@@ -63,8 +130,7 @@ impl Drop for Small {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_costs_no_alert() {
     let mut world = World::start().await;
-    let data = world.folder.path().join("data");
-    let Some(small) = Small::mount(&data) else { return };
+    let Some(small) = Small::mount(&mut world) else { return };
     let rules = "groups: [{name: g, rules: [\n\
                  {alert: NoRoomForState, expr: 'augenmass_notify_state_durable == 0', \
                  annotations: {summary: 'no-room-for-state'}},\n\
@@ -124,11 +190,11 @@ async fn a_full_disk_costs_no_alert() {
 /// something already.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_disk_is_explained_at_the_start() {
-    let world = World::start().await;
+    let mut world = World::start().await;
     let data = world.folder.path().join("data");
-    let Some(small) = Small::mount(&data) else { return };
-    let start = || {
-        let mut command = crate::harness::augenmass();
+    let Some(small) = Small::mount(&mut world) else { return };
+    let start = |world: &World| {
+        let mut command = world.command();
         command.args(["run", "--config"]).arg(world.file()).arg("--data").arg(&data);
         command.arg("--listen").arg(format!("127.0.0.1:{}", free_port()));
         let output = command.stdin(Stdio::null()).output().unwrap();
@@ -138,16 +204,16 @@ async fn a_read_only_disk_is_explained_at_the_start() {
     let process = world.run();
     assert_eq!(process.stop(), 0);
     small.become_read_only();
-    let (code, said) = start();
+    let (code, said) = start(&world);
     assert_eq!(code, Some(1), "{said}");
     assert!(
         said.contains(&*data.to_string_lossy()) && said.to_lowercase().contains("read-only"),
         "{said}"
     );
     drop(small);
-    let Some(fresh) = Small::mount(&data) else { return };
+    let Some(fresh) = Small::mount(&mut world) else { return };
     fresh.become_read_only();
-    let (code, said) = start();
+    let (code, said) = start(&world);
     assert_eq!(code, Some(1), "{said}");
     assert!(
         said.contains(&*data.to_string_lossy()) && said.to_lowercase().contains("read-only"),

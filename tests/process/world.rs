@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use augenmass::demo::peers::{Mailbox, Mood, Received, WebServer};
@@ -22,6 +22,8 @@ pub struct World {
     pub mailbox: Mailbox,
     pub letters: mpsc::Receiver<Received>,
     pub port: u16,
+    /// What the program is started by: a command that becomes the one after it.
+    pub within: Vec<String>,
 }
 
 impl World {
@@ -30,7 +32,8 @@ impl World {
         let page = WebServer::start().await.unwrap();
         page.set("/", Mood::Fine);
         let folder = tempfile::tempdir().unwrap();
-        let world = Self { folder, page, mailbox, letters, port: harness::free_port() };
+        let world =
+            Self { folder, page, mailbox, letters, port: harness::free_port(), within: Vec::new() };
         world.write(&world.config(""));
         world
     }
@@ -57,13 +60,21 @@ impl World {
         std::fs::write(self.file(), text).unwrap();
     }
 
+    /// The program, within what it is to be started by.
+    pub fn command(&self) -> Command {
+        let Some((outer, arguments)) = self.within.split_first() else { return augenmass() };
+        let mut command = Command::new(outer);
+        command.args(arguments).arg(augenmass().get_program());
+        command
+    }
+
     pub fn spawn(&self) -> Process {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.folder.path().join("log"))
             .unwrap();
-        let mut command = augenmass();
+        let mut command = self.command();
         command.args(["--log", "debug", "run", "--config"]).arg(self.file());
         command.arg("--data").arg(self.folder.path().join("data"));
         command.arg("--listen").arg(format!("127.0.0.1:{}", self.port));

@@ -1,12 +1,12 @@
 //! Sending, and what the answers mean.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Open, Outbox, Progress, Stage, Story, story, tells_of_a_beginning};
 use crate::alerting::{Directory, Owner};
-use crate::model::Timestamp;
+use crate::model::{Fingerprint, Timestamp};
 use crate::notify::render::{Render, Unreached};
 use crate::ports::{
     Address, Channel, Delivery, DeliveryError, Message, Receipt, Settlement, Ticket,
@@ -139,10 +139,14 @@ impl Outbox {
         }
     }
 
-    /// One way has worked: what the ways before it still hold is not needed any more.
+    /// One way has worked: what the ways before it still hold is not needed any more, except for
+    /// ends, which go wherever the beginning was heard.
     fn withdraw_others(&mut self, told: &Story, owner: &str, now: Timestamp) {
         let unsent = |open: &Open| {
-            *open.ticket.owner == *owner && !open.perhaps && open.stage != Stage::InFlight
+            *open.ticket.owner == *owner
+                && tells_of_a_beginning(&open.ticket)
+                && !open.perhaps
+                && open.stage != Stage::InFlight
         };
         let needless = self.open.iter().filter(|(_, open)| unsent(open));
         let needless = needless.filter(|(_, open)| story(&open.ticket) == *told);
@@ -165,6 +169,9 @@ impl Outbox {
         let tried = self.open.values().filter(of_story).map(|open| &open.ticket.to);
         let position = |to: &Address| owner.addresses.iter().position(|address| address == to);
         let last = tried.chain([&ticket.to]).filter_map(position).max()?;
+        // What went there may have been overtaken by later news.
+        let progress = self.stories.get(&story(ticket));
+        let last = last.max(progress.map_or(0, |progress| progress.tried));
         owner.addresses.iter().nth(last + 1).map(|to| (owner.clone(), to.clone()))
     }
 
@@ -179,6 +186,7 @@ impl Outbox {
     ) {
         if let Some(progress) = self.stories.get_mut(&story(ticket)) {
             progress.deadline = now + self.patience.escalate_after;
+            progress.tried = owner.addresses.iter().position(|way| *way == to).unwrap_or(0);
         }
         let next = Ticket {
             key: self.key(&ticket.incident, ticket.number, &to),
@@ -227,17 +235,17 @@ impl Outbox {
             channel: ticket.to.channel(),
             reason: reason.to_owned(),
         };
-        if let Some(next) = self.next_way(ticket, directory) {
+        let next = self.next_way(ticket, directory);
+        if let Some(next) = next.filter(|_| !self.is_overtaken(ticket)) {
             self.go_on(ticket, next, &unreached, render, now);
             return;
         }
         if let Some(progress) = self.stories.get_mut(&story(ticket)) {
             progress.escalated = true;
         }
-        let over = self.incidents.get(&ticket.incident).is_some_and(|audience| audience.over);
         let fallback = directory.fallback.as_deref().and_then(|name| directory.owner(name));
         let Some(fallback) = fallback.filter(|owner| owner.name != ticket.owner) else { return };
-        if over || !tells_of_a_beginning(ticket) {
+        if !self.is_told_in_place(ticket) {
             return;
         }
         self.counts.escalated += 1;
@@ -271,21 +279,64 @@ impl Outbox {
             return;
         }
         let unreached = |progress: &Progress| !progress.reached && !progress.escalated;
-        let late: BTreeSet<Story> = self
+        let mut late: BTreeSet<Story> = self
             .stories
             .iter()
             .filter(|(_, progress)| unreached(progress) && progress.deadline <= now)
             .map(|(story, _)| story.clone())
             .collect();
-        let mut tickets: BTreeMap<Story, (Ticket, String)> = BTreeMap::new();
-        for open in self.open.values().filter(|open| late.contains(&story(&open.ticket))) {
-            let trouble = (open.ticket.clone(), open.trouble.clone());
-            tickets.entry(story(&open.ticket)).or_insert(trouble);
+        self.add_what_began_again(&mut late);
+        // In the order in which they were decided on: the last that is heard is to be true.
+        let mut tickets: Vec<(Ticket, String)> = Vec::new();
+        for open in self.open.values().filter(|open| !open.ticket.escalated) {
+            if late.remove(&story(&open.ticket)) {
+                tickets.push((open.ticket.clone(), open.trouble.clone()));
+            }
         }
-        for (ticket, trouble) in tickets.into_values() {
+        for (ticket, trouble) in tickets {
             self.escalate(&ticket, &trouble, directory, render, now);
         }
         let left = self.stories.values().filter(|progress| unreached(progress));
         self.next_deadline = left.map(|progress| progress.deadline).min().unwrap_or(Timestamp::MAX);
+    }
+
+    /// Whoever is told in an owner's place now of an end after which the same began again is told
+    /// that as well, behind it: not minutes later, when that is late itself.
+    fn add_what_began_again(&self, late: &mut BTreeSet<Story>) {
+        let mut over: BTreeSet<(&str, Fingerprint)> = BTreeSet::new();
+        for Open { ticket, .. } in self.open.values().filter(|open| !open.ticket.escalated) {
+            let owner = &*ticket.owner;
+            let story = story(ticket);
+            let unreached = self
+                .stories
+                .get(&story)
+                .is_some_and(|progress| !progress.reached && !progress.escalated);
+            let again =
+                ticket.covers.iter().any(|(a, firing)| *firing && over.contains(&(owner, *a)));
+            if !(late.contains(&story) || again && unreached) {
+                continue;
+            }
+            if !self.is_told_in_place(ticket) {
+                continue;
+            }
+            for (alert, firing) in &ticket.covers {
+                match firing {
+                    true => over.remove(&(owner, *alert)),
+                    false => over.insert((owner, *alert)),
+                };
+            }
+            late.insert(story);
+        }
+    }
+
+    /// Whether somebody else is told of it when its owner is not reached.
+    fn is_told_in_place(&self, ticket: &Ticket) -> bool {
+        !self.is_overtaken(ticket) && tells_of_a_beginning(ticket)
+    }
+
+    /// Whether its incident is over, or its owner was reached with later news of it.
+    fn is_overtaken(&self, ticket: &Ticket) -> bool {
+        let audience = self.incidents.get(&ticket.incident);
+        audience.is_some_and(|audience| audience.over || ticket.number < audience.reached)
     }
 }

@@ -78,6 +78,8 @@ struct Progress {
     open: usize,
     reached: bool,
     escalated: bool,
+    /// Of an owner who is told by the first way that works: the last one that was tried.
+    tried: usize,
     deadline: Timestamp,
 }
 
@@ -91,6 +93,8 @@ struct Audience {
     over: bool,
     /// The alerts that somebody was told of as firing, by this process.
     known: BTreeSet<Fingerprint>,
+    /// The latest of its messages that reached its owner, by this process.
+    reached: u32,
     /// An earlier process has told of it; of which alerts is not known any more.
     older: bool,
 }
@@ -163,10 +167,11 @@ impl Outbox {
             }
             _ => match owner_or_fallback(directory, &notice.receiver) {
                 Some(owner) => {
-                    let pair = |to: &Address| (owner.name.clone(), to.clone());
                     // The others only when the one before cannot be reached.
                     let most = if directory.tells_first(&owner.name) { 1 } else { usize::MAX };
-                    owner.addresses.iter().take(most).map(pair).collect()
+                    let ways = owner.addresses.iter().take(most);
+                    let places = ways.flat_map(|to| render.places(notice, owner, to));
+                    places.map(|to| (owner.name.clone(), to)).collect()
                 }
                 None => BTreeSet::new(),
             },
@@ -188,6 +193,7 @@ impl Outbox {
                 Wording::Own(message) => Arc::from(message),
                 Wording::Nothing => continue,
             };
+            self.counts.makeshift += u64::from(message.is_makeshift);
             let ticket = Ticket {
                 key: self.key(&notice.incident, decision.number, &to),
                 serial: self.next_serial,
@@ -251,7 +257,7 @@ impl Outbox {
         let progress = self
             .stories
             .entry((ticket.incident.clone(), ticket.number))
-            .or_insert(Progress { open: 0, reached: false, escalated: false, deadline });
+            .or_insert(Progress { open: 0, reached: false, escalated: false, tried: 0, deadline });
         progress.open += 1;
         progress.escalated |= ticket.escalated;
         let open = Open { ticket, stage, attempts: 0, perhaps, trouble: String::new() };
@@ -309,6 +315,9 @@ impl Outbox {
         if let Some(audience) = self.incidents.get_mut(&ticket.incident) {
             audience.open.remove(&serial);
             if how == Settlement::Delivered {
+                if !ticket.escalated {
+                    audience.reached = audience.reached.max(ticket.number);
+                }
                 for (alert, firing) in &ticket.covers {
                     match firing {
                         true => audience.known.insert(*alert),

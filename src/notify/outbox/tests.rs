@@ -486,3 +486,43 @@ fn a_refused_end_holds_nobody_up_and_the_order_outlives_the_process() {
     bench.answer(&next, yes());
     assert!(bench.outbox.order.is_empty());
 }
+
+#[test]
+fn who_is_told_in_somebodys_place_is_not_left_with_an_end_that_is_not_true_any_more() {
+    let mut bench = Bench::new();
+    bench.tell(&of_incident("j1", decision("office", 1, Why::First, &[("A", true), ("B", true)])));
+    let mut told = Vec::new();
+    for second in 0..400 {
+        bench.now = at(second);
+        match second {
+            30 => bench.tell(&of_incident(
+                "j1",
+                decision("office", 2, Why::NewResolved, &[("A", true), ("B", false)]),
+            )),
+            // B is there again, and B only; C has nothing to do with it.
+            65 => {
+                let again = decision("office", 1, Why::First, &[("B", true)]);
+                bench.tell(&of_incident("i2", again));
+                bench.tell(&of_incident("i3", decision("office", 1, Why::First, &[("C", true)])));
+            }
+            _ => {}
+        }
+        loop {
+            let sent = bench.turn();
+            if sent.is_empty() {
+                break;
+            }
+            for delivery in sent.into_values() {
+                match delivery.to {
+                    Address::Email(_) => bench.answer(&delivery, later()),
+                    _ => {
+                        told.push((second, delivery.key[5..9].to_owned()));
+                        bench.answer(&delivery, yes());
+                    }
+                }
+            }
+        }
+    }
+    let expected = [(120, "j1-2"), (120, "i2-1"), (185, "i3-1")];
+    assert_eq!(told, expected.map(|(second, key)| (second, key.to_owned())));
+}

@@ -21,6 +21,8 @@ const KILLS: usize = 6;
 const GROUPS: usize = 20;
 /// Alerts of a group.
 const ALERTS: [&str; 3] = ["Slow", "Full", "Hot"];
+/// A life that does not get as far as it should ends after so long.
+const STUCK: Duration = Duration::from_secs(5);
 /// A storm is over after so long.
 const LONG: Duration = Duration::from_secs(300);
 /// Nobody slows us down: it is to be a storm.
@@ -91,35 +93,46 @@ impl World {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Whether it took the alerts.
-    fn post(&self, levels: Levels, start: jiff::Timestamp) -> bool {
+    fn ask(&self, method: &str, path: &str, body: &str) -> std::io::Result<String> {
         use std::io::{Read, Write};
-        let body = levels.alerts(start).to_string();
-        let sent = || -> std::io::Result<String> {
-            let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port))?;
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-            let head = "POST /api/v2/alerts HTTP/1.0\r\nContent-Type: application/json\r\n";
-            let head = format!("{head}Content-Length: {}\r\n\r\n", body.len());
-            stream.write_all(head.as_bytes())?;
-            stream.write_all(body.as_bytes())?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        sent().is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let head = format!("{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\n");
+        let head = format!("{head}Content-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(body.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 
-    /// A life that ends by SIGKILL `length` after the alerts were taken first. Gives how many
-    /// messages were on their way then.
-    fn life(&self, levels: Levels, start: jiff::Timestamp, length: Duration) -> usize {
+    /// Whether it took the alerts.
+    fn post(&self, levels: Levels, start: jiff::Timestamp) -> bool {
+        let answer = self.ask("POST", "/api/v2/alerts", &levels.alerts(start).to_string());
+        answer.is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
+    }
+
+    /// How many messages arrived in this life, as the program says.
+    fn delivered(&self) -> usize {
+        let page = self.ask("GET", "/metrics", "").unwrap_or_default();
+        let of_it = |line: &&str| {
+            line.starts_with("augenmass_notify_tickets_settled_total{")
+                && line.contains("how=\"delivered\"")
+        };
+        let counts = page.lines().filter(of_it).filter_map(|line| line.rsplit(' ').next());
+        counts.filter_map(|count| count.parse::<f64>().ok()).sum::<f64>() as usize
+    }
+
+    /// A life that ends by SIGKILL as soon as so many of its messages have arrived. Gives how many
+    /// were on their way then.
+    fn life(&self, levels: Levels, start: jiff::Timestamp, arrived: usize) -> usize {
         let mut child = self.spawn();
         wait_for("the alerts to be taken", Duration::from_secs(60), || {
             self.post(levels, start).then_some(())
         });
-        let until = Instant::now() + length;
-        while Instant::now() < until {
-            self.post(levels, start);
-            std::thread::sleep(Duration::from_millis(50));
+        let until = Instant::now() + STUCK;
+        while Instant::now() < until && self.delivered() < arrived {
+            std::thread::sleep(Duration::from_millis(2));
         }
         child.kill().unwrap();
         child.wait().unwrap();
@@ -232,20 +245,21 @@ fn kill_nine_in_a_storm_loses_nothing_and_tells_nothing_twice() {
             |found: &dyn Fn(&(usize, bool)) -> bool| all.iter().filter(|n| !found(n)).count();
         [not_in(&|news| told.contains_key(news)), not_in(&|news| mails.contains_key(news)), edits]
     };
-    // Each at another moment of what a life does.
-    let length = |life: usize| Duration::from_millis((2_500 * (life * 7 % half) / half) as u64);
+    // Each at another moment of what a life does, while there is more to tell: a group begins, or
+    // ends, with one mail and one event.
+    let arrived = |life: usize| (life * 7 + 5) % (2 * GROUPS - 9);
 
     let mut on_their_way = Vec::new();
     for life in 0..half {
         let levels = Levels { begun: (life + 1) * GROUPS, over: 0 };
-        on_their_way.push(world.life(levels, start, length(life)));
+        on_their_way.push(world.life(levels, start, arrived(life)));
     }
     let mut child = world.in_peace(Levels { begun: groups, over: 0 }, start, || missing(false));
     child.kill().unwrap();
     child.wait().unwrap();
     for life in 0..half - 1 {
         let levels = Levels { begun: groups, over: (life + 1) * GROUPS };
-        on_their_way.push(world.life(levels, start, length(life)));
+        on_their_way.push(world.life(levels, start, arrived(life)));
     }
     let mut child = world.in_peace(Levels { begun: groups, over: groups }, start, || missing(true));
     let pid = child.id().to_string();
@@ -281,6 +295,7 @@ fn kill_nine_in_a_storm_loses_nothing_and_tells_nothing_twice() {
     );
     assert_eq!((lost_events, twice, shown.len()), (0, 0, groups));
     assert_eq!((lost_mails, other), (0, 0));
-    // What is not written yet waits in the alerts, not in the file.
-    assert!(on_their_way.iter().any(|count| *count > 0), "this was no storm: {on_their_way:?}");
+    // Most kills hit messages; a quick life may have told all of its own.
+    let hit = on_their_way.iter().filter(|count| **count > 0).count();
+    assert!(hit * 5 >= on_their_way.len() * 4, "this was no storm: {on_their_way:?}");
 }

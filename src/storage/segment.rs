@@ -47,8 +47,9 @@ const VERSION: u32 = 1;
 const FOOTER: usize = 44;
 /// Largest directory before compression: 4 million series of a day.
 const DIRECTORY_LIMIT: u64 = 1 << 30;
-/// Directories kept in memory, in bytes.
-const CACHE_BYTES: usize = 8 << 20;
+/// Directories kept in memory, in bytes. Whoever reads many series goes from file to file for each of
+/// them, so all files of a window should fit: one of 100,000 series takes about 10 MiB.
+const CACHE_BYTES: usize = 64 << 20;
 
 /// What the catalogue knows about a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]

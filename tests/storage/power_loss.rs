@@ -211,7 +211,7 @@ fn scratch() -> tempfile::TempDir {
 /// commit: sealing, merging, bringing the log into the file, opening.
 fn cuts(calls: &[Call], moments: &[Moment]) -> BTreeMap<usize, Vec<u64>> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let usual = if cfg!(debug_assertions) { 150 } else { 600 };
+    let usual = if cfg!(debug_assertions) { 150 } else { 400 };
     let seeds = match number("AUGENMASS_SEED") {
         Some(seed) => seed..=seed,
         None => 1..=number("AUGENMASS_SEEDS").unwrap_or(usual),

@@ -190,6 +190,8 @@ fn storm(bencher: Bencher, count: usize) {
     let directory = Arc::new(Directory { owners: vec![owner], ..Directory::default() });
     let mail = Way::Email {
         account: "".into(),
+        to: None,
+        from: None,
         subject: None,
         text: None,
         html: None,

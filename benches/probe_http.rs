@@ -5,6 +5,8 @@
 //! own (user and system), whatever else the machine does.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod measure;
+
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -67,9 +69,9 @@ fn cpu(kind: &str, url: &str, concurrency: usize, nginx: &Nginx) {
             tasks.join_all()
         };
         round(500).await;
-        let (wall, before) = (Instant::now(), cpu_seconds());
+        let (wall, before) = (Instant::now(), measure::cpu().as_secs_f64());
         round(LOOKS).await;
-        let (used, took) = (cpu_seconds() - before, wall.elapsed().as_secs_f64());
+        let (used, took) = (measure::cpu().as_secs_f64() - before, wall.elapsed().as_secs_f64());
         println!(
             "{kind} c{concurrency}: {:.3} CPU-s per 1,000 looks, {:.0} looks/s",
             used / LOOKS as f64 * 1000.0,
@@ -102,7 +104,7 @@ fn memory(kind: &str, url: &str, nginx: &Nginx) {
     let runtime = runtime();
     runtime.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let before = resident();
+        let before = measure::resident();
         let targets = (0..500).map(|n| target(&format!("{url}?{n}"), &format!("{url}{n}"), nginx));
         let settings = Settings { targets: targets.collect(), concurrency: 64 };
         let (changes, mut heard) = tokio::sync::mpsc::channel(64);
@@ -121,14 +123,14 @@ fn memory(kind: &str, url: &str, nginx: &Nginx) {
         let mut tasks = JoinSet::new();
         tasks.spawn(schedule.run(stop.clone()));
         tasks.spawn(async move { while heard.recv().await.is_some() {} });
-        let cpu_before = cpu_seconds();
+        let cpu_before = measure::cpu().as_secs_f64();
         tokio::time::sleep(Duration::from_secs(60)).await;
         println!(
             "500 {kind} targets every 15 s: {:.1} MiB before, {:.1} MiB after 60 s, {} samples, {:.2} % of a core",
             before as f64 / 1048576.0,
-            resident() as f64 / 1048576.0,
+            measure::resident() as f64 / 1048576.0,
             nowhere.0.load(Ordering::Relaxed),
-            (cpu_seconds() - cpu_before) / 0.6,
+            (measure::cpu().as_secs_f64() - cpu_before) / 0.6,
         );
         stop.cancel();
         tasks.shutdown().await;
@@ -167,21 +169,6 @@ fn target(url: &str, name: &str, nginx: &Nginx) -> Target {
         confirm: Confirm::default(),
         kind: Kind::Http(Box::new(page)),
     }
-}
-
-/// User and system time of this process, in seconds.
-fn cpu_seconds() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat[stat.rfind(')').unwrap()..].split_whitespace().collect();
-    // Clock ticks are 1/100 s on Linux.
-    (fields[12].parse::<f64>().unwrap() + fields[13].parse::<f64>().unwrap()) / 100.0
-}
-
-/// Resident memory of this process, in bytes.
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
 /// One worker, no TLS session cache, an RSA-2048 chain of three, a body of 5 KB.

@@ -4,45 +4,21 @@
 //! for 30 days, each over the 50 series of one of ten metrics.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, clippy::disallowed_methods)]
 
+mod measure;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use augenmass::model::{Batch, Labels, Timestamp};
-use augenmass::ports::{Append, Clock, Doing, Queryable, Tick};
+use augenmass::ports::{Append, Queryable};
 use augenmass::rules::replay::{Settings, replay};
 use augenmass::rules::{File, World};
 use augenmass::storage::{self, Store};
 use augenmass::telemetry::Telemetry;
+use measure::{SetClock, cpu, resident};
 
 const START: i64 = 1_780_000_000_000;
 const MINUTES: i64 = 30 * 1_440;
-
-struct SetClock(AtomicI64);
-
-impl Clock for SetClock {
-    fn wall(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
-    }
-    fn mono(&self) -> Tick {
-        Tick::default()
-    }
-    fn sleep_until(&self, _: Tick) -> Doing<'_, ()> {
-        Box::pin(std::future::pending())
-    }
-}
-
-fn cpu() -> Duration {
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
-    Duration::from_millis((ticks(11) + ticks(12)) * 10)
-}
-
-fn resident() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    text.split_whitespace().nth(1).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0) * 4096
-}
 
 /// Ten metrics of fifty targets.
 fn labels() -> Vec<Labels> {
@@ -85,7 +61,7 @@ fn rules(metric: impl Fn(usize) -> String) -> String {
 }
 
 fn main() {
-    let clock = Arc::new(SetClock(AtomicI64::new(START)));
+    let clock = Arc::new(SetClock::at(START));
     let store = Store::open(storage::Settings::default(), clock.clone(), Telemetry::new()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let labels = labels();
@@ -93,7 +69,7 @@ fn main() {
     let begun = Instant::now();
     for minute in 0..MINUTES {
         let at = START + minute * 60_000;
-        clock.0.store(at, Ordering::Relaxed);
+        clock.set(at);
         let mut batch = Batch::new("bench".into(), Timestamp::from_millis(at));
         for labels in &labels {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

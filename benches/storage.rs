@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use augenmass::app::{give_back, one_heap};
 use augenmass::model::{Batch, Labels, Matcher, Timestamp, Window};
 use augenmass::ports::{Append, Clock, Doing, Queryable, Tick};
 use augenmass::storage::{Settings, Store, status};
@@ -127,8 +128,12 @@ fn probe(target: usize, labels: &[Labels], row: i64, random: &mut Random) -> Bat
     batch
 }
 
+/// Targets whose batches exist at once: the program has few at a time.
+const TOGETHER: usize = 200;
+
 async fn appending(name: &str, settings: Settings, targets: usize, rows: i64) {
     let durable = settings.data.is_some();
+    let together = if durable { targets } else { TOGETHER };
     let clock = clock();
     let before = resident();
     let labels: Vec<_> = (0..targets).map(labels).collect();
@@ -138,20 +143,23 @@ async fn appending(name: &str, settings: Settings, targets: usize, rows: i64) {
     let mut spent = Duration::ZERO;
     for row in 0..rows {
         clock.now.store(START + row * STEP, Ordering::Relaxed);
-        let batches: Vec<Batch> =
-            labels.iter().enumerate().map(|(t, l)| probe(t, l, row, &mut random)).collect();
-        let start = cpu();
-        let waiting: Vec<_> = batches.into_iter().map(|batch| store.append(batch)).collect();
-        for appended in waiting {
-            appended.await.unwrap();
+        for (part, some) in labels.chunks(together).enumerate() {
+            let targets = (part * together..).zip(some);
+            let batches: Vec<Batch> = targets.map(|(t, l)| probe(t, l, row, &mut random)).collect();
+            let start = cpu();
+            let waiting: Vec<_> = batches.into_iter().map(|batch| store.append(batch)).collect();
+            for appended in waiting {
+                appended.await.unwrap();
+            }
+            spent += cpu().saturating_sub(start);
         }
-        spent += cpu().saturating_sub(start);
     }
     let samples = (targets * 25) as f64 * rows as f64;
     let rate = samples / spent.as_secs_f64().max(0.01) / 1e6;
     let series = (targets * 25) as u64;
     println!("{name}: {rate:.1} million samples per CPU-second ({samples:.0} samples)");
     if !durable {
+        give_back();
         let memory = resident().saturating_sub(with_labels) / series;
         let labels = with_labels.saturating_sub(before) / series;
         println!(
@@ -279,6 +287,7 @@ async fn live(
     clock: &SetClock,
     labels: &[Vec<Labels>],
     rows: std::ops::Range<i64>,
+    note: &mut dyn FnMut(usize, &Batch),
     each: &mut dyn FnMut(i64),
 ) {
     let mut random = Random(7);
@@ -288,7 +297,13 @@ async fn live(
             clock.now.store(now, Ordering::Relaxed);
             let due = labels.iter().enumerate().skip(second as usize).step_by(15);
             // One trip to the disk for all of a second, as `commit_interval: 1s` has it.
-            let due = due.map(|(t, l)| probe_at(t, l, now, &mut random)).collect();
+            let due = due
+                .map(|(t, l)| {
+                    let batch = probe_at(t, l, now, &mut random);
+                    note(t, &batch);
+                    batch
+                })
+                .collect();
             store.append_all(due).await.unwrap();
         }
         each(row);
@@ -330,7 +345,7 @@ async fn select(folder: &Path) {
     let (targets, rows) = (400, 1_440);
     let all: Vec<_> = (0..targets).map(labels).collect();
     let (store, end) = opened(on(folder), &clock).await;
-    live(&store, &clock, &all, 0..rows, &mut |_| {}).await;
+    live(&store, &clock, &all, 0..rows, &mut |_, _| {}, &mut |_| {}).await;
     end().await;
     drop(store);
     let clock = clock_at(rows);
@@ -373,7 +388,7 @@ async fn filled(folder: &Path) {
     let clock = clock();
     let all: Vec<_> = (0..4_000).map(labels).collect();
     let store = Store::open(on(folder), clock.clone(), Telemetry::new()).unwrap();
-    live(&store, &clock, &all, 0..READY_ROWS, &mut |_| {}).await;
+    live(&store, &clock, &all, 0..READY_ROWS, &mut |_, _| {}, &mut |_| {}).await;
     std::process::abort();
 }
 
@@ -390,10 +405,13 @@ fn ready(folder: &Path) {
     let store = Store::open(on(folder), clock, Telemetry::new()).unwrap();
     let took = elapsed(wall) - begun;
     let spent = cpu().saturating_sub(start).as_secs_f64();
+    let most = resident().saturating_sub(before) >> 20;
+    give_back();
     let memory = resident().saturating_sub(before) >> 20;
     let (series, read) = read_all(&store);
     println!(
-        "ready: {series} series with {read} samples in {:.3} s ({spent:.2} CPU-seconds), {memory} MiB",
+        "ready: {series} series with {read} samples in {:.3} s ({spent:.2} CPU-seconds), \
+         {most} MiB, {memory} MiB when what is free was given back",
         took.as_secs_f64()
     );
 }
@@ -408,7 +426,7 @@ async fn writes(folder: &Path, targets: usize, hours: i64) {
     let all: Vec<_> = (0..targets).map(labels).collect();
     let (store, end) = opened(on(folder), &clock).await;
     let before = written();
-    live(&store, &clock, &all, 0..hours * 240, &mut |_| {}).await;
+    live(&store, &clock, &all, 0..hours * 240, &mut |_, _| {}, &mut |_| {}).await;
     end().await;
     drop(store);
     let wrote = written() - before;
@@ -452,50 +470,105 @@ async fn churn(series: usize) {
     tokio::time::sleep(Duration::from_millis(500)).await;
     let left =
         store.snapshot().find(&[], Window { after: Timestamp::MIN, through: Timestamp::MAX });
+    let kept = resident().saturating_sub(before);
+    give_back();
     let after = resident().saturating_sub(before);
     println!(
-        "churn: {series} series came and went: {} MiB at most, {} MiB after, {} series left",
+        "churn: {series} series came and went: {} MiB at most, {} MiB after, \
+         {} MiB when what is free was given back, {} series left",
         most >> 20,
+        kept >> 20,
         after >> 20,
         left.unwrap().len()
     );
     end().await;
 }
 
+/// What every series must hold: how many samples, and the sum of their hashes.
+struct Model(Vec<(u64, u64)>);
+
+impl Model {
+    fn hash(at: Timestamp, value: f64) -> u64 {
+        let mixed = at.millis().cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ value.to_bits()).wrapping_mul(0xff51_afd7_ed55_8ccd).rotate_left(31)
+    }
+
+    fn note(&mut self, target: usize, batch: &Batch) {
+        for (series, row) in self.0[target * 25..].iter_mut().zip(&batch.rows) {
+            let augenmass::model::Point::Float(value) = row.point else { panic!("floats only") };
+            *series = (series.0 + 1, series.1.wrapping_add(Self::hash(batch.at, value)));
+        }
+    }
+
+    /// Reads everything and compares; gives the number of samples.
+    fn check(&self, store: &Arc<Store>) -> u64 {
+        let view = store.snapshot();
+        let window = Window { after: Timestamp::MIN, through: Timestamp::MAX };
+        let (mut columns, mut read, mut seen) = (augenmass::model::Columns::default(), 0, 0);
+        for found in view.find(&[Matcher::equal("owner", "web-team")], window).unwrap() {
+            view.read(found.id, window, &mut columns).unwrap();
+            let number = |label: &str, from: usize, length: usize| -> usize {
+                found.labels.get(label).unwrap()[from..from + length].parse().unwrap()
+            };
+            let series = number("target", 13, 5) * 25 + number("__name__", 18, 2);
+            let samples = columns.times.iter().zip(&columns.values);
+            let sum = samples.fold(0u64, |sum, (at, v)| sum.wrapping_add(Self::hash(*at, *v)));
+            assert_eq!((columns.len() as u64, sum), self.0[series], "{}", found.labels);
+            read += columns.len() as u64;
+            seen += 1;
+        }
+        assert_eq!(seen, self.0.len());
+        read
+    }
+}
+
+/// After so much time the soak ends early, and says so.
+const PATIENCE: Duration = Duration::from_secs(480);
+
 async fn soak(folder: &Path, series: usize) {
     let clock = clock();
-    let rows = 240;
     let all: Vec<_> = (0..series / 25).map(labels).collect();
     let settings = Settings { seal_every: Duration::from_secs(300), ..on(folder) };
+    let before = resident();
     let (store, end) = opened(settings, &clock).await;
     let (start, begun) = (cpu(), elapsed(std::time::SystemTime::UNIX_EPOCH));
-    let (mut most, mut reads) = (0, 0u64);
-    let mut each = |row: i64| {
-        most = most.max(resident());
-        if row % 20 == 19 {
-            clock.go.notify_one();
-        }
-        if row % 60 == 59 {
-            reads += read_all(&store).1 as u64;
-        }
+    let wall = || (elapsed(std::time::SystemTime::UNIX_EPOCH) - begun).as_secs_f64();
+    let told = |what: &str, memory: u64, samples: u64| {
+        println!(
+            "soak: {what}: {samples} samples, {} MiB, {:.1} bytes written per sample, {:.1} CPU-seconds, {:.0} s",
+            memory.saturating_sub(before) >> 20,
+            written() as f64 / samples.max(1) as f64,
+            cpu().saturating_sub(start).as_secs_f64(),
+            wall()
+        );
     };
-    live(&store, &clock, &all, 0..rows, &mut each).await;
-    let (found, read) = read_all(&store);
-    assert_eq!((found, read), (series / 25 * 25, series / 25 * 25 * rows as usize));
+    let mut model = Model(vec![(0, 0); series / 25 * 25]);
+    let (mut most, mut row) = (0, 0);
+    while row < 240 && wall() < PATIENCE.as_secs_f64() {
+        let mut each = |row: i64| {
+            most = most.max(resident());
+            // Sealing and merging are due every five minutes.
+            if row % 20 == 19 {
+                clock.go.notify_one();
+            }
+        };
+        let note = &mut |target: usize, batch: &Batch| model.note(target, batch);
+        live(&store, &clock, &all, row..row + 20, note, &mut each).await;
+        row += 20;
+        if row % 60 == 0 {
+            give_back();
+            let memory = resident();
+            told(&format!("{} minutes", row / 4), memory, model.check(&store));
+        }
+    }
     end().await;
     drop(store);
-    let again = Store::open(on(folder), clock_at(rows), Telemetry::new()).unwrap();
-    assert_eq!(read_all(&again).1, read);
+    let again = Store::open(on(folder), clock_at(row), Telemetry::new()).unwrap();
+    let read = model.check(&again);
     let verified = augenmass::storage::verify(folder, &mut |_, _| {}).unwrap();
     assert!(verified.damage.is_empty(), "{:?}", verified.damage);
-    println!(
-        "soak: {series} series for an hour: {read} samples written once, read {:.1} times and found \
-         again, {:.1} CPU-seconds, {:.1} s, {} MiB at most",
-        reads as f64 / read as f64 + 2.0,
-        cpu().saturating_sub(start).as_secs_f64(),
-        (elapsed(std::time::SystemTime::UNIX_EPOCH) - begun).as_secs_f64(),
-        most >> 20
-    );
+    let ended = if row < 240 { "cut off" } else { "whole" };
+    told(&format!("{series} series, {} minutes ({ended}), most memory", row / 4), most, read);
 }
 
 async fn append(folder: &Path) {
@@ -506,6 +579,8 @@ async fn append(folder: &Path) {
 }
 
 fn main() {
+    // As the program does.
+    one_heap();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();

@@ -39,7 +39,7 @@ use crate::rules::GroupView;
 use crate::storage::Store;
 use crate::telemetry::Telemetry;
 use crate::web::Server;
-pub use memory::one_heap;
+pub use memory::{give_back, one_heap};
 pub use recipients::who_is_told;
 pub use reload::Reload;
 pub use rules::{RuleError, load_rules};

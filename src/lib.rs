@@ -10,6 +10,7 @@
 pub mod model;
 pub mod ports;
 pub mod telemetry;
+pub mod yaml;
 
 // pure cores: no async, no clock, no file, no socket, no log
 pub mod alerting;

@@ -1,8 +1,10 @@
 //! What keeps samples, as its users meet it: the verbs on the data folder of the running program,
-//! kill -9 under load, a full disk, folders that cannot be used.
+//! kill -9 under load, power loss, a full disk, folders that cannot be used.
 
 #[path = "peers/harness.rs"]
 mod harness;
+#[path = "storage/power_loss.rs"]
+mod power_loss;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 const HOUSE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("ports", &["model"]),
+    // trees with places, for every kind of file that people write
+    ("yaml", &[]),
     ("telemetry", &["model"]),
     ("promql", &["model", "ports"]),
     ("template", &["model"]),
-    ("rules", &["model", "ports", "promql", "template"]),
+    ("rules", &["model", "ports", "promql", "template", "yaml"]),
     ("calendar", &["model"]),
     ("service", &["model", "calendar"]),
     ("alerting", &["model", "ports", "calendar", "service"]),
@@ -32,7 +34,7 @@ const HOUSE: &[(&str, &[&str])] = &[
         "config",
         &[
             "model", "ports", "promql", "rules", "calendar", "service", "alerting", "render",
-            "probe", "storage", "evaluate", "notify", "web", "remote",
+            "probe", "storage", "evaluate", "notify", "web", "remote", "yaml",
         ],
     ),
 ];
@@ -43,6 +45,7 @@ const WIRES: &[&str] = &["app", "cli", "demo", "sim"];
 /// Not in pure rooms: time, disk, net, tasks, environment, chatter.
 const PURE: &[&str] = &[
     "model",
+    "yaml",
     "promql",
     "template",
     "rules",

@@ -461,17 +461,26 @@ def bench_latency(cycles=3):
     stop(nginx.p)
 
 
-if __name__ == '__main__':
+def run(work):
+    """Does the work, and leaves no process and (without KEEP) no file behind; its result is the exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    chosen = sys.argv[1:] or ['probes', 'stack', 'latency']
     try:
-        print(f'load before: {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores')
-        for name in chosen:
-            shutil.rmtree(WORK + '/nginx', ignore_errors=True)
-            {'probes': bench_probes, 'stack': bench_stack, 'latency': bench_latency}[name]()
-        print(f'load after: {os.getloadavg()[0]:.2f}')
+        code = work()
     finally:
         for process in list(started):
             stop(process)
         if not os.environ.get('KEEP'):
             shutil.rmtree(WORK, ignore_errors=True)
+    sys.exit(code or 0)
+
+
+def main():
+    print(f'load before: {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores')
+    for name in sys.argv[1:] or ['probes', 'stack', 'latency']:
+        shutil.rmtree(WORK + '/nginx', ignore_errors=True)
+        {'probes': bench_probes, 'stack': bench_stack, 'latency': bench_latency}[name]()
+    print(f'load after: {os.getloadavg()[0]:.2f}')
+
+
+if __name__ == '__main__':
+    run(main)

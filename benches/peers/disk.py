@@ -115,10 +115,4 @@ def main():
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    finally:
-        for process in list(bench.started):
-            stop(process)
-        if not os.environ.get('KEEP'):
-            shutil.rmtree(WORK, ignore_errors=True)
+    bench.run(main)

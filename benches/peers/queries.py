@@ -8,7 +8,7 @@ the other. Each query is warmed up twice, then repeated; CPU is user + system ti
 there is left out. The answers must agree in number of values and in their sum. FLEET=PATH keeps the samples for the
 next run.
 """
-import json, os, statistics, subprocess, time
+import json, os, statistics, time
 
 import bench, fleet
 
@@ -65,18 +65,24 @@ def samples():
     return path
 
 
-def main():
-    path = samples()
-    results = {}
+def each_store(path):
+    """The stores one after the other, each running with these samples."""
     for kind in fleet.stores():
         store = kind()
         store.load(path)
         store.start()
         if kind is fleet.Prometheus:
             time.sleep(int(os.environ.get('SETTLE', 60)))  # it compacts what it finds
+        yield store
+        store.stop()
+
+
+def main():
+    path = samples()
+    results = {}
+    for store in each_store(path):
         results[store.name] = measure(store)
         print(f'{store.name}: {bench.rss(store.pid):.0f} MiB resident after the queries', flush=True)
-        store.stop()
     names = list(results)
     print('\nCPU milliseconds for each query; the ratio is ours to theirs')
     print(f'{"query":36}' + ''.join(f'{name:>17}' for name in names))
@@ -100,10 +106,4 @@ def main():
 
 
 if __name__ == '__main__':
-    try:
-        code = main()
-    finally:
-        for process in list(bench.started):
-            bench.stop(process)
-        subprocess.run(['rm', '-rf', bench.WORK])
-    raise SystemExit(code)
+    bench.run(main)

@@ -8,10 +8,10 @@ samples, 115 MB as plain numbers. Shown is by how much the peak of the process' 
 before, for queries that read all of them and for one that gives a quarter of them; and how many samples the engine
 itself says it held at once.
 """
-import json, subprocess, time
+import json, time
 
 import bench, fleet
-from queries import END, STEPS, samples
+from queries import END, STEPS, each_store, samples
 
 QUERIES = [
     ('rate of a fifth, by site, step 60 s', 'sum by (site) (rate(http_request_duration_seconds_bucket[5m]))', 60),
@@ -27,12 +27,7 @@ def high(pid):
     return 0.0
 
 
-def measure(kind, path):
-    store = kind()
-    store.load(path)
-    store.start()
-    if kind is fleet.Prometheus:
-        time.sleep(60)  # it compacts what it finds
+def measure(store):
     # What is decoded once and kept is no part of a query.
     store.query('count({job="fleet"})', 'i', time=END)
     for name, expr, step in QUERIES:
@@ -42,24 +37,17 @@ def measure(kind, path):
         grown, used = high(store.pid) - before, bench.cpu(store.pid) - used
         values = answer.count('],[') + 1
         held = json.loads(answer)['data'].get('stats', {}).get('samples', {}).get('peakSamples', 0)
-        print(f'{kind.name:16}{name:42}{grown:10.0f} MiB more{held:12} samples held{len(answer) / 1e6:9.1f} MB answered'
+        print(f'{store.name:16}{name:42}{grown:10.0f} MiB more{held:12} samples held{len(answer) / 1e6:9.1f} MB answered'
               f'{values:10} values{used:8.2f} CPU-s', flush=True)
         del answer
         time.sleep(2)
-    store.stop()
 
 
 def main():
-    path = samples()
-    for kind in fleet.stores():
-        if kind is not fleet.VictoriaMetrics:
-            measure(kind, path)
+    for store in each_store(samples()):
+        if store.name != fleet.VictoriaMetrics.name:
+            measure(store)
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    finally:
-        for process in list(bench.started):
-            bench.stop(process)
-        subprocess.run(['rm', '-rf', bench.WORK])
+    bench.run(main)

@@ -8,7 +8,7 @@ Each expression has little to compute, so that nearly all of its CPU (user + sys
 the last of all samples of each series, and how many series there are at each minute. The first reading is given alone
 (nothing is decoded yet), then the mean of REPEAT=5 more. The answers must agree.
 """
-import json, os, subprocess, time
+import json, os
 
 os.environ.setdefault('HOSTS', '200')
 import bench, fleet, queries
@@ -37,17 +37,11 @@ def measure(store):
 def main():
     path = queries.samples()
     results = {}
-    for kind in fleet.stores():
-        store = kind()
-        store.load(path)
-        store.start()
-        if kind is fleet.Prometheus:
-            time.sleep(int(os.environ.get('SETTLE', 60)))  # it compacts what it finds
+    for store in queries.each_store(path):
         results[store.name] = measure(store)
         for name, (first, mean, values) in results[store.name].items():
             print(f'{store.name:16} {name:28} first {first:6.2f} CPU-seconds, then {mean:6.3f}; {values[-1]} series', flush=True)
         print(f'{store.name:16} {bench.rss(store.pid):.0f} MiB resident after the queries', flush=True)
-        store.stop()
     own, wrong = results.get('augenmass', {}), 0
     for other, found in results.items():
         for name, (first, mean, values) in found.items():
@@ -60,10 +54,4 @@ def main():
 
 
 if __name__ == '__main__':
-    try:
-        code = main()
-    finally:
-        for process in list(bench.started):
-            bench.stop(process)
-        subprocess.run(['rm', '-rf', bench.WORK])
-    raise SystemExit(code)
+    bench.run(main)

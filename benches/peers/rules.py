@@ -7,7 +7,7 @@
 remote write each 15 s. The stores run one after the other: WARM seconds of samples, WINDOW seconds without and WINDOW
 seconds with rules. What a round costs is the difference, for 15 s.
 """
-import os, subprocess, threading, time
+import json, os, threading, time
 
 import bench, fleet
 
@@ -104,7 +104,6 @@ def measure(kind, rules):
     before, begun = cpu(pids), time.monotonic()
     time.sleep(WINDOW)
     whole = (cpu(pids) - before) / (time.monotonic() - begun)
-    import json
     firing = json.loads(store.query('count(ALERTS{alertstate="firing"}) or vector(0)', 'i'))['data']['result']
     feed.over.set()
     feed.join(60)
@@ -129,9 +128,4 @@ def main():
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    finally:
-        for process in list(bench.started):
-            bench.stop(process)
-        subprocess.run(['rm', '-rf', bench.WORK])
+    bench.run(main)

@@ -78,7 +78,9 @@ impl Meaning {
         }
         if let Some(foreign) = &config.alertmanager {
             let voices = foreign.outfit.voices.clone();
-            renderer = renderer.with_voices(voices, foreign.file.words.clone());
+            renderer = renderer
+                .with_voices(voices, foreign.file.words.clone())
+                .with_default_addresses(foreign.outfit.default_addresses.clone());
         }
         Ok(Self { config, groups, directory, plan, channels, renderer, base, acting })
     }
@@ -140,6 +142,11 @@ impl Render for LiveRenderer {
     fn notice(&self, notice: &Notice, owner: &Owner) -> Message {
         let renderer = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         renderer.message(notice, owner)
+    }
+
+    fn places(&self, notice: &Notice, owner: &Owner, to: &Address) -> Vec<Address> {
+        let renderer = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        renderer.places(notice, owner, to)
     }
 
     fn for_address(&self, notice: &Notice, owner: &Owner, to: &Address) -> Wording {

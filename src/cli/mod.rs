@@ -9,6 +9,7 @@ mod explain;
 mod import;
 mod incidents;
 mod output;
+mod probe;
 mod query;
 mod remote;
 mod routes;
@@ -48,6 +49,8 @@ enum Verb {
     Check(check::Arguments),
     /// Say who is told of what
     Routes(routes::Arguments),
+    /// Look at a target now, once or some times in a row
+    Probe(probe::Arguments),
     /// Ask a server or a data folder: tables, plots, JSON, CSV
     Query(query::Arguments),
     /// Say that somebody knows of an incident, or has it
@@ -97,6 +100,7 @@ fn run_verb() -> ExitCode {
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
         Verb::Routes(arguments) => routes::run(arguments),
+        Verb::Probe(arguments) => probe::run(arguments),
         Verb::Query(arguments) => query::run(arguments),
         Verb::Ack(arguments) => ack::run(arguments),
         Verb::Silence(arguments) => silence::run(arguments),

@@ -4,9 +4,9 @@ mod answer;
 mod pieces;
 mod plot;
 mod server;
-mod show;
+pub mod show;
 mod source;
-mod table;
+pub mod table;
 mod time;
 
 #[cfg(test)]
@@ -120,7 +120,8 @@ struct Common {
     output: Option<Form>,
 }
 
-fn length(text: &str) -> Result<Duration, String> {
+/// A length of time on the command line; longer than nothing.
+pub fn length(text: &str) -> Result<Duration, String> {
     let found = parse_duration(text).filter(|length| !length.is_zero());
     found.ok_or_else(|| "expected a length of time such as `30s` or `5m`".to_owned())
 }
@@ -238,7 +239,8 @@ fn marked(trouble: Trouble, expr: &str) -> Trouble {
     }
 }
 
-fn screen() -> Screen {
+/// What the terminal holds; 80 columns where there is none.
+pub fn screen() -> Screen {
     let given = std::env::var("COLUMNS").ok().and_then(|text| text.parse::<u16>().ok());
     let found = terminal_size::terminal_size();
     let width = given.or(found.map(|(width, _)| width.0)).unwrap_or(80);

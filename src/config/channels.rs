@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::yaml::Node;
-use crate::notify::{EmailSettings, MatrixSettings, Settings, SmtpTls, WebhookSettings};
+use crate::notify::{
+    Access, EmailSettings, Handshake, MatrixSettings, Settings, SmtpTls, WebhookSettings,
+};
 
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(900);
@@ -88,7 +90,7 @@ fn email(node: &Node, reader: &mut Reader<'_>) -> Option<EmailSettings> {
         oauth_token: username.zip(oauth),
         headers,
         tls,
-        ca_file,
+        handshake: Handshake::trusting(ca_file),
         timeout: timeout.unwrap_or(Duration::from_secs(120)),
     })
 }
@@ -232,12 +234,10 @@ fn webhooks(node: &Node, reader: &mut Reader<'_>) -> Vec<WebhookSettings> {
             continue;
         }
         webhooks.push(WebhookSettings {
-            certificate: None,
-            headers: Vec::new(),
             name: key.text.as_str().into(),
             url,
-            bearer,
-            ca_file: None,
+            template: None,
+            access: Access { bearer, ..Access::default() },
             timeout: timeout.unwrap_or(Duration::from_secs(30)),
         });
     }

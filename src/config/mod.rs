@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use alertmanager::{AlertmanagerFile, Integration, MailWords, Outfit, Receiver};
+pub use probes::parse_probe;
 pub use problem::{Position, Problem, Problems, suggestion};
 pub use process::expand as expand_files;
 pub use quantity::{parse_duration, show_duration};

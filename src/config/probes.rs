@@ -1,12 +1,14 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Sources;
 use super::channels::{host_and_port, is_host};
-use super::problem::suggestion;
+use super::problem::{Problem, suggestion};
 use super::reader::{Fields, Reader};
 use super::services::{self, Surroundings};
-use super::yaml::{Kind as Yaml, Node};
-use crate::model::{Pattern, Secret};
+use super::yaml::{self, Kind as Yaml, Node};
+use crate::model::{Labels, Pattern, Secret};
 use crate::probe::{
     BackupTarget, CertificateTarget, Confirm, Family, HttpExpect, HttpTarget, Kind,
     MailQueueSource, MailQueueTarget, Requirement, SmtpTarget, SnmpAuth, SnmpTarget, StartTls,
@@ -92,6 +94,36 @@ impl Timing {
     }
 }
 
+/// Reads one entry of `probes:` alone, such as `http: https://example.org/`, with everything around
+/// it as it is unless told otherwise; it belongs to no service and no owner. Relative paths in it
+/// begin at `folder`.
+///
+/// # Errors
+/// All problems at once.
+pub fn parse_probe(
+    text: &str,
+    folder: &Path,
+    sources: &dyn Sources,
+) -> Result<Target, Vec<Problem>> {
+    let mut reader = Reader::new(sources, folder);
+    let around = Surroundings {
+        service: "".into(),
+        owner: "".into(),
+        timing: Timing::default(),
+        labels: Labels::default(),
+    };
+    let root = yaml::parse(text, &mut reader.problems);
+    let target = root.and_then(|root| read(&root, &around, &mut reader));
+    match target {
+        Some(target) if reader.problems.is_empty() => Ok(target),
+        _ => {
+            reader.problems.sort();
+            reader.problems.dedup();
+            Err(reader.problems)
+        }
+    }
+}
+
 /// One entry of `probes:`, such as `http: https://example.org/`.
 pub fn read(node: &Node, around: &Surroundings, reader: &mut Reader<'_>) -> Option<Target> {
     let Yaml::Map(entries) = &node.kind else {
@@ -115,7 +147,7 @@ pub fn read(node: &Node, around: &Surroundings, reader: &mut Reader<'_>) -> Opti
     }
     // `http: URL` is short for `http: {url: URL}`, and so on.
     let short = matches!(value.kind, Yaml::Scalar { .. }).then_some(&**value);
-    let nothing = Node { at: value.at, kind: Yaml::Null };
+    let nothing = Node::nothing(value.at);
     let options = if short.is_some() { &nothing } else { &**value };
     if short.is_none() && matches!(value.kind, Yaml::Null) {
         reader.problem(key.at, format!("the probe `{}` has no target", key.text));

@@ -1,14 +1,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// A place in a file, both counted from 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// Line.
-    pub line: usize,
-    /// Column in characters.
-    pub column: usize,
-}
+pub use crate::yaml::Place as Position;
 
 /// One thing that is wrong with the configuration, for the person who wrote it. Never shows a
 /// neighbouring line: a password may stand there.

@@ -46,6 +46,11 @@ impl<'s> Reader<'s> {
         self.obstacles.push(Problem { at, message: message.into() });
     }
 
+    /// Adds something that runs otherwise than its author may believe.
+    pub fn remark(&mut self, at: Position, message: impl Into<String>) {
+        self.remarks.push(Problem { at, message: message.into() });
+    }
+
     /// The text of a file below the folder; an obstacle when it cannot be read.
     pub fn content(&mut self, node: &Node, what: &str) -> Option<String> {
         let path = self.path(node, what)?;

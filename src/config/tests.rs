@@ -347,7 +347,7 @@ fn what_is_wrong_in_an_alertmanager_yml_is_told_with_both_places() {
     let homeless = refused("alertmanager: am.yml\n", room);
     assert_eq!(homeless, ["1:15: etc/am.yml: `matrix_configs` needs `notify.matrix` in this file"]);
     let proxy = "route: {receiver: a}\nreceivers: [{name: a, webhook_configs: [{url: \"http://a/\", \
-                 http_config: {oauth2: {}}}]}]\n";
+                 http_config: {proxy_url: 'ftp://a'}}]}]\n";
     assert_eq!(refused("alertmanager: am.yml\n", proxy).len(), 1);
     let gone = refused("alertmanager: gone.yml\n", "");
     assert!(gone[0].contains("gone.yml:1:1: cannot read the configuration"), "{gone:?}");

@@ -391,7 +391,7 @@ impl Dispatcher {
         let incidents = self.teller.desk().open_incidents();
         telemetry.lost(outbox.lost_since(self.last.0 - DEAD_LETTER_AGE));
         telemetry.on_their_way(outbox.open_count(), age.as_secs_f64(), incidents);
-        let Counts { settled, retries, escalated, nobody } = outbox.counts();
+        let Counts { settled, retries, escalated, nobody, makeshift } = outbox.counts();
         for ((channel, how), total) in settled {
             let how = match how {
                 Settlement::Delivered => "delivered",
@@ -405,6 +405,7 @@ impl Dispatcher {
             telemetry.retried(name_of(*channel), *total);
         }
         telemetry.went_elsewhere(*escalated, *nobody);
+        telemetry.makeshift(*makeshift);
     }
 
     fn status(&self, now: Timestamp) -> Status {

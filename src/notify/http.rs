@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 
+use super::proxy::Proxy;
 use super::wire::{ChannelError, DialError, Dialer, Wire, scrubbed};
 use crate::model::Secret;
 use crate::ports::{Clock, Tick};
@@ -57,12 +58,20 @@ impl Endpoint {
     }
 }
 
+/// Path and query of a URL; may hold a secret.
+pub(super) fn path_of(url: &url::Url) -> Secret {
+    let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
+    Secret::new(&format!("{}{query}", url.path()))
+}
+
 /// What is asked.
 pub(super) struct Ask<'a> {
     pub(super) method: http::Method,
     /// Path and query.
     pub(super) path: &'a str,
     pub(super) bearer: Option<&'a Secret>,
+    /// `user:password`, before those in the URL.
+    pub(super) login: Option<&'a Secret>,
     /// Further header fields.
     pub(super) headers: &'a [(std::sync::Arc<str>, Secret)],
     pub(super) content: Content,
@@ -75,6 +84,8 @@ pub(super) struct Ask<'a> {
 pub(super) enum Content {
     None,
     Json(String),
+    /// `application/x-www-form-urlencoded`
+    Form(String),
     /// MIME type and bytes.
     File(String, Bytes),
 }
@@ -154,7 +165,7 @@ impl Kept {
         ask: Ask<'_>,
     ) -> Result<Answer, AskError> {
         let most = ask.most;
-        let request = request(endpoint, ask)?;
+        let request = request(dialer, endpoint, ask)?;
         let kept = {
             let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let now = clock.mono();
@@ -223,7 +234,7 @@ pub(super) async fn ask(
     ask: Ask<'_>,
 ) -> Result<Answer, AskError> {
     let most = ask.most;
-    let request = request(endpoint, ask)?;
+    let request = request(dialer, endpoint, ask)?;
     let mut open = connect(dialer, endpoint, Tick::default()).await?;
     exchange(&mut open, request, most).await
 }
@@ -233,13 +244,8 @@ fn lost(error: hyper::Error) -> AskError {
 }
 
 async fn connect(dialer: &Dialer, endpoint: &Endpoint, since: Tick) -> Result<Open, AskError> {
-    let stream = dialer.connect(&endpoint.host, endpoint.port).await.map_err(AskError::Dial)?;
-    let wire = if endpoint.secure {
-        let encrypted = dialer.encrypt(stream, &endpoint.host).await.map_err(AskError::Dial)?;
-        Wire::Tls(Box::new(encrypted))
-    } else {
-        Wire::Plain(stream)
-    };
+    let Endpoint { host, port, secure, .. } = endpoint;
+    let wire = dialer.reach(host, *port, *secure).await.map_err(AskError::Dial)?;
     let handshake = hyper::client::conn::http1::Builder::new()
         .max_buf_size(64 * 1024)
         .max_headers(100)
@@ -274,17 +280,29 @@ async fn exchange(
     }
 }
 
-fn request(endpoint: &Endpoint, ask: Ask<'_>) -> Result<Request<Full<Bytes>>, AskError> {
+fn request(
+    dialer: &Dialer,
+    endpoint: &Endpoint,
+    ask: Ask<'_>,
+) -> Result<Request<Full<Bytes>>, AskError> {
     let bad = |error: http::Error| AskError::Request(error.to_string());
-    let uri: Uri =
-        ask.path.parse().map_err(|_| AskError::Request("its path is not valid".to_owned()))?;
+    let Endpoint { host, port, secure, authority, .. } = endpoint;
+    let proxy = dialer.proxy(host, *port, *secure).filter(|p| !secure && p.takes_requests());
+    let uri = match proxy {
+        Some(_) => format!("http://{authority}{}", ask.path).parse::<Uri>(),
+        None => ask.path.parse(),
+    };
+    let uri = uri.map_err(|_| AskError::Request("its path is not valid".to_owned()))?;
     let mut builder = Request::builder()
         .method(ask.method)
         .uri(uri)
-        .header(header::HOST, &endpoint.authority)
+        .header(header::HOST, authority)
         .header(header::USER_AGENT, concat!("augenmass/", env!("CARGO_PKG_VERSION")))
         .header(header::ACCEPT, "application/json");
-    let credentials = match (ask.bearer, &endpoint.login) {
+    if let Some(credentials) = proxy.and_then(Proxy::credentials) {
+        builder = builder.header(header::PROXY_AUTHORIZATION, credentials);
+    }
+    let credentials = match (ask.bearer, ask.login.or(endpoint.login.as_ref())) {
         (Some(token), _) => Some(format!("Bearer {}", token.reveal())),
         (None, Some(login)) => {
             use base64::Engine as _;
@@ -294,28 +312,28 @@ fn request(endpoint: &Endpoint, ask: Ask<'_>) -> Result<Request<Full<Bytes>>, As
         _ => None,
     };
     if let Some(credentials) = credentials {
-        let value = header::HeaderValue::try_from(credentials);
-        // The error would show the secret.
-        let mut value = value
-            .map_err(|_| AskError::Request("the token holds impossible characters".to_owned()))?;
-        value.set_sensitive(true);
-        builder = builder.header(header::AUTHORIZATION, value);
+        builder = builder.header(header::AUTHORIZATION, sensitive("token", &credentials)?);
     }
     for (name, value) in ask.headers {
-        // The error would show the secret.
-        let value = header::HeaderValue::try_from(value.reveal());
-        let mut value = value.map_err(|_| {
-            AskError::Request(format!("the header {name} holds impossible characters"))
-        })?;
-        value.set_sensitive(true);
+        let value = sensitive(&format!("header {name}"), value.reveal())?;
         builder = builder.header(&**name, value);
     }
     let (mime, body) = match ask.content {
         Content::Json(json) => ("application/json".to_owned(), Bytes::from(json)),
+        Content::Form(form) => ("application/x-www-form-urlencoded".to_owned(), Bytes::from(form)),
         Content::File(mime, bytes) => (mime, bytes),
         Content::None => return builder.body(Full::new(Bytes::new())).map_err(bad),
     };
     builder.header(header::CONTENT_TYPE, mime).body(Full::new(body)).map_err(bad)
+}
+
+/// A header's value that may be a secret.
+fn sensitive(what: &str, value: &str) -> Result<header::HeaderValue, AskError> {
+    // The error itself would show the secret.
+    let mut value = header::HeaderValue::try_from(value)
+        .map_err(|_| AskError::Request(format!("the {what} holds impossible characters")))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 async fn read(response: Response<hyper::body::Incoming>, most: usize) -> Result<Answer, AskError> {

@@ -2,10 +2,13 @@
 
 mod dispatcher;
 mod email;
+mod handshake;
 mod http;
 mod illustrated;
 mod matrix;
+mod oauth2;
 mod outbox;
+mod proxy;
 mod render;
 mod settings;
 mod teller;
@@ -19,9 +22,11 @@ pub use email::{EmailAccounts, EmailNotifier};
 pub use illustrated::Illustrated;
 pub use matrix::MatrixNotifier;
 pub use outbox::{Counts, DeadLetter, OpenTicket, Outbox, Patience};
+pub use proxy::is_proxy;
 pub use render::{Render, Unreached, Wording};
 pub use settings::{
-    ClientCertificate, EmailSettings, MatrixSettings, Settings, SmtpTls, WebhookSettings,
+    Access, ClientCertificate, EmailSettings, Handshake, MatrixSettings, OAuth2, Pem, Proxies,
+    Settings, SmtpTls, TlsVersions, WebhookSettings,
 };
 pub use teller::Teller;
 pub use webhook::WebhookNotifier;

@@ -10,6 +10,11 @@ pub trait Render: Send + Sync {
     /// The message for one owner, in their language.
     fn notice(&self, notice: &Notice, owner: &Owner) -> Message;
 
+    /// The addresses that one of the owner's stands for: itself, unless it is a template.
+    fn places(&self, _notice: &Notice, _owner: &Owner, to: &Address) -> Vec<Address> {
+        vec![to.clone()]
+    }
+
     /// What this address of the owner is told, when it is not the usual message.
     fn for_address(&self, _notice: &Notice, _owner: &Owner, _to: &Address) -> Wording {
         Wording::Usual

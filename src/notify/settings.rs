@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::Secret;
+use crate::render::TemplateFiles;
 
 /// The channels that are configured.
 #[derive(Clone, Debug, Default)]
@@ -38,8 +39,8 @@ pub struct EmailSettings {
     pub headers: Vec<(Arc<str>, Arc<str>)>,
     /// Encryption.
     pub tls: SmtpTls,
-    /// PEM file with the trust anchors; the system's when absent.
-    pub ca_file: Option<PathBuf>,
+    /// Whom we trust, and what we show.
+    pub handshake: Handshake,
     /// The longest a delivery may take.
     pub timeout: Duration,
 }
@@ -78,13 +79,106 @@ pub struct MatrixSettings {
     pub timeout: Duration,
 }
 
-/// How we prove who we are in a TLS handshake: two PEM files.
+/// PEM, in a file or as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pem {
+    /// Read when the channel is set up.
+    File(PathBuf),
+    /// As it is; may be a key.
+    Text(Secret),
+}
+
+/// How we prove who we are in a TLS handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
     /// The certificate, and those between it and its authority.
-    pub cert_file: PathBuf,
+    pub certificate: Pem,
     /// Its key.
-    pub key_file: PathBuf,
+    pub key: Pem,
+}
+
+/// Versions of TLS that may be spoken; older ones than 1.2 never are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersions {
+    /// 1.2 and 1.3.
+    #[default]
+    Usual,
+    /// 1.2 alone.
+    Only12,
+    /// 1.3 alone.
+    Only13,
+}
+
+/// A TLS handshake from our side.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handshake {
+    /// The trust anchors; the system's when absent.
+    pub ca: Option<Pem>,
+    /// What we show a server that asks who we are.
+    pub certificate: Option<ClientCertificate>,
+    /// The name that the certificate must be for; the host's when absent.
+    pub server_name: Option<Arc<str>>,
+    /// Trust any certificate: whoever stands in between can read and change everything.
+    pub trusts_anybody: bool,
+    /// Versions.
+    pub versions: TlsVersions,
+}
+
+impl Handshake {
+    /// Trusts the certificates of a PEM file, or those of the system.
+    pub fn trusting(ca_file: Option<PathBuf>) -> Self {
+        Self { ca: ca_file.map(Pem::File), ..Self::default() }
+    }
+}
+
+/// Proxies on the way to HTTP servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// URL of the proxy to `http` addresses (`http`, `https`, `socks5`); may hold a password.
+    pub http: Option<Secret>,
+    /// URL of the proxy to `https` addresses.
+    pub https: Option<Secret>,
+    /// Hosts that are called without, as in `NO_PROXY`. When it is there, even empty, this machine
+    /// is one of them; when it is absent, there is none.
+    pub exceptions: Option<Arc<str>>,
+    /// Header fields of `CONNECT`.
+    pub connect_headers: Vec<(Arc<str>, Secret)>,
+}
+
+/// Where tokens come from: OAuth 2.0 client credentials (RFC 6749 §4.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OAuth2 {
+    /// Who we are there.
+    pub client_id: Arc<str>,
+    /// Our password there.
+    pub client_secret: Secret,
+    /// The token endpoint; may hold a password.
+    pub token_url: Secret,
+    /// What the token should be good for.
+    pub scopes: Vec<Arc<str>>,
+    /// Further parameters of the request.
+    pub parameters: Vec<(Arc<str>, Secret)>,
+    /// Whom we trust there, and what we show.
+    pub handshake: Handshake,
+    /// The way there.
+    pub proxies: Option<Proxies>,
+}
+
+/// How an HTTP server is called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Bearer token.
+    pub bearer: Option<Secret>,
+    /// `user:password`, before those in the URL.
+    pub login: Option<Secret>,
+    /// Where a bearer token is fetched.
+    pub oauth2: Option<Box<OAuth2>>,
+    /// Further header fields; values may be secrets.
+    pub headers: Vec<(Arc<str>, Secret)>,
+    /// Whom we trust, and what we show.
+    pub handshake: Handshake,
+    /// The way there; direct when absent.
+    pub proxies: Option<Proxies>,
 }
 
 /// An HTTP endpoint that takes Alertmanager's webhook payload.
@@ -94,14 +188,10 @@ pub struct WebhookSettings {
     pub name: Arc<str>,
     /// Where to; may hold a secret.
     pub url: Secret,
-    /// Bearer token.
-    pub bearer: Option<Secret>,
-    /// PEM file with the trust anchors; the system's when absent.
-    pub ca_file: Option<PathBuf>,
-    /// What we show a server that asks who we are.
-    pub certificate: Option<ClientCertificate>,
-    /// Further header fields; values may be secrets.
-    pub headers: Vec<(Arc<str>, Secret)>,
+    /// When the URL is a template: what it may call. It sees the facts of the payload.
+    pub template: Option<Arc<TemplateFiles>>,
+    /// How it is called.
+    pub access: Access,
     /// The longest a request may take.
     pub timeout: Duration,
 }

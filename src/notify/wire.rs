@@ -1,23 +1,23 @@
-//! Connections to mail servers, homeservers and webhooks: TCP, and TLS with rustls on aws-lc-rs.
+//! Connections to mail servers, homeservers and webhooks: TCP, proxies, and TLS.
 
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::ClientCertificate;
+use super::handshake::client_config;
+use super::proxy::{Proxy, ProxyKind, Router};
+use super::{Handshake, Proxies};
 use crate::ports::Clock;
 
 /// Why a channel cannot be set up.
@@ -45,6 +45,9 @@ pub enum ChannelError {
     /// A URL of a homeserver or webhook; it is not shown, it may hold a secret.
     #[error("the URL of {0} is not a http or https URL")]
     Url(String),
+    /// The URL of a proxy; it is not shown, it may hold a password.
+    #[error("the URL of a proxy is not a http, https or socks5 URL with a host")]
+    Proxy,
 }
 
 /// Why there is no connection. The text names no address of a person.
@@ -56,6 +59,10 @@ pub(super) enum DialError {
     Connect(String),
     /// The handshake failed: certificate, name, versions.
     Tls(String),
+    /// The proxy does not let us through.
+    Proxy(String),
+    /// The token endpoint gives no token.
+    Token(String),
 }
 
 impl fmt::Display for DialError {
@@ -64,76 +71,67 @@ impl fmt::Display for DialError {
             DialError::Resolve(why) => write!(f, "cannot resolve the name: {why}"),
             DialError::Connect(why) => write!(f, "cannot connect: {why}"),
             DialError::Tls(why) => write!(f, "no secure connection: {why}"),
+            DialError::Token(why) => write!(f, "the token endpoint gives no token: {why}"),
+            DialError::Proxy(why) => write!(f, "the proxy does not let us through: {why}"),
         }
     }
 }
 
-/// Makes connections that trust the given anchors.
+/// Makes connections.
 pub(super) struct Dialer {
     tls: Arc<ClientConfig>,
+    server_name: Option<Arc<str>>,
+    router: Option<Router>,
 }
 
 impl Dialer {
-    /// Trusts the certificates of a PEM file, or those of the system. Reads the disk.
-    ///
-    /// # Errors
-    /// The file cannot be read or holds no certificate.
-    pub(super) fn new(ca_file: Option<&Path>) -> Result<Self, ChannelError> {
-        Self::showing(ca_file, None)
-    }
-
-    /// The same, with a certificate of our own for servers that ask for one. Reads the disk.
+    /// Reads the disk.
     ///
     /// # Errors
     /// A file cannot be read, or does not hold what it should.
-    pub(super) fn showing(
-        ca_file: Option<&Path>,
-        certificate: Option<&ClientCertificate>,
-    ) -> Result<Self, ChannelError> {
-        let mut roots = RootCertStore::empty();
-        match ca_file {
-            Some(path) => {
-                let fail = |reason: String| ChannelError::TrustAnchors {
-                    path: path.display().to_string(),
-                    reason,
-                };
-                let read = CertificateDer::pem_file_iter(path).map_err(|e| fail(e.to_string()))?;
-                let read: Result<Vec<_>, _> = read.collect();
-                let read = read.map_err(|e| fail(e.to_string()))?;
-                if roots.add_parsable_certificates(read).0 == 0 {
-                    return Err(fail("there is no certificate in it".to_owned()));
+    pub(super) fn new(handshake: &Handshake) -> Result<Self, ChannelError> {
+        let (tls, server_name) =
+            (Arc::new(client_config(handshake)?), handshake.server_name.clone());
+        Ok(Self { tls, server_name, router: None })
+    }
+
+    /// HTTP requests go by these proxies.
+    ///
+    /// # Errors
+    /// One of them is no URL of a proxy.
+    pub(super) fn by(mut self, proxies: Option<&Proxies>) -> Result<Self, ChannelError> {
+        self.router = proxies.map(Router::new).transpose()?;
+        Ok(self)
+    }
+
+    /// The proxy on the way to a host.
+    pub(super) fn proxy(&self, host: &str, port: u16, secure: bool) -> Option<&Proxy> {
+        self.router.as_ref()?.proxy(host, port, secure)
+    }
+
+    /// A connection for HTTP requests to a host, through a proxy where one is on the way.
+    pub(super) async fn reach(
+        &self,
+        host: &str,
+        port: u16,
+        secure: bool,
+    ) -> Result<Wire, DialError> {
+        let wire = match (self.proxy(host, port, secure), &self.router) {
+            (Some(proxy), Some(router)) => {
+                let mut wire = Wire::Plain(self.connect(&proxy.host, proxy.port).await?);
+                if proxy.kind == ProxyKind::Https {
+                    wire = self.secured(wire, &proxy.host).await?;
+                }
+                // Requests to `http` addresses are handed to the proxy as they are.
+                match (proxy.kind, secure) {
+                    (ProxyKind::Socks, _) => proxy.socks(wire, host, port).await?,
+                    (_, true) => proxy.tunnel(wire, host, port, &router.headers).await?,
+                    (_, false) => wire,
                 }
             }
-            // A machine without anchors trusts nobody; the handshake says so.
-            None => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            }
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        #[allow(clippy::expect_used)] // aws-lc-rs has suites for both versions
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("TLS 1.2 and 1.3");
-        let builder = builder.with_root_certificates(roots);
-        let tls = match certificate {
-            None => builder.with_no_client_auth(),
-            Some(ClientCertificate { cert_file, key_file }) => {
-                let fail = |path: &Path, reason: String| ChannelError::Certificate {
-                    path: path.display().to_string(),
-                    reason,
-                };
-                let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(cert_file)
-                    .map_err(|error| fail(cert_file, error.to_string()))?
-                    .collect();
-                let chain = chain.map_err(|error| fail(cert_file, error.to_string()))?;
-                let key = PrivateKeyDer::from_pem_file(key_file)
-                    .map_err(|error| fail(key_file, error.to_string()))?;
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(|error| fail(cert_file, error.to_string()))?
-            }
+            _ => Wire::Plain(self.connect(host, port).await?),
         };
-        Ok(Self { tls: Arc::new(tls) })
+        if secure { self.encrypt(wire, host).await } else { Ok(wire) }
     }
 
     /// The first address of the host that answers.
@@ -155,23 +153,26 @@ impl Dialer {
         Err(last)
     }
 
-    /// TLS over an open connection; the certificate must be for `host`.
-    pub(super) async fn encrypt(
-        &self,
-        stream: TcpStream,
-        host: &str,
-    ) -> Result<TlsStream<TcpStream>, DialError> {
-        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    /// TLS over an open connection; the certificate must be for `host`, unless the settings name
+    /// another.
+    pub(super) async fn encrypt(&self, wire: Wire, host: &str) -> Result<Wire, DialError> {
+        self.secured(wire, self.server_name.as_deref().unwrap_or(host)).await
+    }
+
+    async fn secured(&self, wire: Wire, name: &str) -> Result<Wire, DialError> {
+        let bare = name.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(bare).map_err(|error| DialError::Tls(error.to_string()))?;
-        let connected = TlsConnector::from(self.tls.clone()).connect(name, stream).await;
-        connected.map_err(|error| DialError::Tls(error.to_string()))
+        let connected = TlsConnector::from(self.tls.clone()).connect(name, wire).await;
+        let stream = connected.map_err(|error| DialError::Tls(error.to_string()))?;
+        Ok(Wire::Tls(Box::new(stream)))
     }
 }
 
 /// A connection with or without encryption.
 pub(super) enum Wire {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    /// Through a proxy that is itself called under TLS, one lies in the other.
+    Tls(Box<TlsStream<Wire>>),
 }
 
 impl AsyncRead for Wire {
@@ -254,14 +255,5 @@ mod tests {
             "5.1.1 … Recipient address rejected, see …"
         );
         assert_eq!(scrubbed(&"ü".repeat(300)).chars().count(), 201);
-    }
-
-    #[test]
-    fn trust_anchors_must_be_certificates() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "nothing").unwrap();
-        let error = Dialer::new(Some(file.path())).err().unwrap();
-        assert!(error.to_string().contains("no certificate"), "{error}");
-        assert!(Dialer::new(Some(Path::new("/does/not/exist.pem"))).is_err());
     }
 }

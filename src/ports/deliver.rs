@@ -117,6 +117,11 @@ pub struct Message {
     pub headers: Vec<(String, String)>,
     /// Name of the account that carries it; empty for the usual one of the channel.
     pub account: String,
+    /// Sender of a mail; empty for the one of the account.
+    pub from: String,
+    /// A template of its own was broken, so that our own words stand in. For the count alone: it
+    /// is not kept.
+    pub is_makeshift: bool,
 }
 
 /// One message to one address. `key` is the same before and after a crash: it becomes the

@@ -27,6 +27,7 @@ pub use notes::Notes;
 pub use push::{Push, PushAnswer, PushedExemplar, PushedMeta, Receive};
 pub use samples::{
     Append, AppendError, Appended, Found, Queryable, Select, SelectError, SeriesId, Snapshot,
+    TakeSeries,
 };
 pub use state::{
     Change, DeadLetter, Heard, Incident, Remembered, Settled, Settlement, State, StateError, Ticket,

@@ -36,7 +36,7 @@ impl From<ResolveError> for Failure {
 }
 
 /// A duration for a person: "84 ms", "2.5 s".
-pub(super) fn human(length: Duration) -> String {
+pub fn human(length: Duration) -> String {
     let millis = length.as_secs_f64() * 1000.0;
     if millis < 10.0 {
         return format!("{millis:.1} ms");

@@ -1,6 +1,7 @@
 //! Looks at targets on a schedule: one file or folder for each kind of probe.
 
 mod backup;
+mod burst;
 mod certificate;
 mod connect;
 mod dialog;
@@ -8,6 +9,7 @@ mod failure;
 #[cfg(test)]
 mod fixture;
 mod http;
+mod latency;
 pub mod mail_queue;
 mod outcome;
 mod prober;
@@ -19,6 +21,9 @@ pub mod snmp;
 mod tcp;
 mod tls;
 
+pub use burst::{Burst, Looks, Tally, Timed, burst};
+pub use failure::human;
+pub use latency::Latency;
 pub use outcome::{
     LabelValue, Observation, Obstacle, Outcome, Prober, Reading, ReadingLabels, seconds,
 };

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::evaluate::{key_of, reads};
 use super::{Expr, Options};
 use crate::model::{Columns, Matcher, Timestamp, Window};
-use crate::ports::{Found, Select, SelectError, SeriesId};
+use crate::ports::{Found, Select, SelectError, SeriesId, TakeSeries};
 
 /// Samples that are kept to be read again.
 const KEPT_SAMPLES: usize = 4_000_000;
@@ -111,6 +111,60 @@ impl Select for SharedReads<'_> {
         let mut columns = Columns::default();
         self.below.read(series, all, &mut columns)?;
         part(&columns, window, into);
+        self.keep(series, columns);
+        Ok(())
+    }
+
+    fn read_each(
+        &self,
+        found: &[Found],
+        window: Window,
+        into: &mut Columns,
+        take: &mut TakeSeries<'_>,
+    ) -> Result<(), SelectError> {
+        let known = {
+            let state = self.state();
+            !state.series.is_empty()
+                && found.iter().any(|series| state.series.contains_key(&series.id))
+        };
+        if !known {
+            return self.below.read_each(found, window, into, take);
+        }
+        if let Some(all) = self.unread(found).filter(|all| covers(*all, window)) {
+            let mut columns = Columns::default();
+            return self.below.read_each(found, all, &mut columns, &mut |series, columns| {
+                self.keep(series.id, columns.clone());
+                if all == window {
+                    return take(series, columns);
+                }
+                part(columns, window, into);
+                take(series, into)
+            });
+        }
+        for series in found {
+            self.read(series.id, window, into)?;
+            if !take(series, into) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SharedReads<'_> {
+    /// The one window that all these series are to be read in, when all are wanted again and none
+    /// has been read.
+    fn unread(&self, found: &[Found]) -> Option<Window> {
+        let state = self.state();
+        let mut windows = found.iter().map(|series| {
+            let kept = state.series.get(&series.id)?;
+            kept.columns.is_none().then_some(kept.window)
+        });
+        let first = windows.next()??;
+        windows.all(|window| window == Some(first)).then_some(first)
+    }
+
+    fn keep(&self, series: SeriesId, columns: Columns) {
         let mut state = self.state();
         if state.samples.saturating_add(columns.len()) <= KEPT_SAMPLES {
             state.samples += columns.len();
@@ -118,7 +172,6 @@ impl Select for SharedReads<'_> {
                 kept.columns = Some(Arc::new(columns));
             }
         }
-        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@
 //! The subject tells the state ("Resolved: …"), because the lock screen of a phone shows nothing
 //! else. Threads are kept by message ids, not by equal subjects.
 
+mod addressees;
 mod html;
 mod payload;
 mod plain;
@@ -21,6 +22,7 @@ mod texts;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use addressees::separated;
 pub use receivers::{TemplateFiles, Voice, Way, Wording};
 use story::{Reader, class_of};
 use texts::Language;
@@ -85,6 +87,10 @@ pub struct Renderer {
     german: Language,
     voices: HashMap<(Arc<str>, Address), Voice>,
     templates: TemplateFiles,
+    /// Templates that stand for addresses, by the receiver that has them.
+    written: HashMap<Arc<str>, Vec<Address>>,
+    /// Who is told when a template gives no address.
+    default_addresses: Vec<Address>,
 }
 
 impl Renderer {
@@ -98,6 +104,8 @@ impl Renderer {
             german: Language::german(None),
             voices: HashMap::new(),
             templates: TemplateFiles::default(),
+            written: HashMap::new(),
+            default_addresses: Vec::new(),
         }
     }
 
@@ -129,8 +137,25 @@ impl Renderer {
         voices: HashMap<(Arc<str>, Address), Voice>,
         templates: TemplateFiles,
     ) -> Self {
+        let written = voices
+            .iter()
+            .filter(|(_, voice)| matches!(voice.way, Way::Email { to: Some(_), .. }))
+            .map(|((name, to), _)| (name.clone(), to.clone()));
+        let mut by_name: HashMap<_, Vec<Address>> = HashMap::new();
+        for (name, to) in written {
+            by_name.entry(name).or_default().push(to);
+        }
+        by_name.values_mut().for_each(|all| all.sort());
+        self.written = by_name;
         self.voices = voices;
         self.templates = templates;
+        self
+    }
+
+    /// These are told when a template that should give an address gives none.
+    #[must_use]
+    pub fn with_default_addresses(mut self, addresses: Vec<Address>) -> Self {
+        self.default_addresses = addresses;
         self
     }
 
@@ -172,6 +197,7 @@ impl Renderer {
             incident: notice.incident.clone(),
             subject: story.subject,
             plot: story.picture,
+            is_makeshift: !broken.is_empty(),
             ..Message::default()
         }
     }

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use super::addressees::Addressees;
 use super::{Renderer, html, payload};
 use crate::alerting::{Notice, Owner, Why};
-use crate::model::Alert;
+use crate::model::{Alert, Timestamp};
 use crate::ports::{Address, Message};
 use crate::template::TemplateError;
 use crate::template::alertmanager::{Data, Templates};
@@ -44,6 +45,10 @@ pub enum Way {
     Email {
         /// Name of the account.
         account: Arc<str>,
+        /// Template of the recipients; none where the address is one.
+        to: Option<Arc<str>>,
+        /// Template of the sender; none where the account has one.
+        from: Option<Arc<str>>,
         /// Template of the subject.
         subject: Option<Arc<str>>,
         /// Template of the plain text; none when empty.
@@ -63,7 +68,7 @@ pub enum Way {
 /// The shipped definitions, and those of an installation's own files, which come first.
 #[derive(Clone, Debug)]
 pub struct TemplateFiles {
-    all: Templates,
+    pub(super) all: Templates,
     own: Templates,
 }
 
@@ -93,12 +98,27 @@ impl TemplateFiles {
     pub fn check(&self, text: &str) -> Result<(), TemplateError> {
         self.all.check(text)
     }
+
+    /// Runs a text over the facts of a webhook's payload.
+    ///
+    /// # Errors
+    /// As Alertmanager words them.
+    pub fn over_payload(
+        &self,
+        text: &str,
+        payload: &str,
+        now: Timestamp,
+    ) -> Result<String, TemplateError> {
+        let broken = |message: String| TemplateError { message, line: 1, offset: 0 };
+        self.all.text(text, &Data::from_json(payload).map_err(broken)?, now)
+    }
 }
 
 impl Renderer {
     /// What an address of an owner, or of a receiver of an `alertmanager.yml`, is told.
     pub fn for_address(&self, notice: &Notice, owner: &Owner, to: &Address) -> Wording {
-        let Some(voice) = self.voices.get(&(owner.name.clone(), to.clone())) else {
+        let known = self.voices.get(&(owner.name.clone(), to.clone()));
+        let Some(voice) = known.or_else(|| self.voice_of_template(notice, owner, to)) else {
             return Wording::Usual;
         };
         if voice.way == Way::Nobody {
@@ -107,18 +127,7 @@ impl Renderer {
         if voice.send_resolved && voice.way == Way::Usual {
             return Wording::Usual;
         }
-        let mut notice = notice.clone();
-        if !voice.send_resolved {
-            // An end alone is no news for them.
-            if matches!(notice.why, Why::NewResolved | Why::AllResolved) {
-                return Wording::Nothing;
-            }
-            notice.alerts.retain(Alert::is_firing);
-        }
-        let mut keyed: Vec<(Place<'_>, &Alert)> =
-            notice.alerts.iter().map(|alert| (place(alert), alert)).collect();
-        keyed.sort_by(|(a, of_a), (b, of_b)| a.cmp(b).then_with(|| of_a.labels.cmp(&of_b.labels)));
-        notice.alerts = keyed.into_iter().map(|(_, alert)| alert.clone()).collect();
+        let Some(mut notice) = heard(notice, voice) else { return Wording::Nothing };
         let pages = self.links.pages.as_deref().unwrap_or("");
         match &voice.way {
             Way::Nobody => Wording::Nothing,
@@ -135,18 +144,37 @@ impl Renderer {
                     Message { subject, resolved, incident, payload, ..Message::default() };
                 Wording::Own(Box::new(message))
             }
-            Way::Email { account, subject, text, html: body, headers } => {
+            Way::Email { account, to, from, subject, text, html: body, headers } => {
                 let mut message = self.letter(&notice, owner);
                 message.account = account.to_string();
+                let mut trouble = Vec::new();
+                let mut own = message.clone();
                 let words = Words { subject, text, html: body, headers };
-                if let Err(error) = self.reword(&mut message, &notice, &words, pages) {
-                    let line = format!(
+                match self.reword(&mut own, &notice, &words, pages) {
+                    Ok(()) => message = own,
+                    Err(error) => trouble.push(format!(
                         "The template of the receiver {} is broken, so this is the usual text: {}",
                         owner.name, error.message
-                    );
-                    message.text = format!("{}\n\n{line}\n", message.text.trim_end());
-                    message.html = String::new();
+                    )),
                 }
+                match from.as_ref().map(|template| self.sender(template, &notice)) {
+                    Some(Ok(sender)) => message.from = sender,
+                    Some(Err(why)) => trouble.push(format!(
+                        "The template of `from` of the receiver {} is broken, so this comes from \
+                         the usual sender: {why}",
+                        owner.name
+                    )),
+                    None => {}
+                }
+                let to = to.as_ref().map(|template| self.addressees(template, &notice));
+                if let Some(Addressees { trouble: Some(why), .. }) = to {
+                    trouble.push(format!(
+                        "The template of `to` of the receiver {} is broken, so that not all who \
+                         should get this do: {why}",
+                        owner.name
+                    ));
+                }
+                confess(&mut message, &trouble);
                 Wording::Own(Box::new(message))
             }
         }
@@ -211,7 +239,38 @@ struct Words<'v> {
     headers: &'v [(Arc<str>, Arc<str>)],
 }
 
-fn data(notice: &Notice, pages: &str) -> Result<Data, TemplateError> {
+/// What somebody hears of a notice, in Alertmanager's order; `None` when that is nothing.
+pub(super) fn heard(notice: &Notice, voice: &Voice) -> Option<Notice> {
+    // An end alone is no news for those who want none.
+    let end = matches!(notice.why, Why::NewResolved | Why::AllResolved);
+    if end && !voice.send_resolved {
+        return None;
+    }
+    let mut notice = notice.clone();
+    if !voice.send_resolved {
+        notice.alerts.retain(Alert::is_firing);
+    }
+    let mut keyed: Vec<(Place<'_>, &Alert)> =
+        notice.alerts.iter().map(|alert| (place(alert), alert)).collect();
+    keyed.sort_by(|(a, of_a), (b, of_b)| a.cmp(b).then_with(|| of_a.labels.cmp(&of_b.labels)));
+    notice.alerts = keyed.into_iter().map(|(_, alert)| alert.clone()).collect();
+    Some(notice)
+}
+
+/// Says in the message what is wrong with its templates.
+fn confess(message: &mut Message, trouble: &[String]) {
+    for line in trouble {
+        message.is_makeshift = true;
+        message.text = format!("{}\n\n{line}\n", message.text.trim_end());
+        if !message.html.is_empty() {
+            let line = format!("<p>{}</p>", html::escape(line));
+            let end = message.html.rfind("</body>").unwrap_or(message.html.len());
+            message.html.insert_str(end, &line);
+        }
+    }
+}
+
+pub(super) fn data(notice: &Notice, pages: &str) -> Result<Data, TemplateError> {
     let broken = |message: String| TemplateError { message, line: 1, offset: 0 };
     Data::from_json(&payload::payload(notice, pages)).map_err(broken)
 }
@@ -248,147 +307,5 @@ fn place(alert: &Alert) -> Place<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use crate::model::Labels;
-
-    use super::*;
-    use crate::alerting::Directory;
-    use crate::model::{NonEmpty, Phase, Timestamp};
-    use crate::render::Links;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_millis(1_790_000_000_000 + seconds * 1000)
-    }
-
-    fn alert(name: &str, firing: bool) -> Alert {
-        let pairs = [("alertname", "X"), ("instance", name)];
-        Alert {
-            labels: Labels::from_pairs(pairs).unwrap(),
-            annotations: Labels::from_pairs([("summary", "it <burns>")]).unwrap(),
-            phase: match firing {
-                true => Phase::Firing { since: at(0), fired: at(0) },
-                false => Phase::Resolved { fired: at(0), resolved: at(60) },
-            },
-            value: None,
-            ends: None,
-            generator: "http://prom.example/g".into(),
-        }
-    }
-
-    fn notice(why: Why) -> Notice {
-        Notice {
-            receiver: "team".into(),
-            route: "{}".into(),
-            group: Labels::from_pairs([("alertname", "X")]).unwrap(),
-            alerts: vec![alert("b", true), alert("a", true), alert("c", false)],
-            why,
-            incident: "i1".into(),
-            at: at(90),
-            also_told: Vec::new(),
-            flapping: false,
-            left_out: 0,
-            acknowledged: None,
-        }
-    }
-
-    fn said(way: Way, send_resolved: bool, why: Why, files: &[&str]) -> Wording {
-        let to = Address::Email("a@example.org".into());
-        let owner = Owner {
-            name: "team".into(),
-            addresses: NonEmpty::of(to.clone()),
-            language: "en".into(),
-            timezone: "UTC".into(),
-        };
-        let voice = Voice { send_resolved, way };
-        let mut templates = TemplateFiles::default();
-        for file in files {
-            templates.add("own.tmpl", file).unwrap();
-        }
-        let links = Links { pages: Some("http://am.example".into()), ..Links::default() };
-        let directory = Arc::new(Directory { owners: vec![owner.clone()], ..Directory::default() });
-        Renderer::new(directory, links)
-            .with_voices(HashMap::from([(("team".into(), to.clone()), voice)]), templates)
-            .for_address(&notice(why), &owner, &to)
-    }
-
-    fn own(wording: Wording) -> Message {
-        match wording {
-            Wording::Own(message) => *message,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn email(subject: Option<&str>, text: Option<&str>, html: Option<&str>) -> Way {
-        let (subject, text) = (subject.map(Into::into), text.map(Into::into));
-        let html = html.map(Into::into);
-        Way::Email { account: "acc".into(), subject, text, html, headers: Vec::new() }
-    }
-
-    #[test]
-    fn whoever_wants_no_ends_hears_none() {
-        let way = Way::Webhook { max_alerts: 0 };
-        assert_eq!(said(way.clone(), false, Why::NewResolved, &[]), Wording::Nothing);
-        assert_eq!(said(way.clone(), false, Why::AllResolved, &[]), Wording::Nothing);
-        let message = own(said(way, false, Why::NewAlerts, &[]));
-        assert!(!message.payload.contains("resolved\""), "{}", message.payload);
-        assert_eq!(said(Way::Nobody, true, Why::First, &[]), Wording::Nothing);
-        assert_eq!(said(Way::Usual, true, Why::First, &[]), Wording::Usual);
-    }
-
-    #[test]
-    fn a_webhook_gets_as_many_alerts_as_it_can_take_in_alertmanagers_order() {
-        let message = own(said(Way::Webhook { max_alerts: 1 }, true, Why::First, &[]));
-        let payload: serde_json::Value = serde_json::from_str(&message.payload).unwrap();
-        assert_eq!(payload["truncatedAlerts"], 2);
-        assert_eq!(payload["alerts"][0]["labels"]["instance"], "a");
-    }
-
-    #[test]
-    fn own_templates_word_a_mail() {
-        let way =
-            email(Some("{{ .Status }} {{ template \"x\" . }}"), Some("t {{ len .Alerts }}"), None);
-        let message = own(said(way, true, Why::First, &["{{ define \"x\" }}of us{{ end }}"]));
-        assert_eq!((&*message.subject, &*message.text), ("firing of us", "t 3"));
-        assert_eq!((&*message.html, &*message.account), ("", "acc"));
-        let shipped = "{{ template \"email.default.subject\" . }}";
-        let message = own(said(
-            email(Some(shipped), None, Some("{{ template \"email.default.html\" . }}")),
-            true,
-            Why::First,
-            &[],
-        ));
-        assert_eq!(message.subject, "[FIRING:2] X");
-        assert!(message.html.contains("it &lt;burns&gt;"), "{}", message.html);
-        let over = "{{ define \"email.default.subject\" }}mine{{ end }}";
-        assert_eq!(own(said(email(None, None, None), true, Why::First, &[over])).subject, "mine");
-    }
-
-    #[test]
-    fn without_own_words_all_labels_are_shown() {
-        let message = own(said(email(None, None, None), true, Why::First, &[]));
-        assert!(message.text.contains("instance = a"), "{}", message.text);
-        assert!(message.html.contains("summary = it &lt;burns&gt;"), "{}", message.html);
-    }
-
-    #[test]
-    fn a_broken_template_costs_nobody_the_message() {
-        let way = email(None, Some("{{ template \"gone\" . }}"), None);
-        let message = own(said(way, true, Why::First, &[]));
-        assert!(message.text.contains("is broken, so this is the usual text"), "{}", message.text);
-        assert!(message.text.contains("gone") && message.text.contains("it <burns>"));
-    }
-
-    #[test]
-    fn the_shipped_definitions_are_well_formed() {
-        let mut templates = Templates::default();
-        templates.add("shipped.tmpl", SHIPPED).unwrap();
-        let data = data(&notice(Why::First), "http://am.example").unwrap();
-        let text = |name: &str| {
-            templates.text(&format!("{{{{ template \"{name}\" . }}}}"), &data, at(0)).unwrap()
-        };
-        assert_eq!(text("__subject"), "[FIRING:2] X");
-        assert!(text("email.default.text").contains("instance = c"));
-    }
-}
+#[path = "receivers_tests.rs"]
+mod tests;

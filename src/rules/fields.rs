@@ -1,9 +1,11 @@
+use std::rc::Rc;
+
 use super::problem::{Place, Problem, ProblemKind, nearest};
-use super::yaml::{Node, Value};
+use super::yaml::{Key, Kind, Node};
 
 /// The fields of a mapping whose names are known beforehand.
 pub(super) struct Fields<'a> {
-    pairs: &'a [(Node, Node)],
+    pairs: &'a [(Key, Rc<Node>)],
     /// What the mapping is, for messages.
     what: &'static str,
 }
@@ -16,20 +18,20 @@ impl<'a> Fields<'a> {
         known: &[&str],
         problems: &mut Vec<Problem>,
     ) -> Self {
-        let pairs = match &node.value {
-            Value::Map(pairs) => pairs.as_slice(),
-            Value::Null => &[],
-            Value::Text(_) | Value::List(_) => {
-                let found = node.kind();
+        let pairs = match &node.kind {
+            Kind::Map(pairs) => pairs.as_slice(),
+            Kind::Null => &[],
+            Kind::Scalar { .. } | Kind::List(_) => {
+                let found = node.shape();
                 problems.push(Problem::at(
-                    node.place,
+                    node.at,
                     format!("{what} must be a mapping with {}; here is {found}", known.join(", ")),
                 ));
                 &[]
             }
         };
         for (key, _) in pairs {
-            let name = key.text().unwrap_or("");
+            let name = key.text.as_str();
             if known.contains(&name) {
                 continue;
             }
@@ -37,27 +39,27 @@ impl<'a> Fields<'a> {
                 Some(near) => format!("did you mean {near:?}?"),
                 None => format!("it knows {}", known.join(", ")),
             };
-            let problem = Problem::at(key.place, format!("{what} has no field {name:?}; {hint}"));
+            let problem = Problem::at(key.at, format!("{what} has no field {name:?}; {hint}"));
             problems.push(problem.of_kind(ProblemKind::UnknownField));
         }
         Self { pairs, what }
     }
 
     fn value(&self, name: &str) -> Option<&'a Node> {
-        let found = self.pairs.iter().find(|(key, _)| key.text() == Some(name));
-        found.map(|(_, value)| value).filter(|value| !matches!(value.value, Value::Null))
+        let found = self.pairs.iter().find(|(key, _)| key.text == name);
+        found.map(|(_, value)| &**value).filter(|value| !matches!(value.kind, Kind::Null))
     }
 
     /// Where a field that is not empty (and no length of zero) has its name.
     pub(super) fn place_of_set(&self, name: &str) -> Option<Place> {
-        let (key, value) = self.pairs.iter().find(|(key, _)| key.text() == Some(name))?;
-        let set = match &value.value {
-            Value::Null => false,
-            Value::Text(text) => !matches!(text.as_str(), "0" | "0s" | "0ms" | "0m"),
-            Value::List(items) => !items.is_empty(),
-            Value::Map(pairs) => !pairs.is_empty(),
+        let (key, value) = self.pairs.iter().find(|(key, _)| key.text == name)?;
+        let set = match &value.kind {
+            Kind::Null => false,
+            Kind::Scalar { text, .. } => !matches!(text.as_str(), "0" | "0s" | "0ms" | "0m"),
+            Kind::List(items) => !items.is_empty(),
+            Kind::Map(pairs) => !pairs.is_empty(),
         };
-        set.then_some(key.place)
+        set.then_some(key.at)
     }
 
     /// A scalar; `None` when it is absent or empty of value.
@@ -75,10 +77,10 @@ impl<'a> Fields<'a> {
     }
 
     /// A list; absent reads as empty.
-    pub(super) fn list(&self, name: &str, problems: &mut Vec<Problem>) -> &'a [Node] {
+    pub(super) fn list(&self, name: &str, problems: &mut Vec<Problem>) -> &'a [Rc<Node>] {
         match self.value(name) {
             None => &[],
-            Some(Node { value: Value::List(items), .. }) => items,
+            Some(Node { kind: Kind::List(items), .. }) => items,
             Some(node) => {
                 problems.push(self.shape(name, "a list", node));
                 &[]
@@ -87,10 +89,10 @@ impl<'a> Fields<'a> {
     }
 
     /// A mapping; absent reads as empty.
-    pub(super) fn map(&self, name: &str, problems: &mut Vec<Problem>) -> &'a [(Node, Node)] {
+    pub(super) fn map(&self, name: &str, problems: &mut Vec<Problem>) -> &'a [(Key, Rc<Node>)] {
         match self.value(name) {
             None => &[],
-            Some(Node { value: Value::Map(pairs), .. }) => pairs,
+            Some(Node { kind: Kind::Map(pairs), .. }) => pairs,
             Some(node) => {
                 problems.push(self.shape(name, "a mapping", node));
                 &[]
@@ -99,7 +101,7 @@ impl<'a> Fields<'a> {
     }
 
     fn shape(&self, name: &str, wanted: &str, node: &Node) -> Problem {
-        let (what, found) = (self.what, node.kind());
-        Problem::at(node.place, format!("{name:?} of {what} must be {wanted}; here is {found}"))
+        let (what, found) = (self.what, node.shape());
+        Problem::at(node.at, format!("{name:?} of {what} must be {wanted}; here is {found}"))
     }
 }

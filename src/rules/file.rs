@@ -158,13 +158,13 @@ impl Reader<'_> {
         let mut places: HashMap<Arc<str>, Place> = HashMap::new();
         for node in fields.list("groups", &mut self.problems) {
             let Some(group) = self.group(node) else { continue };
-            if let Some(first) = places.insert(group.name.clone(), node.place) {
+            if let Some(first) = places.insert(group.name.clone(), node.at) {
                 let what = format!(
                     "the group {:?} stands twice in this file, first at {first}; names of groups \
                      are unique in a file",
                     group.name
                 );
-                self.wrong(node.place, what);
+                self.wrong(node.at, what);
             }
             groups.push(Arc::new(group));
         }
@@ -177,7 +177,7 @@ impl Reader<'_> {
         let fields = Fields::of(node, "a rule group", &KNOWN, &mut self.problems);
         let name = fields.text("name", &mut self.problems).map_or("", |(text, _)| text);
         if name.is_empty() && self.problems.len() == before {
-            self.wrong(node.place, "a rule group has no name; write `name: something`".to_owned());
+            self.wrong(node.at, "a rule group has no name; write `name: something`".to_owned());
         }
         let interval = self.length(&fields, "interval").filter(|length| !length.is_zero());
         let query_offset = self.length(&fields, "query_offset");
@@ -196,7 +196,7 @@ impl Reader<'_> {
             // As in Prometheus, nothing below one is a limit.
             Ok(limit) => usize::try_from(limit).unwrap_or(0),
             Err(_) => {
-                self.wrong(node.place, format!("limit is {text:?}; it must be a whole number"));
+                self.wrong(node.at, format!("limit is {text:?}; it must be a whole number"));
                 0
             }
         }
@@ -215,16 +215,13 @@ impl Reader<'_> {
         );
         let name = match (&record, &alert) {
             (Some((_, node)), Some(_)) => {
-                self.wrong(
-                    node.place,
-                    "a rule has either `record` or `alert`, not both".to_owned(),
-                );
+                self.wrong(node.at, "a rule has either `record` or `alert`, not both".to_owned());
                 return None;
             }
             (None, None) => {
                 if self.problems.len() == before {
                     let what = "a rule needs `alert` or `record` with a name".to_owned();
-                    self.wrong(node.place, what);
+                    self.wrong(node.at, what);
                 }
                 return None;
             }
@@ -236,7 +233,7 @@ impl Reader<'_> {
         let own = self.labels(&fields, "labels", alert.is_some());
         let annotations = self.labels(&fields, "annotations", alert.is_some());
         let kind = if let Some((record, place)) = record {
-            self.recording(&fields, record, place.place);
+            self.recording(&fields, record, place.at);
             RuleKind::Recording { record: record.into() }
         } else {
             let (hold, keep) = (hold.unwrap_or_default(), keep.unwrap_or_default());
@@ -249,7 +246,7 @@ impl Reader<'_> {
             .collect();
         labels.extend(own);
         labels.sort_by(|a, b| a.0.cmp(&b.0));
-        Some(Rule { kind, expression: expression?, labels, place: node.place, scope: Vec::new() })
+        Some(Rule { kind, expression: expression?, labels, place: node.at, scope: Vec::new() })
     }
 
     fn recording(&mut self, fields: &Fields<'_>, record: &str, place: Place) {
@@ -271,7 +268,7 @@ impl Reader<'_> {
     fn expression(&mut self, fields: &Fields<'_>, rule: &Node, name: &str) -> Option<Expression> {
         let found = fields.text("expr", &mut self.problems);
         let Some((text, node)) = found.filter(|(text, _)| !text.is_empty()) else {
-            self.wrong(rule.place, format!("the rule {name:?} has no `expr`"));
+            self.wrong(rule.at, format!("the rule {name:?} has no `expr`"));
             return None;
         };
         match Expression::parse(text) {
@@ -292,7 +289,7 @@ impl Reader<'_> {
         match parse_duration(text) {
             Ok(length) => Some(length),
             Err(reason) => {
-                self.wrong(node.place, format!("{name}: {reason}"));
+                self.wrong(node.at, format!("{name}: {reason}"));
                 None
             }
         }
@@ -307,13 +304,10 @@ impl Reader<'_> {
     ) -> Vec<(Arc<str>, Text)> {
         let mut labels: Vec<(Arc<str>, Text)> = Vec::new();
         for (key, value) in fields.map(field, &mut self.problems) {
-            let Some(name) = key.text() else {
-                self.wrong(key.place, format!("a name in {field} is {}", key.kind()));
-                continue;
-            };
+            let name = key.text.as_str();
             let Some(text) = value.text() else {
-                let what = format!("{name:?} in {field} is {}; it must be a text", value.kind());
-                self.wrong(value.place, what);
+                let what = format!("{name:?} in {field} is {}; it must be a text", value.shape());
+                self.wrong(value.at, what);
                 continue;
             };
             if name.is_empty() || (field == "labels" && name == METRIC_NAME) {
@@ -321,7 +315,7 @@ impl Reader<'_> {
                     "{name:?} cannot be a name in {field}; {}",
                     if name.is_empty() { "a name is needed" } else { "use `record` for it" }
                 );
-                self.wrong(key.place, what);
+                self.wrong(key.at, what);
                 continue;
             }
             let checked = if templates { Text::template(text) } else { Ok(Text::plain(text)) };

@@ -8,7 +8,7 @@ use super::duration::format_duration;
 use super::file::{File, Rule, RuleKind};
 use super::kept::kept;
 use super::problem::{Place, nearest};
-use super::yaml::{self, Node, Value};
+use super::yaml::{self, Kind, Node};
 use crate::model::{Labels, METRIC_NAME, Matcher, MetricType, Test};
 use crate::promql::{Expr, Selector};
 
@@ -123,13 +123,13 @@ pub fn lint<'a>(
     world: &Surroundings<'_>,
 ) -> Vec<Lint> {
     let root = yaml::read(text).ok().flatten();
+    let root = root.as_deref();
     let results = results(all);
     let mut found = Vec::new();
     let mut seen: BTreeSet<(String, Labels)> = BTreeSet::new();
     for (at, group) in file.groups.iter().enumerate() {
         for (number, rule) in group.rules.iter().enumerate() {
             let node = root
-                .as_ref()
                 .and_then(|root| item(field(item(field(root, "groups")?, at)?, "rules")?, number));
             let one = Look { rule, node, text, world, results: &results };
             one.series(&mut found);
@@ -153,13 +153,13 @@ pub fn lint<'a>(
 }
 
 fn field<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
-    let Value::Map(pairs) = &node.value else { return None };
-    pairs.iter().find(|(key, _)| key.text() == Some(name)).map(|(_, value)| value)
+    let Kind::Map(pairs) = &node.kind else { return None };
+    pairs.iter().find(|(key, _)| key.text == name).map(|(_, value)| &**value)
 }
 
 fn item(node: &Node, at: usize) -> Option<&Node> {
-    let Value::List(items) = &node.value else { return None };
-    items.get(at)
+    let Kind::List(items) = &node.kind else { return None };
+    items.get(at).map(|item| &**item)
 }
 
 struct Look<'a> {

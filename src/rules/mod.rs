@@ -28,7 +28,7 @@ pub mod tune;
 pub mod unit;
 mod view;
 mod world;
-pub mod yaml;
+mod yaml;
 
 pub use alerts::{Active, Alerts, Candidate, RESOLVED_KEPT, Refusal, Remembered, Terms};
 pub use duration::{format_duration, parse_duration};

@@ -4,7 +4,7 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::model::{Columns, Histogram, Labels, METRIC_NAME, Matcher};
 use crate::model::{Point, Row, STALE, Test, Timestamp, Window};
-use crate::ports::{Found, Select, SelectError, SeriesId};
+use crate::ports::{Found, Select, SelectError, SeriesId, TakeSeries};
 
 /// A snapshot with the results of this very tick laid over it, so that a rule sees what the rules
 /// before it in its group have yielded, before anything is stored.
@@ -102,6 +102,25 @@ impl Select for Overlay<'_> {
         }
         if window.contains(self.at) {
             put(into, self.at, &laid.point);
+        }
+        Ok(())
+    }
+
+    fn read_each(
+        &self,
+        found: &[Found],
+        window: Window,
+        into: &mut Columns,
+        take: &mut TakeSeries<'_>,
+    ) -> Result<(), SelectError> {
+        if found.iter().all(|series| self.laid(series.id).is_none()) {
+            return self.below.read_each(found, window, into, take);
+        }
+        for series in found {
+            self.read(series.id, window, into)?;
+            if !take(series, into) {
+                break;
+            }
         }
         Ok(())
     }

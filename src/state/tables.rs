@@ -489,6 +489,8 @@ struct Body<'a> {
     headers: Cow<'a, [(String, String)]>,
     #[serde(default, skip_serializing_if = "str::is_empty")]
     account: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    from: Cow<'a, str>,
 }
 
 /// A picture that a message wants.
@@ -539,6 +541,7 @@ impl<'a> Body<'a> {
             payload: (&message.payload).into(),
             headers: (&*message.headers).into(),
             account: (&message.account).into(),
+            from: (&message.from).into(),
             plot: message.plot.clone().map(PlotBody::of),
         }
     }
@@ -562,6 +565,8 @@ impl<'a> Body<'a> {
             attachments: Vec::new(),
             headers: self.headers.into_owned(),
             account: self.account.into_owned(),
+            from: self.from.into_owned(),
+            is_makeshift: false,
             plot,
         }
     }

@@ -66,6 +66,8 @@ fn ticket(key: &str, serial: u64, to: Address) -> Ticket {
         }),
         headers: vec![("X-Team".to_owned(), "web".to_owned())],
         account: "team/email[0]".to_owned(),
+        from: "web@example.org".to_owned(),
+        is_makeshift: false,
     };
     Ticket {
         key: key.to_owned(),

@@ -66,16 +66,11 @@ impl<'a> BitReader<'a> {
         }
         Some(if count == 64 { value } else { value & ((1 << count) - 1) })
     }
-
-    /// How many bytes were touched.
-    pub(super) fn bytes_used(&self) -> usize {
-        self.at.div_ceil(8)
-    }
 }
 
 /// Eight bytes from `at`, zeros behind the end.
 #[inline]
-fn word_at(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn word_at(bytes: &[u8], at: usize) -> u64 {
     if let Some(whole) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         return u64::from_le_bytes(*whole);
     }
@@ -157,7 +152,7 @@ mod tests {
             for &(value, count) in &parts {
                 prop_assert_eq!(reader.get(count), Some(mask(value, count)));
             }
-            prop_assert_eq!(reader.bytes_used(), bytes.len());
+            prop_assert_eq!(reader.at.div_ceil(8), bytes.len());
         }
 
         #[test]

@@ -21,9 +21,8 @@ use hashbrown::HashMap;
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::segment::Meta;
-use super::tail::{self, Group, KnownShape};
+use super::tail::{self, Group, KnownShape, ShapeReader};
 use super::tail_1;
-use crate::model::Batch;
 
 /// The format this version writes.
 const FORMAT: i64 = 2;
@@ -327,20 +326,24 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Gives every batch of the tail to `each`, in the order of writing. What is damaged is counted
+    /// Gives every batch of the tail, in its shape, to `each`, in the order of writing. What is damaged is counted
     /// and left out; it never stops the rest.
-    pub(super) fn recover(&self, mut each: impl FnMut(&Batch)) -> rusqlite::Result<Recovered> {
+    pub(super) fn recover(
+        &self,
+        mut each: impl FnMut(&mut KnownShape),
+    ) -> rusqlite::Result<Recovered> {
         let connection = self.lock();
         // One moment for shapes and groups, while somebody else may be writing.
         let _one = connection.is_autocommit().then(|| connection.unchecked_transaction());
         let mut recovered = Recovered::default();
         let mut shapes: HashMap<u64, KnownShape> = HashMap::new();
+        let mut reader = ShapeReader::default();
         let mut statement = connection.prepare("SELECT number, source, labels FROM shape")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let number = row.get::<_, i64>(0)?.cast_unsigned();
             recovered.next = recovered.next.max(number + 1);
-            let Some(labels) = tail::decode_shape(row.get_ref(2)?.as_blob()?) else { continue };
+            let Some(labels) = reader.read(row.get_ref(2)?.as_blob()?) else { continue };
             let source: Arc<str> = row.get_ref(1)?.as_str()?.into();
             shapes.insert(number, KnownShape::new(number, source, labels));
         }
@@ -373,14 +376,14 @@ impl Catalogue {
                 } else {
                     tail::decode(&mut from, era, |n| shapes.get_mut(&n))
                 };
-                let Some(batch) = decoded else {
+                let Some(shape) = decoded else {
                     recovered.damaged += 1;
                     broken = Some(era);
                     break;
                 };
                 recovered.batches += 1;
-                recovered.samples += batch.rows.len() as u64;
-                each(batch);
+                recovered.samples += shape.labels.len() as u64;
+                each(shape);
             }
         }
         Ok(recovered)

@@ -1,6 +1,7 @@
-//! Rows of one source in memory: open ones as plain cells, closed ones as compressed columns.
+//! Closed rows of one source in memory, as compressed columns, and what they have in common with rows
+//! elsewhere ([`Part`]).
 //!
-//! A closed [`Chunk`] is one block of bytes: the times ([`super::integers`]), then for each column
+//! A [`Chunk`] is one block of bytes: the times ([`super::integers`]), then for each column
 //! that has values: flags (bit 0 = not in every row, bit 1 = histograms); with bit 0 a bitmap of the
 //! rows with floats; with bit 1 a bitmap of the rows with histograms, the length of their run
 //! (varint) and the run ([`super::histograms`]); then the floats ([`super::floats`]).
@@ -9,8 +10,9 @@ use std::sync::Arc;
 
 use super::bits::{put_varint, take_bytes, take_varint};
 use super::piece::Loaded;
+use super::rows::Rows;
 use super::{floats, histograms, integers};
-use crate::model::{Columns, Histogram, Timestamp, Window};
+use crate::model::Histogram;
 
 /// What one cell of a row holds.
 #[derive(Clone, Debug)]
@@ -21,190 +23,18 @@ pub(super) enum Cell {
     Histogram(Arc<Histogram>),
 }
 
-/// Open rows, in time order, each time once.
-#[derive(Clone, Default)]
-pub(super) struct Rows {
-    times: Vec<i64>,
-    width: usize,
-    /// Row by row, `width` cells each.
-    cells: Vec<u64>,
-    /// Row by row, one bit for each cell, each row padded to whole words; empty when every cell of
-    /// every row holds a float.
-    present: Vec<u64>,
-    /// (row time, column, histogram), in this order; the cell is then not `present`.
-    histograms: Vec<(i64, u32, Arc<Histogram>)>,
-}
-
-impl Rows {
-    pub(super) fn len(&self) -> usize {
-        self.times.len()
-    }
-
-    pub(super) fn width(&self) -> usize {
-        self.width
-    }
-
-    /// The span of times, both ends inside.
-    pub(super) fn span(&self) -> Option<(i64, i64)> {
-        Some((*self.times.first()?, *self.times.last()?))
-    }
-
-    /// Bytes on the heap.
-    pub(super) fn heap(&self) -> usize {
-        8 * (self.times.capacity() + self.cells.capacity() + self.present.capacity())
-            + self.histograms.len() * 600
-    }
-
-    /// Makes room for more columns; the rows so far have no values in them.
-    pub(super) fn widen(&mut self, width: usize) {
-        if width <= self.width {
-            return;
-        }
-        if self.times.is_empty() {
-            self.width = width;
-            return;
-        }
-        let rows = self.times.len();
-        let mut wider = Rows { width, ..Rows::default() };
-        wider.cells.resize(rows * width, 0);
-        wider.present.resize(rows * width.div_ceil(64), 0);
-        for row in 0..rows {
-            for slot in 0..self.width {
-                if self.has(row, slot) {
-                    wider.cells[row * width + slot] = self.cells[row * self.width + slot];
-                    wider.set(row, slot, true);
-                }
-            }
-        }
-        (self.width, self.cells, self.present) = (width, wider.cells, wider.present);
-    }
-
-    fn words(&self) -> usize {
-        self.width.div_ceil(64)
-    }
-
-    fn has(&self, row: usize, slot: usize) -> bool {
-        self.present.is_empty()
-            || self.present[row * self.words() + slot / 64] >> (slot % 64) & 1 == 1
-    }
-
-    fn set(&mut self, row: usize, slot: usize, here: bool) {
-        let at = row * self.words() + slot / 64;
-        let bit = 1 << (slot % 64);
-        if here {
-            self.present[at] |= bit;
-        } else {
-            self.present[at] &= !bit;
-        }
-    }
-
-    /// The presence of all cells, spelled out before the first hole is made.
-    fn spell_out(&mut self) {
-        if self.present.is_empty() {
-            self.present = full_row(self.width).repeat(self.times.len());
-        }
-    }
-
-    /// Adds a row whose floats fill all columns in order, later than all before: the way of nearly
-    /// all samples. `false` when it is not such a row.
-    pub(super) fn push_full(&mut self, at: i64, bits: impl ExactSizeIterator<Item = u64>) -> bool {
-        if bits.len() != self.width || self.times.last().is_some_and(|last| *last >= at) {
-            return false;
-        }
-        if self.cells.len() == self.cells.capacity() {
-            // Doubling would waste up to half; there are few rows in here.
-            self.cells.reserve_exact(self.width * 4);
-            self.times.reserve_exact(4);
-        }
-        self.times.push(at);
-        self.cells.extend(bits);
-        if !self.present.is_empty() {
-            self.present.extend(full_row(self.width));
-        }
-        true
-    }
-
-    /// Appends the floats of one column in the window to `into`.
-    fn push_floats(&self, slot: usize, window: Window, into: &mut Columns) {
-        if slot >= self.width {
-            return;
-        }
-        let first = self.times.partition_point(|time| *time <= window.after.millis());
-        let behind = self.times.partition_point(|time| *time <= window.through.millis());
-        for row in first..behind {
-            if self.has(row, slot) {
-                into.times.push(Timestamp::from_millis(self.times[row]));
-                into.values.push(f64::from_bits(self.cells[row * self.width + slot]));
-            }
-        }
-    }
-
-    /// Whether there is a value at `at` in a column.
-    fn holds(&self, at: i64, slot: usize) -> bool {
-        let Ok(row) = self.times.binary_search(&at) else { return false };
-        let late = |(time, column, _): &(i64, u32, _)| (*time, *column as usize) == (at, slot);
-        slot < self.width && (self.has(row, slot) || self.histograms.iter().any(late))
-    }
-
-    /// Takes the value at `at` out of a column.
-    pub(super) fn take_out(&mut self, at: i64, slot: usize) {
-        let Ok(row) = self.times.binary_search(&at) else { return };
-        if slot < self.width {
-            self.spell_out();
-            self.set(row, slot, false);
-            self.histograms.retain(|(time, column, _)| (*time, *column as usize) != (at, slot));
-        }
-    }
-
-    /// Adds or overwrites cells of the row at `at`, wherever that is in time.
-    pub(super) fn put(&mut self, at: i64, cells: impl Iterator<Item = (usize, Cell)>) {
-        self.spell_out();
-        let row = match self.times.binary_search(&at) {
-            Ok(row) => row,
-            Err(row) => {
-                self.times.insert(row, at);
-                let (cell, word) = (row * self.width, row * self.words());
-                self.cells.splice(cell..cell, std::iter::repeat_n(0, self.width));
-                self.present.splice(word..word, std::iter::repeat_n(0, self.words()));
-                row
-            }
-        };
-        for (slot, cell) in cells {
-            self.histograms.retain(|(time, column, _)| (*time, *column as usize) != (at, slot));
-            match cell {
-                Cell::Bits(bits) => {
-                    self.cells[row * self.width + slot] = bits;
-                    self.set(row, slot, true);
-                }
-                Cell::Histogram(histogram) => {
-                    self.set(row, slot, false);
-                    let place = (at, slot as u32);
-                    let index = self.histograms.partition_point(|h| (h.0, h.1) < place);
-                    self.histograms.insert(index, (at, slot as u32, histogram));
-                }
-            }
-        }
-    }
-}
-
-/// The presence words of a row without holes.
-fn full_row(width: usize) -> Vec<u64> {
-    let mut row = vec![u64::MAX; width.div_ceil(64)];
-    if let (Some(last), rest @ 1..) = (row.last_mut(), width % 64) {
-        *last = (1 << rest) - 1;
-    }
-    row
-}
-
 /// Closed rows, compressed.
 pub(super) struct Chunk {
     rows: u32,
+    width: u32,
     first: i64,
     last: i64,
-    /// Where the times and each column end in `bytes`.
-    ends: Box<[u32]>,
+    /// Where the times and each column end behind this table ([`Chunk::end`]); then these.
     bytes: Box<[u8]>,
 }
+
+/// Most bytes for which two are enough to say where something ends.
+const NARROW: usize = u16::MAX as usize;
 
 /// One part of a source's rows, open or closed.
 #[derive(Clone, Copy)]
@@ -219,14 +49,14 @@ pub(super) enum Part<'a> {
 #[derive(Default)]
 pub(super) struct Spread {
     pub(super) cells: Vec<Option<Cell>>,
-    bits: Vec<u64>,
+    pub(super) bits: Vec<u64>,
 }
 
 impl Part<'_> {
     pub(super) fn width(&self) -> usize {
         match self {
-            Part::Open(rows) => rows.width,
-            Part::Closed(chunk) => chunk.ends.len() - 1,
+            Part::Open(rows) => rows.width(),
+            Part::Closed(chunk) => chunk.width as usize,
             Part::Loaded(_) => 1,
         }
     }
@@ -243,9 +73,9 @@ impl Part<'_> {
     /// The times of all rows, ascending.
     pub(super) fn times(&self, into: &mut Vec<i64>) {
         match self {
-            Part::Open(rows) => into.extend_from_slice(&rows.times),
+            Part::Open(rows) => into.extend_from_slice(rows.times()),
             Part::Closed(chunk) => {
-                let mut bytes = &chunk.bytes[..chunk.ends[0] as usize];
+                let mut bytes = chunk.between(0, chunk.end(0));
                 let decoded = integers::decode(&mut bytes, chunk.rows as usize, |t| into.push(t));
                 debug_assert!(decoded.is_some(), "our own code");
             }
@@ -279,23 +109,7 @@ impl Part<'_> {
         mut each: impl FnMut(usize, Cell),
     ) {
         match self {
-            Part::Open(rows) => {
-                if slot >= rows.width {
-                    return;
-                }
-                for row in 0..rows.times.len() {
-                    if rows.has(row, slot) {
-                        each(row, Cell::Bits(rows.cells[row * rows.width + slot]));
-                    }
-                }
-                for (time, column, histogram) in &rows.histograms {
-                    if let (Ok(row), true) =
-                        (rows.times.binary_search(time), *column as usize == slot)
-                    {
-                        each(row, Cell::Histogram(Arc::clone(histogram)));
-                    }
-                }
-            }
+            Part::Open(rows) => rows.column(slot, each),
             Part::Closed(chunk) => {
                 let decoded = chunk.decode(slot, bits, each);
                 debug_assert!(decoded.is_some(), "our own code");
@@ -356,13 +170,45 @@ impl Chunk {
             }
             ends.push(bytes.len() as u32);
         }
-        Some(Chunk {
-            rows: times.len() as u32,
-            first,
-            last,
-            ends: ends.into(),
-            bytes: bytes.into(),
-        })
+        Some(Self::pack(times.len(), (first, last), &ends, &bytes))
+    }
+
+    fn pack(rows: usize, (first, last): (i64, i64), ends: &[u32], data: &[u8]) -> Chunk {
+        let narrow = data.len() <= NARROW;
+        let mut bytes = Vec::with_capacity(ends.len() * (4 - 2 * usize::from(narrow)) + data.len());
+        for end in ends {
+            bytes.extend_from_slice(&end.to_le_bytes()[..if narrow { 2 } else { 4 }]);
+        }
+        bytes.extend_from_slice(data);
+        let (rows, width) = (rows as u32, ends.len() as u32 - 1);
+        Chunk { rows, width, first, last, bytes: bytes.into() }
+    }
+
+    /// Bytes of one end in the table: two where that suffices.
+    fn end_bytes(&self) -> usize {
+        let entries = self.width as usize + 1;
+        if self.bytes.len() - 2 * entries <= NARROW { 2 } else { 4 }
+    }
+
+    /// The end of the times (0) or of a column (its slot + 1).
+    fn end(&self, entry: usize) -> usize {
+        let size = self.end_bytes();
+        let mut end = [0; 4];
+        end[..size].copy_from_slice(&self.bytes[entry * size..(entry + 1) * size]);
+        u32::from_le_bytes(end) as usize
+    }
+
+    fn between(&self, from: usize, end: usize) -> &[u8] {
+        let table = (self.width as usize + 1) * self.end_bytes();
+        &self.bytes[table + from..table + end]
+    }
+
+    /// The code of a column; empty when it has no values.
+    fn code(&self, slot: usize) -> &[u8] {
+        if slot >= self.width as usize {
+            return &[];
+        }
+        self.between(self.end(slot), self.end(slot + 1))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -376,22 +222,21 @@ impl Chunk {
 
     /// Whether a column has any value.
     pub(super) fn has(&self, slot: usize) -> bool {
-        slot + 1 < self.ends.len() && self.ends[slot] < self.ends[slot + 1]
+        !self.code(slot).is_empty()
     }
 
     /// Bytes on the heap.
     pub(super) fn heap(&self) -> usize {
-        self.bytes.len() + 4 * self.ends.len() + size_of::<Self>() + 16
+        self.bytes.len() + size_of::<Self>() + 16
     }
 
     /// Replaces `bits` by a column that has a float in each row; `false` when it is not such a one.
-    fn plain(&self, slot: usize, bits: &mut Vec<u64>) -> bool {
-        if !self.has(slot) {
-            return false;
-        }
-        let from = &self.bytes[self.ends[slot] as usize..self.ends[slot + 1] as usize];
+    pub(super) fn plain(&self, slot: usize, bits: &mut Vec<u64>) -> bool {
         bits.clear();
-        from[0] == 0 && floats::decode(&from[1..], self.rows as usize, bits).is_some()
+        match self.code(slot) {
+            [0, floats @ ..] => floats::decode(floats, self.rows as usize, bits).is_some(),
+            _ => false,
+        }
     }
 
     fn decode(
@@ -400,13 +245,8 @@ impl Chunk {
         bits: &mut Vec<u64>,
         mut each: impl FnMut(usize, Cell),
     ) -> Option<()> {
-        if !self.has(slot) {
-            return Some(());
-        }
+        let Some((&flags, mut from)) = self.code(slot).split_first() else { return Some(()) };
         let rows = self.rows as usize;
-        let mut from = &self.bytes[self.ends[slot] as usize..self.ends[slot + 1] as usize];
-        let flags = from[0];
-        from = &from[1..];
         let sparse =
             if flags & 1 == 0 { None } else { Some(take_bytes(&mut from, rows.div_ceil(8))?) };
         let holds = |map: &[u8], row: usize| map[row / 8] >> (row % 8) & 1 == 1;
@@ -513,119 +353,11 @@ fn encode_column(spread: &mut Spread, scratch: &mut floats::Scratch, into: &mut 
     }
 }
 
-/// Chunks whose times are remembered while reading; a power of two.
-const KNOWN_TIMES: usize = 256;
-
-/// Buffers that reading needs; reuse them, but only for parts that live as long.
-#[derive(Default)]
-pub(super) struct Reading {
-    times: Vec<i64>,
-    spread: Spread,
-    /// Times of closed chunks by their address, at a place that the address says: all columns of a
-    /// chunk have the same.
-    known: Vec<(usize, Vec<i64>)>,
-}
-
-/// The times of a chunk, decoded once.
-fn times_of<'k>(known: &'k mut Vec<(usize, Vec<i64>)>, chunk: &Chunk) -> &'k [i64] {
-    if known.is_empty() {
-        known.resize(KNOWN_TIMES, (0, Vec::new()));
-    }
-    let address = std::ptr::from_ref(chunk).addr();
-    // The upper bits of the product depend on all bits of the address.
-    let place = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    let (owner, times) = &mut known[place as usize % KNOWN_TIMES];
-    if *owner != address {
-        *owner = address;
-        times.clear();
-        Part::Closed(chunk).times(times);
-    }
-    times
-}
-
-impl Reading {
-    /// Appends one column of several parts, the later part winning, to `into`. The caller sees to it
-    /// that what is in `into` is earlier.
-    pub(super) fn read(&mut self, parts: &[(Part<'_>, usize)], window: Window, into: &mut Columns) {
-        let mut end = i64::MIN;
-        let apart = parts.iter().enumerate().all(|(n, (part, _))| {
-            let Some((first, last)) = part.span() else { return true };
-            let fine = n == 0 || first > end;
-            end = last;
-            fine
-        });
-        if apart {
-            for (part, slot) in parts {
-                if let Part::Loaded(loaded) = part
-                    && loaded.rows.is_none()
-                    && loaded.histograms.is_empty()
-                {
-                    push_all(&loaded.times, &loaded.bits, window, into);
-                    continue;
-                }
-                if let Part::Closed(chunk) = part
-                    && chunk.plain(*slot, &mut self.spread.bits)
-                {
-                    let times = times_of(&mut self.known, chunk);
-                    push_all(times, &self.spread.bits, window, into);
-                    continue;
-                }
-                if let Part::Open(rows) = part
-                    && rows.histograms.is_empty()
-                {
-                    rows.push_floats(*slot, window, into);
-                    continue;
-                }
-                self.times.clear();
-                part.times(&mut self.times);
-                let times = &self.times;
-                part.column(*slot, &mut self.spread.bits, |row, cell| {
-                    push(Timestamp::from_millis(times[row]), cell, window, into);
-                });
-            }
-            return;
-        }
-        let plain: Vec<Part<'_>> = parts.iter().map(|(part, _)| *part).collect();
-        let (times, maps) = join_times(&plain);
-        let Spread { cells, bits } = &mut self.spread;
-        cells.clear();
-        cells.resize(times.len(), None);
-        for ((part, slot), map) in parts.iter().zip(&maps) {
-            part.column(*slot, bits, |row, cell| cells[map[row] as usize] = Some(cell));
-        }
-        for (time, cell) in times.iter().zip(cells.drain(..)) {
-            if let Some(cell) = cell {
-                push(Timestamp::from_millis(*time), cell, window, into);
-            }
-        }
-    }
-}
-
-/// A column of floats without holes.
-fn push_all(times: &[i64], bits: &[u64], window: Window, into: &mut Columns) {
-    let first = times.partition_point(|time| *time <= window.after.millis());
-    let behind = times.partition_point(|time| *time <= window.through.millis()).max(first);
-    into.times.extend(times[first..behind].iter().map(|time| Timestamp::from_millis(*time)));
-    into.values.extend(bits[first..behind].iter().map(|bits| f64::from_bits(*bits)));
-}
-
-#[inline]
-fn push(at: Timestamp, cell: Cell, window: Window, into: &mut Columns) {
-    if !window.contains(at) {
-        return;
-    }
-    match cell {
-        Cell::Bits(bits) => {
-            into.times.push(at);
-            into.values.push(f64::from_bits(bits));
-        }
-        Cell::Histogram(histogram) => into.histograms.push((at, histogram)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Columns, Timestamp, Window};
+    use crate::storage::reading::Reading;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -679,13 +411,27 @@ mod tests {
     }
 
     #[test]
-    fn full_rows_go_the_quick_way() {
+    fn a_chunk_may_be_large() {
+        let mut rows = Rows::default();
+        rows.widen(600);
+        let value = |row: i64, slot: usize| ((row * 600 + slot as i64) as f64).sqrt().sin();
+        for row in 0..16 {
+            assert!(rows.push_full(row, (0..600).map(|slot| value(row, slot).to_bits())));
+        }
+        let chunk = Chunk::join(&[Part::Open(&rows)], |_| true).unwrap();
+        assert!(chunk.bytes.len() > NARROW && chunk.end_bytes() == 4);
+        for slot in [0, 1, 599] {
+            let seen = read(&[Part::Closed(&chunk)], slot);
+            assert_eq!(seen.values, (0..16).map(|row| value(row, slot)).collect::<Vec<_>>());
+        }
+        assert!(!chunk.has(600));
+    }
+
+    #[test]
+    fn columns_may_be_left_out() {
         let mut rows = Rows::default();
         rows.widen(2);
-        assert!(rows.push_full(1, [1, 2].into_iter()));
-        assert!(!rows.push_full(1, [3, 4].into_iter()), "the same time again");
-        assert!(!rows.push_full(2, [3].into_iter()), "too narrow");
-        assert!(rows.push_full(2, [3, 4].into_iter()));
+        assert!(rows.push_full(1, [1, 2].into_iter()) && rows.push_full(2, [3, 4].into_iter()));
         let chunk = Chunk::join(&[Part::Open(&rows)], |slot| slot == 1).unwrap();
         assert!(!chunk.has(0) && chunk.has(1));
         assert_eq!(read(&[Part::Closed(&chunk)], 1).times.len(), 2);

@@ -44,6 +44,11 @@ impl Columns {
         self.bits[column]
     }
 
+    /// The last values of all columns.
+    pub(super) fn all(&self) -> &[u64] {
+        &self.bits
+    }
+
     /// Sets the last value of a column.
     pub(super) fn set(&mut self, column: usize, bits: u64) {
         self.bits[column] = bits;

@@ -169,7 +169,7 @@ fn decode_xor(from: &[u8], count: usize, into: &mut Vec<u64>) -> Option<()> {
 }
 
 /// Appends the `count` values to `into`. `None` when the bytes are no such code; `into` then holds
-/// what could be read, never more than `count` more than before.
+/// anything, never more than `count` more than before.
 pub(super) fn decode(mut from: &[u8], count: usize, into: &mut Vec<u64>) -> Option<()> {
     if count == 0 {
         return Some(());
@@ -198,9 +198,17 @@ pub(super) fn decode(mut from: &[u8], count: usize, into: &mut Vec<u64>) -> Opti
                 take_varint(&mut from)?;
                 take_word(&mut from)?;
             }
+            // A block of 64 numbers has two bytes at least: no room for what cannot be there.
+            if from.len() < 2 * (count - 1).div_ceil(64) {
+                return None;
+            }
             let start = into.len();
+            into.resize(start + count, 0);
+            let mut places = into[start..].iter_mut();
             integers::decode(&mut from, count, |whole| {
-                into.push(unscale(whole, exponent).to_bits());
+                if let Some(place) = places.next() {
+                    *place = unscale(whole, exponent).to_bits();
+                }
             })?;
             let mut at = start;
             for _ in 0..exceptions {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::disk::{Disk, Draft, Stored};
 use super::segment::Directory;
-use super::tail::{self, KnownShape};
+use super::tail::{self, KnownShape, ShapeReader};
 use super::{deltas, exact_text, floats, histograms, integers, piece, tail_1};
 use crate::model::Labels;
 
@@ -38,7 +38,7 @@ fn shape_of(count: usize) -> KnownShape {
 }
 
 fn tail_of(bytes: &[u8], count: usize) {
-    drop(tail::decode_shape(bytes));
+    drop(ShapeReader::default().read(bytes));
     let mut known = shape_of(count);
     let mut from = bytes;
     while !from.is_empty() && tail::decode(&mut from, 0, |_| Some(&mut known)).is_some() {}

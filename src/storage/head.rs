@@ -1,22 +1,28 @@
 //! The samples in memory: one frame for each source, persistent (in the functional sense), so that
 //! a snapshot is a handful of counted pointers and nobody waits for a reader.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashMap;
 
-use super::chunk::{Cell, Chunk, Part, Rows};
+use super::chunk::{Cell, Chunk, Part};
 use super::commit::Pending;
-use super::index::{Index, Number};
-use super::tail::Base;
+use super::index::{Adding, Index, Number};
+use super::rows::Rows;
+use super::tail::{Base, KnownShape};
 use crate::model::{Batch, Labels, Point, Row, STALE_BITS};
 
 /// Rows that stay open before they are compressed. More cost memory, fewer cost time.
 const OPEN_ROWS: usize = 16;
+/// Rows after which the first of a generation are compressed, at least: from there to [`OPEN_ROWS`],
+/// by the number of the frame. Otherwise all frames would be at their largest at the same moment,
+/// and the memory of that moment stays with the process.
+const FIRST_ROWS: usize = 4;
 /// So many neighbours of one size become one of the next.
 const FAN_IN: usize = 4;
-/// Rows that stay open while the tail is read: what is read goes into larger chunks at once, and
-/// what is left is compressed when the next rows come.
+/// Rows that stay open while the tail is read, after the first: what is read goes into larger chunks
+/// at once, and what is left is compressed when the next rows come.
 const RECOVERED_ROWS: usize = OPEN_ROWS * FAN_IN;
 /// Rows from which a chunk is large enough.
 const CHUNK_ROWS: usize = 256;
@@ -49,14 +55,23 @@ struct Source {
 
 /// A set of series that a source yields again and again, in the same order.
 struct Shape {
-    labels: Vec<Labels>,
+    labels: Arc<[Labels]>,
+    /// Their columns; empty when these are 0, 1, 2 …
     slots: Vec<u32>,
-    /// The slots are 0, 1, 2 …
     in_order: bool,
     /// Columns whose series other sources have given, too.
     shared: Vec<u32>,
     /// What the tail on disk knows about it.
     base: Option<Base>,
+}
+
+/// The frame to which a shape's batches go row by row: its columns are the shape's in order, and no
+/// other source gives them.
+#[derive(Clone, Copy)]
+pub(super) struct Seat {
+    frame: u32,
+    /// Holds as long as no series got another source.
+    sharings: u64,
 }
 
 /// Sizes, for the own metrics.
@@ -71,11 +86,14 @@ pub(super) struct Sizes {
 /// The writer's side.
 pub(super) struct Head {
     blocks: Vec<Arc<Block>>,
-    free: Vec<u32>,
+    /// Frames without a source. The first ones are used again first, so that the last can go.
+    free: BTreeSet<u32>,
     sources: HashMap<Arc<str>, Source>,
     index: Arc<RwLock<Index>>,
     generation: u64,
     open_rows: usize,
+    /// How often a series got another source.
+    sharings: u64,
 }
 
 impl Frame {
@@ -93,6 +111,15 @@ impl Frame {
     pub(super) fn span(&self) -> Option<(i64, i64)> {
         let spans = self.parts().filter_map(|part| part.span());
         spans.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)))
+    }
+
+    /// Compresses the open rows when there are enough.
+    fn close_full(&mut self, number: u32, generation: u64, open_rows: usize) {
+        let first = self.chunks.last().is_none_or(|(of, _)| *of != generation);
+        let spread = number as usize % (OPEN_ROWS - FIRST_ROWS + 1);
+        if self.open.len() >= if first { FIRST_ROWS + spread } else { open_rows } {
+            self.close(generation);
+        }
     }
 
     /// Compresses the open rows.
@@ -161,11 +188,12 @@ impl Head {
     pub(super) fn new(generation: u64) -> Self {
         Self {
             blocks: Vec::new(),
-            free: Vec::new(),
+            free: BTreeSet::new(),
             sources: HashMap::new(),
             index: Arc::default(),
             generation,
             open_rows: OPEN_ROWS,
+            sharings: 0,
         }
     }
 
@@ -217,12 +245,33 @@ impl Head {
             && !batch.rows.iter().any(|row| matches!(row.point, Point::Histogram(_)))
             && frame.open.push_full(at, batch.rows.iter().map(plain));
         if !quick {
-            let slots = shape.slots.iter().map(|slot| *slot as usize);
-            frame.open.put(at, slots.zip(batch.rows.iter().map(|row| cell(&row.point))));
+            let slot = |n: usize| shape.slots.get(n).map_or(n, |slot| *slot as usize);
+            let cells = batch.rows.iter().enumerate();
+            frame.open.put(at, cells.map(|(n, row)| (slot(n), cell(&row.point))));
         }
-        if frame.open.len() >= self.open_rows {
-            frame.close(generation);
+        frame.close_full(number, generation, self.open_rows);
+    }
+
+    /// Adds the batch that was read last of a shape of the tail.
+    pub(super) fn recover(&mut self, known: &mut KnownShape) {
+        if let Some(seat) = known.seat.filter(|seat| seat.sharings == self.sharings)
+            && let Some(floats) = known.floats()
+        {
+            let frame = frame_mut(&mut self.blocks, seat.frame);
+            if frame.open.push_full(known.at(), floats.iter().copied()) {
+                frame.close_full(seat.frame, self.generation, self.open_rows);
+                return;
+            }
         }
+        self.append(&known.batch(), None);
+        let Some(source) = self.sources.get_mut(&known.source) else { return };
+        let Some(shape) = source.shapes.first_mut() else { return };
+        if known.seat.is_none() {
+            // Once in memory is enough.
+            shape.labels = Arc::clone(&known.labels);
+        }
+        let seat = Seat { frame: source.frame, sharings: self.sharings };
+        known.seat = Some(seat).filter(|_| shape.in_order && shape.shared.is_empty());
     }
 
     /// Brings the batch's set of series to the front of its source's shapes; gives the frame.
@@ -235,16 +284,21 @@ impl Head {
         }
         if !self.sources.contains_key(&batch.source) {
             let frame = self.new_frame(Arc::clone(&batch.source));
-            let source = Source { frame, holes: Vec::new(), shapes: Vec::new() };
+            // Nearly all sources have one.
+            let source = Source { frame, holes: Vec::new(), shapes: Vec::with_capacity(1) };
             self.sources.insert(Arc::clone(&batch.source), source);
         }
         let Some(source) = self.sources.get_mut(&batch.source) else { return 0 };
         let own = frame_mut(&mut self.blocks, source.frame);
+        if own.columns.is_empty() {
+            Arc::make_mut(&mut own.columns).reserve_exact(batch.rows.len());
+        }
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let mut slots = Vec::with_capacity(batch.rows.len());
         let (mut shared, mut strangers) = (Vec::new(), Vec::new());
+        let mut adding = Adding::default();
         for row in &batch.rows {
-            let series = index.add(&row.labels);
+            let series = index.add(&row.labels, &mut adding);
             let places = index.places(series);
             let known = places.iter().find(|(f, _)| *f == source.frame);
             let others = places.iter().map(|(f, _)| *f).filter(|f| *f != source.frame);
@@ -273,12 +327,17 @@ impl Head {
                 shared.push(slot);
             }
         }
+        index.finish(adding);
         drop(index);
         let in_order = slots.iter().zip(0..).all(|(slot, n)| *slot == n);
+        if in_order {
+            slots = Vec::new();
+        }
         let labels = batch.rows.iter().map(|row| row.labels.clone()).collect();
         source.shapes.truncate(SHAPES - 1);
         source.shapes.insert(0, Shape { labels, slots, in_order, shared, base: None });
         let number = source.frame;
+        self.sharings += u64::from(!strangers.is_empty());
         // The other sources of a series have to look again who else gives it.
         for stranger in strangers {
             let name = &frame(&self.blocks, stranger).source;
@@ -290,7 +349,7 @@ impl Head {
     }
 
     fn new_frame(&mut self, source: Arc<str>) -> u32 {
-        if let Some(number) = self.free.pop() {
+        if let Some(number) = self.free.pop_first() {
             *frame_mut(&mut self.blocks, number) = Frame::empty(source);
             return number;
         }
@@ -344,7 +403,25 @@ impl Head {
             }
             self.forget_empty(number);
         }
+        self.shrink();
         rows
+    }
+
+    /// Gives up the room of sources that are gone.
+    fn shrink(&mut self) {
+        while let Some(block) = self.blocks.last() {
+            let end = self.frames();
+            let first = end - block.len() as u32;
+            if self.free.range(first..).count() < block.len() {
+                break;
+            }
+            self.free.split_off(&first);
+            self.blocks.pop();
+        }
+        if self.sources.capacity() > 4 * self.sources.len().max(BLOCK) {
+            self.sources.shrink_to(2 * self.sources.len());
+            self.blocks.shrink_to_fit();
+        }
     }
 
     fn forget_empty(&mut self, number: u32) {
@@ -365,7 +442,7 @@ impl Head {
         if empty {
             self.sources.remove(&frame.source);
             *frame = Frame::empty("".into());
-            self.free.push(number);
+            self.free.insert(number);
         } else if let Some(source) = self.sources.get_mut(&frame.source) {
             source.shapes.clear();
             source.holes.extend(gone.iter().map(|slot| *slot as u32));

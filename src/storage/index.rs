@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
@@ -16,9 +16,13 @@ pub(super) type Number = u32;
 /// Where a series has samples: (source, column).
 pub(super) type Places = SmallVec<[(u32, u32); 1]>;
 
+/// Of a series that has no samples in any column, or in several.
+const ELSEWHERE: (u32, u32) = (u32::MAX, u32::MAX);
+
 struct Entry {
     labels: Labels,
-    places: Places,
+    /// Nearly all series have one place. Otherwise see [`Index::places`].
+    place: (u32, u32),
 }
 
 const PAGE: usize = 256;
@@ -30,6 +34,8 @@ pub(super) struct Index {
     pages: Vec<Option<Box<Page>>>,
     next: Number,
     live: usize,
+    /// The places of series that have several.
+    places: HashMap<Number, Vec<(u32, u32)>>,
     postings: BTreeMap<Box<str>, BTreeMap<Box<str>, Postings>>,
 }
 
@@ -37,6 +43,19 @@ struct Page {
     entries: [Option<Entry>; PAGE],
     used: usize,
 }
+
+/// New series that have a label value in common, not yet entered.
+struct Run<'l> {
+    name: &'l str,
+    value: &'l str,
+    first: Number,
+    last: Number,
+}
+
+/// Series being added: the series of a source have nearly all label values in common, so that these
+/// are looked up once for many. To be given to [`Index::finish`].
+#[derive(Default)]
+pub(super) struct Adding<'l>(SmallVec<[Run<'l>; 16]>);
 
 /// The series with one value of a label. Very many values belong to a single series.
 enum Postings {
@@ -96,9 +115,20 @@ impl Index {
         entry(&self.pages, number).map(|entry| &entry.labels)
     }
 
+    /// The labels of a series, and where it has samples.
+    pub(super) fn series(&self, number: Number) -> Option<(&Labels, &[(u32, u32)])> {
+        Some((self.labels(number)?, self.places(number)))
+    }
+
     /// Where a series has samples.
     pub(super) fn places(&self, number: Number) -> &[(u32, u32)] {
-        entry(&self.pages, number).map_or(&[], |entry| &entry.places)
+        match entry(&self.pages, number) {
+            None => &[],
+            Some(Entry { place: ELSEWHERE, .. }) => {
+                self.places.get(&number).map_or(&[], |places| &places[..])
+            }
+            Some(entry) => std::slice::from_ref(&entry.place),
+        }
     }
 
     fn entry_mut(&mut self, number: Number) -> Option<&mut Entry> {
@@ -106,8 +136,9 @@ impl Index {
         self.pages.get_mut(number / PAGE)?.as_mut()?.entries[number % PAGE].as_mut()
     }
 
-    /// The series with these labels, new if need be.
-    pub(super) fn add(&mut self, labels: &Labels) -> Number {
+    /// The series with these labels, new if need be. It is found by its labels only, until
+    /// [`Index::finish`] enters its values.
+    pub(super) fn add<'l>(&mut self, labels: &'l Labels, adding: &mut Adding<'l>) -> Number {
         let hash = labels.fingerprint().0;
         if let Some(number) = self.get_hashed(labels, hash) {
             return number;
@@ -122,24 +153,15 @@ impl Index {
         let page = self.pages[at / PAGE]
             .get_or_insert_with(|| Box::new(Page { entries: [const { None }; PAGE], used: 0 }));
         page.used += 1;
-        page.entries[at % PAGE] = Some(Entry { labels: labels.clone(), places: Places::new() });
-        for (name, value) in labels {
-            let values = match self.postings.get_mut(name) {
-                Some(values) => values,
-                None => self.postings.entry(name.into()).or_default(),
-            };
-            match values.get_mut(value) {
-                None => {
-                    values.insert(value.into(), Postings::One(number));
+        page.entries[at % PAGE] = Some(Entry { labels: labels.clone(), place: ELSEWHERE });
+        for (at, (name, value)) in labels.iter().enumerate() {
+            let fresh = Run { name, value, first: number, last: number };
+            match adding.0.get_mut(at) {
+                None => adding.0.push(fresh),
+                Some(run) if (run.name, run.value) == (name, value) && run.last + 1 == number => {
+                    run.last = number;
                 }
-                Some(Postings::Many(numbers)) => {
-                    numbers.insert(number);
-                }
-                Some(one @ Postings::One(_)) => {
-                    let mut numbers = one.bitmap();
-                    numbers.insert(number);
-                    *one = Postings::Many(numbers);
-                }
+                Some(run) => self.enter(&std::mem::replace(run, fresh)),
             }
         }
         let pages = &self.pages;
@@ -147,20 +169,73 @@ impl Index {
         number
     }
 
+    /// Enters the label values of the series that were added.
+    pub(super) fn finish(&mut self, adding: Adding<'_>) {
+        for run in &adding.0 {
+            self.enter(run);
+        }
+    }
+
+    fn enter(&mut self, run: &Run<'_>) {
+        let values = match self.postings.get_mut(run.name) {
+            Some(values) => values,
+            None => self.postings.entry(run.name.into()).or_default(),
+        };
+        match values.get_mut(run.value) {
+            None => {
+                let postings = if run.first == run.last {
+                    Postings::One(run.first)
+                } else {
+                    Postings::Many((run.first..=run.last).collect())
+                };
+                values.insert(run.value.into(), postings);
+            }
+            Some(Postings::Many(numbers)) => {
+                numbers.insert_range(run.first..=run.last);
+            }
+            Some(one @ Postings::One(_)) => {
+                let mut numbers = one.bitmap();
+                numbers.insert_range(run.first..=run.last);
+                *one = Postings::Many(numbers);
+            }
+        }
+    }
+
     /// Notes that a series has samples in this column.
     pub(super) fn add_place(&mut self, number: Number, place: (u32, u32)) {
-        if let Some(entry) = self.entry_mut(number) {
-            entry.places.push(place);
+        let before = match self.entry_mut(number) {
+            None => return,
+            Some(entry) => std::mem::replace(&mut entry.place, ELSEWHERE),
+        };
+        if before == ELSEWHERE && !self.places.contains_key(&number) {
+            if let Some(entry) = self.entry_mut(number) {
+                entry.place = place;
+            }
+            return;
         }
+        let places = self.places.entry(number).or_default();
+        places.extend(Some(before).filter(|before| *before != ELSEWHERE));
+        places.push(place);
     }
 
     /// Notes that a series has no samples in this column any more; a series without any place is
     /// forgotten.
     pub(super) fn remove_place(&mut self, number: Number, place: (u32, u32)) {
-        let Some(entry) = self.entry_mut(number) else { return };
-        entry.places.retain(|p| *p != place);
-        if entry.places.is_empty() {
-            self.remove(number);
+        let Some(places) = self.places.get_mut(&number) else {
+            if self.places(number).iter().all(|p| *p == place) {
+                self.remove(number);
+            }
+            return;
+        };
+        places.retain(|p| *p != place);
+        if let [only] = places[..] {
+            self.places.remove(&number);
+            if self.places.is_empty() {
+                self.places = HashMap::new();
+            }
+            if let Some(entry) = self.entry_mut(number) {
+                entry.place = only;
+            }
         }
     }
 
@@ -357,16 +432,31 @@ mod tests {
         ) {
             let mut index = Index::default();
             let mut model = BTreeMap::new();
-            for (x, y) in &series {
-                let labels = Labels::from_pairs([("x", x.as_str()), ("y", y.as_str())]).unwrap();
-                let number = index.add(&labels);
-                prop_assert_eq!(index.add(&labels), number);
-                index.add_place(number, (0, number));
-                model.insert(number, labels);
+            let all: Vec<Labels> = series
+                .iter()
+                .map(|(x, y)| Labels::from_pairs([("x", x.as_str()), ("y", y.as_str())]).unwrap())
+                .collect();
+            for some in all.chunks(7) {
+                let mut adding = Adding::default();
+                for labels in some {
+                    let number = index.add(labels, &mut adding);
+                    prop_assert_eq!(index.add(labels, &mut adding), number);
+                    for place in 0..=number % 3 {
+                        index.add_place(number, (place, number));
+                    }
+                    prop_assert_eq!(index.places(number).len() as u32, number % 3 + 1);
+                    model.insert(number, labels.clone());
+                }
+                index.finish(adding);
             }
             for number in gone {
-                if model.remove(&(number as u32)).is_some() {
-                    index.remove_place(number as u32, (0, number as u32));
+                let number = number as u32;
+                if model.remove(&number).is_some() {
+                    for place in 0..=number % 3 {
+                        prop_assert!(index.labels(number).is_some());
+                        index.remove_place(number, (place, number));
+                    }
+                    prop_assert!(index.labels(number).is_none() && index.places(number).is_empty());
                 }
             }
             prop_assert_eq!(index.len(), model.len());

@@ -5,7 +5,9 @@
 //! block of up to 64 numbers: base (zigzag varint), width (one byte, 0–64), the numbers minus the
 //! base, `width` bits each, padded to a byte.
 
-use super::bits::{BitReader, BitWriter, put_varint, take_varint, unzigzag, zigzag};
+use super::bits::{
+    BitReader, BitWriter, put_varint, take_bytes, take_varint, unzigzag, word_at, zigzag,
+};
 
 const BLOCK: usize = 64;
 
@@ -100,17 +102,31 @@ pub(super) fn decode(from: &mut &[u8], count: usize, mut each: impl FnMut(i64)) 
 fn decode_blocks(from: &mut &[u8], mut count: usize, mut each: impl FnMut(i64)) -> Option<()> {
     while count > 0 {
         let base = unzigzag(take_varint(from)?);
-        let (&width, rest) = from.split_first()?;
+        let (&width, mut rest) = from.split_first()?;
         if width > 64 {
             return None;
         }
         let filled = count.min(BLOCK);
-        let mut bits = BitReader::new(rest);
-        for _ in 0..filled {
-            each(base.wrapping_add(bits.get(u32::from(width))? as i64));
-        }
-        *from = &rest[bits.bytes_used()..];
+        let numbers = take_bytes(&mut rest, (filled * usize::from(width)).div_ceil(8))?;
+        unpack(numbers, u32::from(width), filled, |number| each(base.wrapping_add(number as i64)))?;
+        *from = rest;
         count -= filled;
+    }
+    Some(())
+}
+
+/// Gives the first `count` numbers of `width` bits each.
+#[inline]
+fn unpack(from: &[u8], width: u32, count: usize, mut each: impl FnMut(u64)) -> Option<()> {
+    /// A word at any bit of a byte holds so many bits of a number for certain.
+    const WIDEST: u32 = 57;
+    if width > WIDEST {
+        let mut bits = BitReader::new(from);
+        return (0..count).try_for_each(|_| bits.get(width).map(&mut each));
+    }
+    let mask = (1 << width) - 1;
+    for at in (0..count).map(|number| number * width as usize) {
+        each(word_at(from, at / 8) >> (at % 8) & mask);
     }
     Some(())
 }

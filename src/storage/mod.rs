@@ -34,6 +34,8 @@ mod open;
 mod openmetrics;
 mod past;
 mod piece;
+mod reading;
+mod rows;
 mod segment;
 mod settings;
 mod shortcut;

@@ -15,7 +15,8 @@ use super::open::{CATALOGUE, OpenError, SEGMENTS};
 use super::past::{Archive, Past, Segment};
 use super::segment::{Directory, Meta, SegmentError};
 use super::snapshot::View;
-use crate::model::{Batch, Labels, Timestamp};
+use super::tail::KnownShape;
+use crate::model::{Labels, Timestamp};
 use crate::ports::Snapshot;
 use crate::telemetry::Telemetry;
 
@@ -149,7 +150,7 @@ impl Look {
         let archive = Archive::new(self.disk.clone(), Telemetry::new());
         let metas = self.metas()?;
         let mut head = Head::new(0);
-        self.catalogue.recover(|batch| head.append(batch, None)).map_err(|e| self.sql(e))?;
+        self.catalogue.recover(|shape| head.recover(shape)).map_err(|e| self.sql(e))?;
         let memory_from = metas.iter().map(|meta| meta.last).max().unwrap_or(i64::MIN);
         let segments = metas.into_iter().map(|meta| Segment::new(meta, Arc::clone(&archive)));
         Ok(View::new(head.view(), Past { segments: segments.collect(), memory_from }))
@@ -207,12 +208,12 @@ pub fn status(data: &Path, progress: Progress<'_>) -> Result<Status, OfflineErro
         });
         progress(done, metas.len() as u64);
     }
-    let mut tail = |batch: &Batch| {
-        for row in &batch.rows {
-            counted.add(&batch.source, &row.labels, 0);
+    let tail = |shape: &mut KnownShape| {
+        for labels in shape.labels.iter() {
+            counted.add(&shape.source, labels, 0);
         }
     };
-    status.tail_samples = look.catalogue.recover(&mut tail).map_err(|e| look.sql(e))?.samples;
+    status.tail_samples = look.catalogue.recover(tail).map_err(|e| look.sql(e))?.samples;
     status.catalogue_bytes = look.catalogue_bytes();
     status.series = counted.series.len() as u64;
     status.by_source = shares(counted.sources);

@@ -64,7 +64,7 @@ impl Core {
         };
         let refused = |error| OpenError::Folder(path.clone(), error);
         let segments = path.join(SEGMENTS);
-        std::fs::create_dir_all(&segments).map_err(refused)?;
+        make(&segments).map_err(refused)?;
         let lock = lock(&path)?;
         let disk = Arc::new(Folder(segments));
         Self::assemble(settings, clock, telemetry, disk, Sync::Full, Some(lock))
@@ -93,10 +93,10 @@ impl Core {
         head.recovering(true);
         let (mut newest, mut oldest) = (i64::MIN, i64::MAX);
         let recovered = catalogue
-            .recover(|batch| {
-                head.append(batch, None);
-                newest = newest.max(batch.at.millis());
-                oldest = oldest.min(batch.at.millis());
+            .recover(|shape| {
+                head.recover(shape);
+                newest = newest.max(shape.at());
+                oldest = oldest.min(shape.at());
             })
             .map_err(sql)?;
         head.recovering(false);
@@ -124,6 +124,24 @@ impl Core {
         let durable = Durable { path, catalogue, archive, busy: Mutex::new(()), _lock: lock };
         Ok(Self::new(settings, clock, telemetry, state, Some(durable)))
     }
+}
+
+/// Makes a folder and what is above it. Their names are on the disk when it returns, for a file that
+/// is synced in a folder without a name is lost all the same.
+fn make(path: &Path) -> io::Result<()> {
+    let new = path.ancestors().take_while(|folder| !folder.exists()).count();
+    std::fs::create_dir_all(path)?;
+    // The data folder and what is in it may have been made by a process that ended before this.
+    for (number, folder) in path.ancestors().take(new.max(2)).enumerate() {
+        let Some(above) = folder.parent() else { break };
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        let synced = File::open(above).and_then(|above| above.sync_all());
+        // Above a folder that somebody made for us we may have no business.
+        if number < new {
+            synced?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes sure that nobody else writes there; the lock goes with the process, however it ends.

@@ -7,17 +7,21 @@ use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
-use super::chunk::{Part, Reading};
+use super::chunk::Part;
 use super::head::{Block, Frame, frame_of};
 use super::index::{Index, Number, Places};
 use super::past::{Past, load_column, load_series, unreadable};
 use super::piece::Loaded;
+use super::reading::{Common, Reading};
 use super::segment::Directory;
 use crate::model::{Columns, Labels, Matcher, Window};
-use crate::ports::{Found, Select, SelectError, SeriesId};
+use crate::ports::{Found, Select, SelectError, SeriesId, TakeSeries};
 
 /// Series that are on the disk only get numbers from here on, valid in one snapshot.
 const DISK_ONLY: u64 = 1 << 32;
+
+/// Series whose places are looked up together.
+const TOGETHER: usize = 256;
 
 /// A consistent view of all samples.
 pub(super) struct View {
@@ -79,28 +83,84 @@ impl View {
         (frame.columns.get(slot) == Some(&series)).then_some((frame, slot))
     }
 
-    /// Series with samples in memory in the window, or a few more.
-    fn in_memory(&self, index: &Index, matchers: &[Matcher], window: Window) -> RoaringBitmap {
+    /// Gives `take` the series with samples in memory in the window, or a few more.
+    fn each_in_memory<'i>(
+        &self,
+        index: &'i Index,
+        matchers: &[Matcher],
+        window: Window,
+        mut take: impl FnMut(Number, &'i Labels),
+    ) {
         let mut found = index.find(matchers);
         found.remove_range(self.limit..);
-        let mut spans: HashMap<u32, bool> = HashMap::new();
         // Neighbours mostly come from one source.
         let mut last = None;
-        let outside = found.iter().filter(|series| {
-            !index.places(*series).iter().any(|place| {
-                let Some((frame, _)) = self.column(*series, *place) else { return false };
+        for series in &found {
+            let Some((labels, places)) = index.series(series) else { continue };
+            let here = places.iter().any(|place| {
                 if let Some((_, meets)) = last.filter(|(same, _)| *same == place.0) {
                     return meets;
                 }
-                let meets = *spans
-                    .entry(place.0)
-                    .or_insert_with(|| frame.span().is_some_and(|span| meets(span, window)));
+                let Some((frame, _)) = self.column(series, *place) else { return false };
+                let meets = frame.span().is_some_and(|span| meets(span, window));
                 last = Some((place.0, meets));
                 meets
-            })
-        });
-        let outside: RoaringBitmap = outside.collect();
-        found - outside
+            });
+            if here {
+                take(series, labels);
+            }
+        }
+    }
+
+    /// The samples of series in memory, those of one frame with what they have in common.
+    fn read_recent(
+        &self,
+        (found, places): (&[Found], &[Places]),
+        window: Window,
+        into: &mut Columns,
+        take: &mut TakeSeries<'_>,
+    ) -> Result<bool, SelectError> {
+        let mut bits = Vec::new();
+        let mut beside: Option<(u32, Option<Common<'_>>)> = None;
+        // Whether `into` has the times of the frame that is `beside`.
+        let mut laid = false;
+        for (series, places) in found.iter().zip(places) {
+            let number = Number::try_from(series.id.0).unwrap_or(Number::MAX);
+            let place = match places[..] {
+                [place] => self.column(number, place).map(|(frame, slot)| (place.0, frame, slot)),
+                _ => None,
+            };
+            let mut read = false;
+            if let Some((of, frame, slot)) = place {
+                if beside.as_ref().is_none_or(|(known, _)| *known != of) {
+                    beside = Some((of, self.common(frame, window)));
+                    laid = false;
+                }
+                if let Some((_, Some(rows))) = &beside {
+                    if !laid {
+                        into.clear();
+                        into.times.extend_from_slice(rows.times());
+                    }
+                    read = rows.values(slot, &mut bits, &mut into.values);
+                    laid = read;
+                }
+            }
+            if !read {
+                self.read(series.id, window, into)?;
+                laid = false;
+            }
+            if !take(series, into) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn common<'a>(&'a self, frame: &'a Frame, window: Window) -> Option<Common<'a>> {
+        match self.reading.try_lock() {
+            Ok(mut reading) => Common::of(frame.parts(), window, &mut reading),
+            Err(_) => Common::of(frame.parts(), window, &mut Reading::default()),
+        }
     }
 
     fn is_recent(&self, window: Window) -> bool {
@@ -112,7 +172,9 @@ impl View {
         let sets = if sets.is_empty() { &everything } else { sets };
         let mut all = RoaringBitmap::new();
         for set in sets {
-            all |= self.in_memory(index, set, window);
+            let mut here = Vec::new();
+            self.each_in_memory(index, set, window, |series, _| here.push(series));
+            all.extend(here);
         }
         all
     }
@@ -261,13 +323,11 @@ fn meets((first, last): (i64, i64), window: Window) -> bool {
 
 impl Select for View {
     fn find(&self, matchers: &[Matcher], window: Window) -> Result<Vec<Found>, SelectError> {
+        let mut found = Vec::new();
         let index = self.index();
-        let in_memory = self.in_memory(&index, matchers, window);
-        let with_labels = in_memory.iter().filter_map(|series| {
-            let labels = index.labels(series)?.clone();
-            Some(Found { id: SeriesId(u64::from(series)), labels })
+        self.each_in_memory(&index, matchers, window, |series, labels| {
+            found.push(Found { id: SeriesId(u64::from(series)), labels: labels.clone() });
         });
-        let mut found: Vec<Found> = with_labels.collect();
         drop(index);
         if !self.is_recent(window) {
             self.find_stored(matchers, window, &mut found)?;
@@ -299,6 +359,40 @@ impl Select for View {
         match self.reading.try_lock() {
             Ok(mut reading) => reading.read(&parts, window, into),
             Err(_) => Reading::default().read(&parts, window, into),
+        }
+        Ok(())
+    }
+
+    fn read_each(
+        &self,
+        found: &[Found],
+        window: Window,
+        into: &mut Columns,
+        take: &mut TakeSeries<'_>,
+    ) -> Result<(), SelectError> {
+        into.clear();
+        if !self.is_recent(window) {
+            for series in found {
+                self.read(series.id, window, into)?;
+                if !take(series, into) {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        // The index is not held while `take` works.
+        let mut places: Vec<Places> = Vec::with_capacity(found.len().min(TOGETHER));
+        for found in found.chunks(TOGETHER) {
+            places.clear();
+            let index = self.index();
+            places.extend(found.iter().map(|series| {
+                let number = Number::try_from(series.id.0).unwrap_or(Number::MAX);
+                Places::from(index.places(number))
+            }));
+            drop(index);
+            if !self.read_recent((found, &places), window, into, take)? {
+                break;
+            }
         }
         Ok(())
     }

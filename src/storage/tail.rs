@@ -16,20 +16,22 @@
 //!
 //! Rows of the first encoding, which files of format 1 hold, are read by [`super::tail_1`].
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::Arc;
 
+use flate2::{FlushDecompress, Status};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bits::{put_varint, take_bytes, take_varint, unzigzag, zigzag};
+use super::head::Seat;
 use super::{deltas, histograms};
-use crate::model::{Batch, Labels, Point, Row, STALE_BITS, Timestamp, is_stale};
+use crate::model::{Batch, Histogram, Labels, Point, Row, STALE_BITS, Timestamp};
 
 /// How the rows that this version writes are encoded.
 pub(super) const ENCODING: i64 = 2;
 
 /// Most bytes of a shape that are believed: labels of more than a million series.
-const SHAPE_LIMIT: u64 = 256 << 20;
+const SHAPE_LIMIT: usize = 256 << 20;
 
 /// What the writer, or the reader, remembers about a shape.
 #[derive(Clone, Debug, Default)]
@@ -70,11 +72,10 @@ impl Base {
         told
     }
 
-    /// The time for which [`Base::advance`] gave this.
-    fn follow(&mut self, told: i64) -> i64 {
+    /// Notes the time for which [`Base::advance`] gave this.
+    fn follow(&mut self, told: i64) {
         let at = told.wrapping_add(self.at.unwrap_or(0)).wrapping_add(self.step);
         self.advance(at);
-        at
     }
 }
 
@@ -154,28 +155,63 @@ impl Group {
     }
 }
 
-/// A shape as the reader knows it.
+/// A shape as the reader knows it, with the batch that was read last.
 pub(super) struct KnownShape {
-    /// The batch read last: the next one differs in its time and points only.
-    pub(super) batch: Batch,
+    pub(super) source: Arc<str>,
+    pub(super) labels: Arc<[Labels]>,
     pub(super) base: Base,
+    /// (column, histogram); the bits of the column are then those of an earlier batch.
+    late: Vec<(usize, Arc<Histogram>)>,
+    /// Where the head puts its batches.
+    pub(super) seat: Option<Seat>,
 }
 
 impl KnownShape {
     pub(super) fn new(number: u64, source: Arc<str>, labels: Vec<Labels>) -> Self {
-        let mut batch = Batch::new(source, Timestamp::from_millis(0));
-        let row = |labels| Row { labels, point: Point::Stale };
-        batch.rows = labels.into_iter().map(row).collect();
-        Self { batch, base: Base::new(number, 0) }
+        let base = Base::new(number, 0);
+        Self { source, labels: labels.into(), base, late: Vec::new(), seat: None }
     }
 
-    /// Brings the batch to the values that the columns have now.
-    pub(super) fn show(&mut self, at: i64) {
-        self.batch.at = Timestamp::from_millis(at);
-        for (column, row) in self.batch.rows.iter_mut().enumerate() {
-            let value = f64::from_bits(self.base.columns.bits(column));
-            row.point = if is_stale(value) { Point::Stale } else { Point::Float(value) };
+    /// The time of the batch.
+    pub(super) fn at(&self) -> i64 {
+        self.base.at.unwrap_or(0)
+    }
+
+    /// The floats of the batch, one for each column. `None` when it has histograms.
+    pub(super) fn floats(&self) -> Option<&[u64]> {
+        self.late.is_empty().then(|| self.base.columns.all())
+    }
+
+    /// The batch.
+    pub(super) fn batch(&self) -> Batch {
+        let mut batch = Batch::new(Arc::clone(&self.source), Timestamp::from_millis(self.at()));
+        for (labels, bits) in self.labels.iter().zip(self.base.columns.all()) {
+            batch.push(labels.clone(), f64::from_bits(*bits));
         }
+        for (column, histogram) in &self.late {
+            batch.rows[*column].point = Point::Histogram(Arc::clone(histogram));
+        }
+        batch
+    }
+
+    /// The histograms at the end of a batch.
+    pub(super) fn take_histograms(&mut self, from: &mut &[u8]) -> Option<()> {
+        for _ in 0..take_varint(from)? {
+            let column = usize::try_from(take_varint(from)?).ok()?;
+            let histogram = histograms::decode(from, None)?;
+            if column >= self.labels.len() {
+                return None;
+            }
+            self.late.push((column, Arc::new(histogram)));
+        }
+        Some(())
+    }
+
+    /// Makes room for the next batch; gives the number of its columns.
+    pub(super) fn next(&mut self, era: u64) -> usize {
+        self.late.clear();
+        self.base.enter(era, self.labels.len());
+        self.labels.len()
     }
 }
 
@@ -185,43 +221,40 @@ pub(super) fn checked(row: &[u8]) -> Option<&[u8]> {
     (xxh3_64(rest) as u32 == u32::from_le_bytes(*check)).then_some(rest)
 }
 
-/// Takes one batch off the front. `shape` finds a shape by number.
+/// Takes one batch off the front; it is in the shape then. `shape` finds a shape by number.
 pub(super) fn decode<'s>(
     from: &mut &[u8],
     era: u64,
     shape: impl FnOnce(u64) -> Option<&'s mut KnownShape>,
-) -> Option<&'s Batch> {
+) -> Option<&'s mut KnownShape> {
     let first = take_varint(from)?;
     let number = era.wrapping_add(unzigzag(first >> 2).cast_unsigned());
     let known = shape(number)?;
+    let width = known.next(era);
     let base = &mut known.base;
-    let width = known.batch.rows.len();
-    base.enter(era, width);
-    let at = base.follow(unzigzag(take_varint(from)?));
+    base.follow(unzigzag(take_varint(from)?));
     if first & 2 == 0 {
         base.map.clear();
         base.map.extend_from_slice(take_bytes(from, width.div_ceil(8))?);
     }
-    for column in 0..width {
-        if base.map.get(column / 8)? >> (column % 8) & 1 == 1 {
+    if base.map.len() < width.div_ceil(8) {
+        return None;
+    }
+    for (at, byte) in base.map.iter().enumerate() {
+        let mut left = *byte;
+        while left != 0 {
+            let column = at * 8 + left.trailing_zeros() as usize;
+            if column >= width {
+                break;
+            }
             base.columns.decode(column, from)?;
+            left &= left - 1;
         }
     }
-    known.show(at);
     if first & 1 != 0 {
-        take_histograms(from, &mut known.batch)?;
+        known.take_histograms(from)?;
     }
-    Some(&known.batch)
-}
-
-/// The histograms at the end of a batch.
-pub(super) fn take_histograms(from: &mut &[u8], batch: &mut Batch) -> Option<()> {
-    for _ in 0..take_varint(from)? {
-        let column = usize::try_from(take_varint(from)?).ok()?;
-        let histogram = histograms::decode(from, None)?;
-        batch.rows.get_mut(column)?.point = Point::Histogram(Arc::new(histogram));
-    }
-    Some(())
+    Some(known)
 }
 
 /// The labels of a shape: raw deflate of each label set's length (varint) and bytes
@@ -238,16 +271,48 @@ pub(super) fn encode_shape<'a>(labels: impl Iterator<Item = &'a Labels>) -> Vec<
     packed.finish().unwrap_or_default()
 }
 
-/// The inverse of [`encode_shape`].
-pub(super) fn decode_shape(packed: &[u8]) -> Option<Vec<Labels>> {
-    let mut plain = Vec::new();
-    flate2::read::DeflateDecoder::new(packed).take(SHAPE_LIMIT).read_to_end(&mut plain).ok()?;
-    let (mut from, mut labels) = (&plain[..], Vec::new());
-    while !from.is_empty() {
-        let length = usize::try_from(take_varint(&mut from)?).ok()?;
-        labels.push(Labels::from_bytes(take_bytes(&mut from, length)?)?);
+/// Reads labels of shapes; its buffers serve many.
+pub(super) struct ShapeReader {
+    inflate: flate2::Decompress,
+    plain: Vec<u8>,
+}
+
+impl Default for ShapeReader {
+    fn default() -> Self {
+        Self { inflate: flate2::Decompress::new(false), plain: Vec::new() }
     }
-    Some(labels)
+}
+
+impl ShapeReader {
+    /// The inverse of [`encode_shape`].
+    pub(super) fn read(&mut self, packed: &[u8]) -> Option<Vec<Labels>> {
+        self.unpack(packed)?;
+        let (mut from, mut labels) = (&self.plain[..], Vec::new());
+        while !from.is_empty() {
+            let length = usize::try_from(take_varint(&mut from)?).ok()?;
+            labels.push(Labels::from_bytes(take_bytes(&mut from, length)?)?);
+        }
+        Some(labels)
+    }
+
+    fn unpack(&mut self, packed: &[u8]) -> Option<()> {
+        self.inflate.reset(false);
+        self.plain.clear();
+        loop {
+            let (read, written) = (self.inflate.total_in(), self.plain.len());
+            self.plain.reserve(written.max(1 << 12));
+            let rest = packed.get(usize::try_from(read).ok()?..)?;
+            let status =
+                self.inflate.decompress_vec(rest, &mut self.plain, FlushDecompress::None).ok()?;
+            let stuck = self.inflate.total_in() == read && self.plain.len() == written;
+            if status == Status::StreamEnd {
+                return Some(());
+            }
+            if stuck || self.plain.len() > SHAPE_LIMIT {
+                return None;
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -283,7 +348,7 @@ mod tests {
         ) {
             let labels: Vec<Labels> =
                 (0..3).map(|n| Labels::from_pairs([("n", n.to_string().as_str())]).unwrap()).collect();
-            let decoded = decode_shape(&encode_shape(labels.iter())).unwrap();
+            let decoded = ShapeReader::default().read(&encode_shape(labels.iter())).unwrap();
             let mut known = KnownShape::new(7, "s".into(), decoded);
             let mut base = Base::new(7, 0);
             let mut era = start;
@@ -295,11 +360,11 @@ mod tests {
                 group.push(&batch, &mut base);
                 let bytes = group.finish().to_vec();
                 let mut from = checked(&bytes).unwrap();
-                let back = decode(&mut from, era, |n| (n == 7).then_some(&mut known)).unwrap();
+                let back = decode(&mut from, era, |n| (n == 7).then_some(&mut known)).unwrap().batch();
                 prop_assert!(from.is_empty());
                 prop_assert_eq!(back.at, batch.at);
                 // Bit for bit: NaN is not equal to itself.
-                prop_assert_eq!(format!("{:?}", bits(back)), format!("{:?}", bits(&batch)));
+                prop_assert_eq!(format!("{:?}", bits(&back)), format!("{:?}", bits(&batch)));
             }
         }
 
@@ -311,7 +376,7 @@ mod tests {
             let mut from = &bytes[..];
             while super::super::tail_1::decode(&mut from, 0, |_| Some(&mut known)).is_some() {}
             let _ = checked(&bytes);
-            let _ = decode_shape(&bytes);
+            let _ = ShapeReader::default().read(&bytes);
         }
     }
 

@@ -7,19 +7,17 @@
 
 use super::bits::{take_bytes, take_varint, unzigzag};
 use super::deltas;
-use super::tail::{KnownShape, take_histograms};
-use crate::model::Batch;
+use super::tail::KnownShape;
 
-/// Takes one batch off the front. `shape` finds a shape by number.
+/// Takes one batch off the front; it is in the shape then. `shape` finds a shape by number.
 pub(super) fn decode<'s>(
     from: &mut &[u8],
     era: u64,
     shape: impl FnOnce(u64) -> Option<&'s mut KnownShape>,
-) -> Option<&'s Batch> {
+) -> Option<&'s mut KnownShape> {
     let known = shape(take_varint(from)?)?;
+    let width = known.next(era);
     let base = &mut known.base;
-    let width = known.batch.rows.len();
-    base.enter(era, width);
     let at = base.at.unwrap_or(0).wrapping_add(unzigzag(take_varint(from)?));
     base.at = Some(at);
     let (&flags, rest) = from.split_first()?;
@@ -33,9 +31,8 @@ pub(super) fn decode<'s>(
             base.columns.set(column, bits);
         }
     }
-    known.show(at);
     if flags & 1 != 0 {
-        take_histograms(from, &mut known.batch)?;
+        known.take_histograms(from)?;
     }
-    Some(&known.batch)
+    Some(known)
 }

@@ -21,6 +21,7 @@ pub struct NotifyTelemetry {
     delivery_duration_seconds: Family<Closed, Histogram>,
     escalations: Counter,
     unaddressed: Counter,
+    makeshift_messages: Counter,
     dead_letters: Gauge,
     incidents_open: Gauge,
     state_durable: Gauge,
@@ -42,6 +43,7 @@ impl NotifyTelemetry {
             }),
             escalations: Counter::default(),
             unaddressed: Counter::default(),
+            makeshift_messages: Counter::default(),
             dead_letters: Gauge::default(),
             incidents_open: Gauge::default(),
             state_durable: Gauge::default(),
@@ -84,6 +86,11 @@ impl NotifyTelemetry {
             "unaddressed",
             "Decisions to tell for which nobody could be found",
             self.unaddressed.clone(),
+        );
+        registry.register(
+            "makeshift_messages",
+            "Messages in makeshift words or to makeshift addresses: a template is broken",
+            self.makeshift_messages.clone(),
         );
         registry.register(
             "dead_letters",
@@ -154,6 +161,11 @@ impl NotifyTelemetry {
     pub fn went_elsewhere(&self, escalations: u64, unaddressed: u64) {
         raise(&self.escalations, escalations);
         raise(&self.unaddressed, unaddressed);
+    }
+
+    /// Templates were broken, as counted since the start.
+    pub fn makeshift(&self, total: u64) {
+        raise(&self.makeshift_messages, total);
     }
 
     /// Whether the state could be written.

@@ -177,7 +177,7 @@ fn what_cannot_run_is_refused_by_name_and_place() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("alertmanager.yml");
     let text = "route: {receiver: a}\nreceivers:\n- name: a\n  webhook_configs:\n  \
-                - url: http://127.0.0.1:9/\n    http_config: {proxy_url: 'http://127.0.0.1:1'}\n  \
+                - url: http://127.0.0.1:9/\n    http_config: {proxy_url: 'ftp://127.0.0.1:1'}\n  \
                 - url_file: gone\n  email_configs:\n  \
                 - {to: a@example.org, from: b@example.org, smarthost: 'localhost:25', text: '{{ nonsense }}'}\n";
     std::fs::write(&file, text).unwrap();
@@ -186,7 +186,10 @@ fn what_cannot_run_is_refused_by_name_and_place() {
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("alertmanager.yml:6:30: `proxy_url` is not supported"), "{said}");
+    assert!(
+        said.contains("alertmanager.yml:6:30: `proxy_url` should be a http, https or socks5 URL"),
+        "{said}"
+    );
     assert!(said.contains("alertmanager.yml:7:15: `url_file`: cannot read"), "{said}");
     let mut command = Command::new(env!("CARGO_BIN_EXE_augenmass"));
     let output = command.args(["check", "alertmanager"]).arg(&file).output().unwrap();
@@ -194,4 +197,65 @@ fn what_cannot_run_is_refused_by_name_and_place() {
     assert!(output.status.success(), "{said}");
     assert!(said.contains("cannot run here: "), "{said}");
     assert!(said.contains("the template `text` of the receiver `a` is broken"), "{said}");
+}
+
+#[tokio::test]
+async fn addresses_and_urls_are_written_by_templates_for_real() {
+    let (mailbox, mut letters) = Mailbox::start().await.unwrap();
+    let (hook, calls) = webhook();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mail = mailbox.address();
+    let text = format!(
+        r#"
+global: {{smtp_smarthost: '{mail}', smtp_from: am@example.org, smtp_require_tls: false}}
+route:
+  receiver: default
+  group_by: [alertname]
+  group_wait: 100ms
+  routes:
+  - {{matchers: ['alertname="DiskFull"'], receiver: written}}
+  - {{matchers: ['alertname="Chatter"'], receiver: broken}}
+receivers:
+- name: default
+  email_configs: [{{to: ops@example.org}}]
+- name: written
+  email_configs:
+  - to: '{{{{ .CommonLabels.severity }}}}@example.org, {{{{ .CommonLabels.severity }}}}-two@example.org'
+    from: '{{{{ .GroupLabels.alertname }}}} <{{{{ .Status }}}}@example.org>'
+    text: mine
+  webhook_configs:
+  - url: http://hook.example.org/{{{{ .CommonLabels.severity }}}}
+    http_config: {{proxy_url: 'http://127.0.0.1:{hook}'}}
+- name: broken
+  email_configs: [{{to: '{{{{ .CommonLabels.gone }}}}@example.org', text: mine}}]
+"#
+    );
+    std::fs::write(folder.join("alertmanager.yml"), text).unwrap();
+    std::fs::write(folder.join("rules.yml"), rules("vector(1)")).unwrap();
+    let main = "alertmanager: alertmanager.yml\n\
+                rules: {files: [rules.yml], shipped: false, interval: 1s}\n";
+    std::fs::write(folder.join("augenmass.yml"), main).unwrap();
+    let _process = run(folder, &["--config", "augenmass.yml"]);
+
+    let (head, body) = calls.recv_timeout(LONG).unwrap_or_else(|_| panic!("{}", log(folder)));
+    assert!(head.starts_with("POST http://hook.example.org/page HTTP/1.1\r\n"), "{head}");
+    assert_eq!(body["receiver"], "written");
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let letter = tokio::time::timeout(LONG, letters.recv()).await;
+        let letter = letter.unwrap_or_else(|_| panic!("no mail: {}", log(folder))).unwrap();
+        let raw = String::from_utf8_lossy(&letter.raw).replace("=\r\n", "");
+        assert!(raw.contains("mine"), "{raw}");
+        let broken = raw.contains("The template of `to` of the receiver broken is broken");
+        assert_eq!(raw.contains("From: DiskFull <firing@example.org>\r\n"), !broken, "{raw}");
+        told.push((letter.recipients.concat(), letter.from, broken));
+    }
+    told.sort();
+    let expected = [
+        ("ops@example.org", "am@example.org", true),
+        ("page-two@example.org", "firing@example.org", false),
+        ("page@example.org", "firing@example.org", false),
+    ];
+    assert_eq!(told, expected.map(|(to, from, broken)| (to.to_owned(), from.to_owned(), broken)));
 }

@@ -3,7 +3,7 @@
 # Uses: $peers (folder for what is ours), again, as_root.
 
 # program:Debian package
-DEBIAN_PEERS="nginx:nginx-light postfix:postfix snmpd:snmpd snmpwalk:snmp prometheus:prometheus promtool:prometheus amtool:prometheus-alertmanager openssl:openssl saslpasswd2:sasl2-bin dovecot:dovecot-imapd"
+DEBIAN_PEERS="nginx:nginx-light postfix:postfix snmpd:snmpd snmpwalk:snmp prometheus:prometheus promtool:prometheus amtool:prometheus-alertmanager openssl:openssl saslpasswd2:sasl2-bin dovecot:dovecot-imapd strace:strace"
 
 found() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use augenmass::model::Secret;
-use augenmass::notify::{EmailNotifier, EmailSettings, SmtpTls};
+use augenmass::notify::{ClientCertificate, EmailNotifier, EmailSettings, Handshake, Pem, SmtpTls};
 use augenmass::ports::{
     Address, Delivery, DeliveryError, Message, Notifier, Receipt, SystemClock, Urgency,
 };
@@ -96,7 +96,7 @@ impl MailServer {
             oauth_token: None,
             headers: vec![("X-Team".into(), "IT Größe".into())],
             tls: SmtpTls::Required,
-            ca_file: Some(self.authority()),
+            handshake: Handshake::trusting(Some(self.authority())),
             timeout: Duration::from_secs(30),
         }
     }
@@ -118,16 +118,24 @@ impl MailServer {
     }
 }
 
-/// An authority of our own, and a certificate for localhost.
+/// An authority of our own, a certificate for localhost, and one for us.
 fn write_certificates(folder: &Path) {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // OpenSSL takes what its namesake has issued for self-signed.
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "an authority");
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
     fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(["localhost".to_owned()]).unwrap();
-    let leaf = leaf.signed_by(&key, &authority).unwrap();
-    fs::write(folder.join("chain.pem"), format!("{}{}", key.serialize_pem(), leaf.pem())).unwrap();
+    let issue = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new([name.to_owned()]).unwrap();
+        (leaf.signed_by(&key, &authority).unwrap().pem(), key.serialize_pem())
+    };
+    let (server, key) = issue("localhost");
+    fs::write(folder.join("chain.pem"), format!("{key}{server}")).unwrap();
+    let (us, key) = issue("augenmass");
+    fs::write(folder.join("us.pem"), us).unwrap();
+    fs::write(folder.join("us.key"), key).unwrap();
 }
 
 fn delivery(key: &str, to: &str) -> Delivery {
@@ -228,9 +236,42 @@ fn a_wrong_password_is_a_fault_of_the_configuration() {
 #[test]
 fn a_server_that_nobody_vouches_for_gets_no_password() {
     let Some(server) = MailServer::start() else { return };
-    let refused = deliver(&server, &delivery("key-5", "web@example.org"), |s| s.ca_file = None);
+    let refused = deliver(&server, &delivery("key-5", "web@example.org"), |s| {
+        s.handshake = Handshake::default();
+    });
     let Err(DeliveryError::Down { reason, .. }) = &refused else { panic!("{refused:?}") };
     assert!(reason.contains("no secure connection"), "{reason}");
+}
+
+#[test]
+fn a_server_that_asks_for_a_certificate_is_shown_ours() {
+    // No login: whoever shows a certificate of the authority may send.
+    let strict = "smtpd_tls_CAfile = HERE/etc/ca.pem\nsmtpd_tls_req_ccert = yes\n\
+                  smtpd_tls_security_level = encrypt\nsmtpd_sasl_auth_enable = no\n\
+                  smtpd_relay_restrictions = permit_auth_destination, reject\n\
+                  smtpd_recipient_restrictions = permit_auth_destination, reject\n";
+    let Some(server) = MailServer::start_with(strict, |_| Some(())) else { return };
+    let folder = server.server.path().join("etc");
+    let text = |name: &str| Secret::new(&fs::read_to_string(folder.join(name)).unwrap());
+    let file = |name: &str| Pem::File(folder.join(name));
+    let ours =
+        [(file("us.pem"), file("us.key")), (Pem::Text(text("us.pem")), Pem::Text(text("us.key")))];
+    for (number, (certificate, key)) in ours.into_iter().enumerate() {
+        let delivery = delivery(&format!("cert-{number}"), "web@example.org");
+        let show = |s: &mut EmailSettings| {
+            s.credentials = None;
+            s.handshake.certificate = Some(ClientCertificate { certificate, key });
+        };
+        deliver(&server, &delivery, show).unwrap();
+    }
+    server.wait_for_mails("web", 2);
+    let refused =
+        deliver(&server, &delivery("cert-9", "web@example.org"), |s| s.credentials = None);
+    assert!(
+        matches!(&refused, Err(error) if !matches!(error, DeliveryError::Unsure { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(server.mailbox("web").len(), 2);
 }
 
 #[test]

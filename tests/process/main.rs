@@ -5,6 +5,7 @@ mod full;
 #[path = "../peers/harness.rs"]
 mod harness;
 mod hostile;
+mod look;
 mod verbs;
 mod world;
 

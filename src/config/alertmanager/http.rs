@@ -1,63 +1,38 @@
-//! `http_config` and `tls_config`: what of them we do, and obstacles for the rest.
+//! `http_config`: how a webhook is called.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::reader::{Fields, Reader};
 use super::super::yaml::{Kind, Node};
 use super::plain;
-use super::receivers::Access;
+use super::tls::tls;
 use crate::model::Secret;
-use crate::notify::ClientCertificate;
+use crate::notify::{Access, OAuth2, Proxies};
 
-/// How to call a webhook.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Http {
-    pub(super) access: Access,
-    login: Option<(String, Secret)>,
-}
-
-impl Http {
-    /// The address with user name and password in it.
-    pub(super) fn with_login(&self, mut url: url::Url) -> Secret {
-        if let Some((user, password)) = &self.login {
-            // Only addresses without a host take none, and those were refused.
-            let _ = url.set_username(user);
-            let _ = url.set_password(Some(password.reveal()));
-        }
-        Secret::new(url.as_str())
-    }
-}
-
-/// Options that change where or how a call goes, and that are not supported.
-const FOREIGN: &[&str] = &["oauth2", "proxy_url", "proxy_connect_header"];
 /// Options without which a call is the same.
-const IGNORED: &[&str] =
-    &["follow_redirects", "enable_http2", "no_proxy", "proxy_from_environment"];
+const IGNORED: &[&str] = &["follow_redirects", "enable_http2"];
 
 /// `http_config`, when it is given.
-pub(super) fn http(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<Http> {
+pub(super) fn http(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<Access> {
     let node = fields.get("http_config")?;
     let mut inner = reader.fields(node, "http_config")?;
-    let mut found = Http::default();
-    for &name in FOREIGN {
-        if let Some(node) = inner.get(name) {
-            reader.obstacle(node.at, format!("`{name}` is not supported"));
-        }
-    }
+    let mut found = Access::default();
     for &name in IGNORED {
         let _ = inner.get(name);
     }
+    one_login(&mut inner, reader);
     if let Some(node) = inner.get("basic_auth")
         && let Some(mut login) = reader.fields(node, "basic_auth")
     {
         let user = secret(&mut login, "username", "username_file", reader);
         let password = secret(&mut login, "password", "password_file", reader);
         login.finish(reader);
-        let user = user.map(|user| user.reveal().to_owned()).unwrap_or_default();
-        found.login = Some((user, password.unwrap_or_else(|| Secret::new(""))));
+        let text = |part: &Option<Secret>| {
+            part.as_ref().map_or_else(String::new, |part| part.reveal().to_owned())
+        };
+        found.login = Some(Secret::new(&format!("{}:{}", text(&user), text(&password))));
     }
-    found.access.bearer = secret(&mut inner, "bearer_token", "bearer_token_file", reader);
+    found.bearer = secret(&mut inner, "bearer_token", "bearer_token_file", reader);
     if let Some(node) = inner.get("authorization")
         && let Some(mut authorization) = reader.fields(node, "authorization")
     {
@@ -66,21 +41,162 @@ pub(super) fn http(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<H
         let credentials = secret(&mut authorization, "credentials", "credentials_file", reader);
         authorization.finish(reader);
         match (kind.eq_ignore_ascii_case("bearer"), credentials) {
-            (true, credentials) => found.access.bearer = credentials,
+            (true, credentials) => found.bearer = credentials,
             (false, credentials) => {
                 let credentials = credentials.unwrap_or_else(|| Secret::new(""));
                 let value = Secret::new(&format!("{kind} {}", credentials.reveal()));
-                found.access.headers.push(("Authorization".into(), value));
+                found.headers.push(("Authorization".into(), value));
             }
         }
     }
+    found.oauth2 = inner.get("oauth2").and_then(|node| oauth2(node, reader)).map(Box::new);
     if let Some(node) = inner.get("http_headers") {
-        found.access.headers.extend(headers(node, reader));
+        found.headers.extend(headers(node, reader));
     }
-    let (ca_file, certificate) = tls(&mut inner, "tls_config", true, reader);
-    (found.access.ca_file, found.access.certificate) = (ca_file, certificate);
+    found.proxies = proxies(&mut inner, reader);
+    found.handshake = tls(&mut inner, "tls_config", reader).unwrap_or_default();
     inner.finish(reader);
     Some(found)
+}
+
+/// There is one way to show who we are.
+fn one_login(inner: &mut Fields<'_>, reader: &mut Reader<'_>) {
+    let ways = ["basic_auth", "authorization", "oauth2", "bearer_token", "bearer_token_file"];
+    let given: Vec<_> =
+        ways.into_iter().filter_map(|name| Some((name, inner.get(name)?))).collect();
+    if let [(first, _), (second, node), ..] = &given[..] {
+        reader.problem(node.at, format!("either `{first}` or `{second}`, not both"));
+    }
+}
+
+const OAUTH2: &[&str] = &[
+    "client_id",
+    "client_secret",
+    "client_secret_file",
+    "client_secret_ref",
+    "client_certificate_key_id",
+    "client_certificate_key",
+    "client_certificate_key_file",
+    "client_certificate_key_ref",
+    "grant_type",
+    "signature_algorithm",
+    "iss",
+    "audience",
+    "claims",
+];
+
+fn oauth2(node: &Node, reader: &mut Reader<'_>) -> Option<OAuth2> {
+    let mut inner = reader.fields(node, "oauth2")?;
+    let grant = inner.get("grant_type").and_then(|node| plain(node, "grant_type", reader));
+    if grant.is_some_and(|grant| !matches!(grant, "" | "client_credentials")) {
+        let message = "`oauth2`: of the grant types only `client_credentials` is supported";
+        reader.obstacle(node.at, message);
+    }
+    for &name in OAUTH2 {
+        if let Some(node) = inner.get(name)
+            && (name.starts_with("client_certificate") || name.ends_with("_ref"))
+        {
+            reader.obstacle(node.at, format!("`{name}` is not supported"));
+        }
+    }
+    if let (Some(_), Some(node)) = (inner.get("client_secret"), inner.get("client_secret_file")) {
+        let message = "either `client_secret` or `client_secret_file`, not both";
+        reader.problem(node.at, message);
+    }
+    let client_id = inner.need("client_id", reader);
+    let client_id = client_id.and_then(|node| reader.text(node, "client_id"));
+    let client_secret = secret(&mut inner, "client_secret", "client_secret_file", reader);
+    let token_url = inner.need("token_url", reader);
+    let token_url = token_url.and_then(|node| reader.url(node, "token_url"));
+    let scopes = inner.get("scopes").map(|node| reader.list(node)).unwrap_or_default();
+    let scopes = scopes.into_iter().filter_map(|node| reader.text(node, "scopes")).collect();
+    let mut parameters = Vec::new();
+    let more = inner.get("endpoint_params");
+    let more = more.and_then(|node| reader.fields(node, "endpoint_params"));
+    for (key, node) in more.map(|mut more| more.all()).unwrap_or_default() {
+        if let Some(value) = plain(node, &key.text, reader) {
+            parameters.push((key.text.as_str().into(), Secret::new(value)));
+        }
+    }
+    let proxies = proxies(&mut inner, reader);
+    let handshake = tls(&mut inner, "tls_config", reader).unwrap_or_default();
+    inner.finish(reader);
+    Some(OAuth2 {
+        client_id: client_id?,
+        client_secret: client_secret.unwrap_or_else(|| Secret::new("")),
+        token_url: Secret::new(token_url?.as_str()),
+        scopes,
+        parameters,
+        handshake,
+        proxies,
+    })
+}
+
+/// `proxy_url` and its kin.
+fn proxies(inner: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<Proxies> {
+    let proxy = inner.get("proxy_url");
+    let no_proxy = inner.get("no_proxy").filter(|node| !node.is_empty_text());
+    let surroundings = inner.get("proxy_from_environment");
+    let surroundings =
+        surroundings.filter(|node| reader.boolean(node, "proxy_from_environment") == Some(true));
+    let connect = inner.get("proxy_connect_header");
+    let proxy = proxy.filter(|node| !node.is_empty_text());
+    if let (Some(node), Some(_)) = (surroundings, proxy.or(no_proxy)) {
+        let message = "`proxy_from_environment` goes without `proxy_url` and `no_proxy`";
+        reader.problem(node.at, message);
+    }
+    if let (None, None, Some(node)) = (proxy, surroundings, no_proxy.or(connect)) {
+        reader.problem(node.at, "there is no `proxy_url` to which this belongs");
+    }
+    let connect_headers = connect.map(|node| connect_headers(node, reader)).unwrap_or_default();
+    if surroundings.is_some() {
+        let variable = |names: [&str; 2]| {
+            let values = names.iter().filter_map(|name| reader.sources().env(name));
+            values.map(|value| value.trim().to_owned()).find(|value| !value.is_empty())
+        };
+        let address = |value: String| {
+            let whole = value.contains("://");
+            Secret::new(&if whole { value } else { format!("http://{value}") })
+        };
+        return Some(Proxies {
+            http: variable(["HTTP_PROXY", "http_proxy"]).map(address),
+            https: variable(["HTTPS_PROXY", "https_proxy"]).map(address),
+            exceptions: Some(variable(["NO_PROXY", "no_proxy"]).unwrap_or_default().into()),
+            connect_headers,
+        });
+    }
+    let node = proxy?;
+    let text = plain(node, "proxy_url", reader)?;
+    if !crate::notify::is_proxy(text) {
+        // It may hold a password: where, not what.
+        reader.obstacle(node.at, "`proxy_url` should be a http, https or socks5 URL with a host");
+        return None;
+    }
+    let exceptions = no_proxy.and_then(|node| plain(node, "no_proxy", reader)).map(Arc::from);
+    let url = Some(Secret::new(text));
+    Some(Proxies { http: url.clone(), https: url, exceptions, connect_headers })
+}
+
+/// `proxy_connect_header`: for each name its values.
+fn connect_headers(node: &Node, reader: &mut Reader<'_>) -> Vec<(Arc<str>, Secret)> {
+    let mut found = Vec::new();
+    let Some(mut names) = reader.fields(node, "proxy_connect_header") else { return found };
+    for (key, node) in names.all() {
+        let Some(name) = header_name(key, reader) else { continue };
+        for item in reader.list(node) {
+            let value = plain(item, &key.text, reader).map(Secret::new);
+            found.extend(value.map(|value| (name.clone(), value)));
+        }
+    }
+    found
+}
+
+fn header_name(key: &super::super::yaml::Key, reader: &mut Reader<'_>) -> Option<Arc<str>> {
+    if http::HeaderName::try_from(key.text.as_str()).is_err() {
+        reader.problem(key.at, format!("`{}` cannot be the name of a header", key.text));
+        return None;
+    }
+    Some(key.text.as_str().into())
 }
 
 /// `http_headers`: for each name its `values`, `secrets` and `files`.
@@ -88,10 +204,7 @@ fn headers(node: &Node, reader: &mut Reader<'_>) -> Vec<(Arc<str>, Secret)> {
     let mut found = Vec::new();
     let Some(mut names) = reader.fields(node, "http_headers") else { return found };
     for (key, node) in names.all() {
-        if http::HeaderName::try_from(key.text.as_str()).is_err() {
-            reader.problem(key.at, format!("`{}` cannot be the name of a header", key.text));
-            continue;
-        }
+        let Some(name) = header_name(key, reader) else { continue };
         let Some(mut one) = reader.fields(node, &key.text) else { continue };
         for (kind, is_file) in [("values", false), ("secrets", false), ("files", true)] {
             for item in one.get(kind).map(|node| reader.list(node)).unwrap_or_default() {
@@ -99,7 +212,7 @@ fn headers(node: &Node, reader: &mut Reader<'_>) -> Vec<(Arc<str>, Secret)> {
                     true => reader.content(item, kind).map(|text| Secret::new(text.trim())),
                     false => plain(item, kind, reader).map(Secret::new),
                 };
-                found.extend(value.map(|value| (key.text.as_str().into(), value)));
+                found.extend(value.map(|value| (name.clone(), value)));
             }
         }
         one.finish(reader);
@@ -123,49 +236,4 @@ pub(super) fn secret(
         Kind::Scalar { text, .. } => Some(Secret::new(text)),
         _ => reader.expected(node, name, "a text"),
     }
-}
-
-/// `tls_config`: the file with trust anchors, and where `shows` says so our own certificate.
-pub(super) fn tls(
-    fields: &mut Fields<'_>,
-    name: &'static str,
-    shows: bool,
-    reader: &mut Reader<'_>,
-) -> (Option<PathBuf>, Option<ClientCertificate>) {
-    let Some(node) = fields.get(name) else { return (None, None) };
-    let Some(mut inner) = reader.fields(node, name) else { return (None, None) };
-    let mut certificate = None;
-    if shows {
-        let mut file = |name: &'static str, reader: &mut Reader<'_>| {
-            inner.get(name).and_then(|node| reader.path(node, name))
-        };
-        match (file("cert_file", reader), file("key_file", reader)) {
-            (Some(cert_file), Some(key_file)) => {
-                certificate = Some(ClientCertificate { cert_file, key_file });
-            }
-            (None, None) => {}
-            _ => reader.problem(node.at, "`cert_file` and `key_file` go together"),
-        }
-    }
-    let files: &[&'static str] = if shows { &[] } else { &["cert_file", "key_file"] };
-    for option in ["ca", "cert", "key", "key_ref", "cert_ref", "ca_ref"].iter().chain(files) {
-        if let Some(node) = inner.get(option) {
-            reader.obstacle(node.at, format!("`{option}` is not supported, `ca_file` is"));
-        }
-    }
-    if let Some(node) = inner.get("server_name") {
-        reader.obstacle(node.at, "`server_name` is not supported: the host's own name is checked");
-    }
-    for option in ["min_version", "max_version"] {
-        let _ = inner.get(option);
-    }
-    if let Some(node) = inner.get("insecure_skip_verify")
-        && reader.boolean(node, "insecure_skip_verify") == Some(true)
-    {
-        let message = "certificates are always checked: give the issuer's certificate as `ca_file`";
-        reader.obstacle(node.at, message);
-    }
-    let ca_file = inner.get("ca_file").and_then(|node| reader.path(node, "ca_file"));
-    inner.finish(reader);
-    (ca_file, certificate)
 }

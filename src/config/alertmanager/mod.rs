@@ -7,6 +7,7 @@ mod outfit;
 mod receivers;
 mod routes;
 mod smtp;
+mod tls;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,7 +19,7 @@ use super::reader::{Fields, Reader};
 use super::yaml::{self, Kind, Node};
 use super::{Sources, expand_files, parse_duration};
 use crate::alerting::{Ends, InhibitRule, Plan, RouteSpec, RouteTree};
-use crate::model::Matcher;
+use crate::model::{Matcher, Secret};
 
 use crate::render::TemplateFiles;
 pub use outfit::Outfit;
@@ -59,7 +60,7 @@ impl AlertmanagerFile {
     /// All problems at once, each with its place.
     pub fn parse(text: &str, file: &Path, sources: &dyn Sources) -> Result<Self, Problems> {
         let mut reader = Reader::new(sources, file.parent().unwrap_or(Path::new("")));
-        let root = yaml::parse(text, &mut reader.problems);
+        let root = yaml::parse_as_go(text, &mut reader.problems);
         let found = match root {
             Some(root) => read(&root, &mut reader),
             None => {
@@ -182,21 +183,45 @@ fn templates(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> (Vec<Arc<str>>
 fn check_words(receivers: &[Receiver], words: &TemplateFiles, reader: &mut Reader<'_>) {
     for (receiver, at) in receivers.iter().map(|receiver| (receiver, receiver.at)) {
         for integration in &receiver.integrations {
-            let Integration::Email { words: own, .. } = integration else { continue };
-            let parts = [("Subject", &own.subject), ("text", &own.text), ("html", &own.html)];
-            let parts = parts.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?)));
-            let headers = own.headers.iter().map(|(name, text)| (&**name, text));
-            for (name, text) in parts.chain(headers) {
+            for (name, text) in templates_of(integration) {
                 if let Err(error) = words.check(text) {
+                    let instead = match name {
+                        "to" => "the default receiver will be told",
+                        "from" => "the usual sender will stand there",
+                        "url" => "it will not be told",
+                        _ => "our own words will go out",
+                    };
                     let message = format!(
-                        "the template `{name}` of the receiver `{}` is broken, so that our own \
-                         words will go out: {error}",
+                        "the template `{name}` of the receiver `{}` is broken, so that {instead}: \
+                         {error}",
                         receiver.name
                     );
-                    reader.remarks.push(Problem { at, message });
+                    reader.remark(at, message);
                 }
             }
         }
+    }
+}
+
+/// The templates of an integration, by the names of their fields.
+fn templates_of(integration: &Integration) -> Vec<(&str, &str)> {
+    match integration {
+        Integration::Email { to, from, words, .. } => {
+            let own = [
+                ("to", Some(to).filter(|to| to.contains("{{"))),
+                ("from", from.as_ref()),
+                ("Subject", words.subject.as_ref()),
+                ("text", words.text.as_ref()),
+                ("html", words.html.as_ref()),
+            ];
+            let own = own.into_iter().filter_map(|(name, text)| Some((name, &**text?)));
+            own.chain(words.headers.iter().map(|(name, text)| (&**name, &**text))).collect()
+        }
+        Integration::Webhook { url, .. } => {
+            let url = url.iter().map(Secret::reveal).filter(|url| url.contains("{{"));
+            url.map(|url| ("url", url)).collect()
+        }
+        Integration::Matrix { .. } => Vec::new(),
     }
 }
 
@@ -309,98 +334,4 @@ fn unknown(node: &Node, what: &str, name: &str, known: &[Arc<str>], reader: &mut
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::System;
-    use proptest::prelude::*;
-
-    const GOOD: &str = "\
-global: {resolve_timeout: 5m, smtp_smarthost: 'localhost:25', smtp_from: a@example.org}
-route:
-  receiver: team
-  group_by: [alertname]
-  routes:
-  - {matchers: ['a=\"b\"', c=~d.*], mute_time_intervals: [night], continue: true}
-receivers:
-- name: team
-  email_configs: [{to: t@example.org, headers: {Subject: '{{ .CommonLabels }}'}}]
-  webhook_configs: [{url: 'http://localhost/', max_alerts: 3}]
-inhibit_rules: [{source_matchers: [a=b], target_matchers: [c!=d], equal: [e]}]
-time_intervals:
-- {name: night, time_intervals: [{times: [{start_time: '22:00', end_time: '24:00'}], weekdays: ['monday:friday'], location: Europe/Berlin}]}
-";
-
-    proptest! {
-        /// Any text, and a good file with a piece of it replaced, is read or refused with places.
-        #[test]
-        fn no_text_makes_it_panic(
-            any_text in "[a-z:\\-\\[\\]{}&*'\"\\n #|<>!]{0,80}",
-            at in 0usize..800, length in 0usize..12,
-            piece in "[a-z0-9:\\-\\[\\]{}&*'\"\\n #|<>!.]{0,6}",
-        ) {
-            let (start, end) = (at.min(GOOD.len()), (at + length).min(GOOD.len()));
-            let damaged = [&GOOD[..start], &piece, &GOOD[end..]].concat();
-            for text in [any_text, damaged] {
-                match AlertmanagerFile::parse(&text, Path::new("am.yml"), &System) {
-                    Ok(file) => drop(file.outfit(|_| false, &"en".into(), &"UTC".into())),
-                    Err(refused) => {
-                        prop_assert!(!refused.problems.is_empty());
-                        let placed = |p: &Problem| p.at.line > 0 && p.at.column > 0;
-                        prop_assert!(refused.problems.iter().all(placed), "{text:?} {refused}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_damaged_above_was_good() {
-        if let Err(refused) = AlertmanagerFile::parse(GOOD, Path::new("am.yml"), &System) {
-            panic!("{refused}");
-        }
-    }
-
-    fn problems(text: &str) -> Vec<String> {
-        let refused = AlertmanagerFile::parse(text, Path::new("am.yml"), &System).unwrap_err();
-        refused.to_string().lines().map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn all_problems_come_at_once_with_their_places() {
-        let text = "route:\n  receiver: teem\n  group_by: ['']\n  routes:\n  - matchers: ['a']\n\
-                    receivers:\n- name: team\n  slack_configs: []\n";
-        let found = problems(text);
-        assert_eq!(
-            found,
-            [
-                "am.yml:2:13: there is no receiver `teem`, did you mean `team`?",
-                "am.yml:3:14: `group_by` should be a text, found ``",
-                "am.yml:5:16: `a` is not a matcher, expected name=\"value\", name!=…, name=~… or \
-                 name!~…",
-                "am.yml:8:3: `slack_configs` is not known here: connect that service through \
-                 `webhook_configs`",
-            ]
-        );
-    }
-
-    #[test]
-    fn an_empty_file_has_no_route() {
-        assert_eq!(problems(""), ["am.yml:1:1: the file has no `route`"]);
-    }
-
-    #[test]
-    fn it_becomes_a_plan() {
-        let text = "route: {receiver: a, group_by: ['...'], routes: [{match: {x: 1}, \
-                    receiver: b, mute_time_intervals: [night]}]}\n\
-                    receivers: [{name: a}, {name: b}]\n\
-                    global: {resolve_timeout: 1h}\n\
-                    time_intervals: [{name: night, time_intervals: [{times: [{start_time: \
-                    '22:00', end_time: '24:00'}], location: Europe/Berlin}]}]\n";
-        let file = AlertmanagerFile::parse(text, Path::new("am.yml"), &System).unwrap();
-        assert_eq!(file.plan.resolve_timeout, Duration::from_secs(3600));
-        let labels = crate::model::Labels::from_pairs([("x", "1")]).unwrap();
-        let route = file.plan.routes.get(file.plan.routes.resolve(&labels)[0]);
-        assert_eq!((&*route.receiver, &*route.mute[0]), ("b", "night"));
-        assert_eq!(file.plan.intervals["night"].len(), 1);
-    }
-}
+mod tests;

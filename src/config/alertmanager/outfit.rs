@@ -8,7 +8,7 @@ use crate::alerting::Owner;
 use crate::model::NonEmpty;
 use crate::notify::{EmailSettings, WebhookSettings};
 use crate::ports::Address;
-use crate::render::{Voice, Way};
+use crate::render::{TemplateFiles, Voice, Way, separated};
 
 /// The receivers, as the running process knows them.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,9 @@ pub struct Outfit {
     pub voices: HashMap<(Arc<str>, Address), Voice>,
     /// Whether a room of Matrix is among them.
     pub matrix: bool,
+    /// Mail addresses of the receiver at the root of the routes: told when a template that should
+    /// give an address gives none.
+    pub default_addresses: Vec<Address>,
 }
 
 impl AlertmanagerFile {
@@ -35,6 +38,7 @@ impl AlertmanagerFile {
         timezone: &Arc<str>,
     ) -> Outfit {
         let mut outfit = Outfit::default();
+        let words = Arc::new(self.words.clone());
         for receiver in &self.receivers {
             let name = &receiver.name;
             if receiver.integrations.is_empty() && is_owner(name) {
@@ -42,9 +46,13 @@ impl AlertmanagerFile {
             }
             let mut addresses = Vec::new();
             for (at, integration) in receiver.integrations.iter().enumerate() {
-                for (address, voice) in outfit.ways(name, at, integration) {
+                for (address, voice) in outfit.ways(name, at, integration, &words) {
                     if !addresses.contains(&address) {
                         addresses.push(address.clone());
+                        let plain = matches!(voice.way, Way::Email { to: None, .. });
+                        if plain && self.root.receiver.as_ref() == Some(name) {
+                            outfit.default_addresses.push(address.clone());
+                        }
                         outfit.voices.insert((name.clone(), address), voice);
                     }
                 }
@@ -69,23 +77,30 @@ impl Outfit {
         receiver: &Arc<str>,
         at: usize,
         integration: &Integration,
+        templates: &Arc<TemplateFiles>,
     ) -> Vec<(Address, Voice)> {
         match integration {
-            Integration::Email { to, send_resolved, settings, words } => {
+            Integration::Email { to, from, send_resolved, settings, words } => {
                 let Some(settings) = settings else { return Vec::new() };
                 let account: Arc<str> = format!("{receiver}/{at}").into();
                 self.accounts.push((account.clone(), (**settings).clone()));
                 let words = words.clone();
+                let written = to.contains("{{").then(|| to.clone());
                 let way = Way::Email {
                     account,
+                    to: written.clone(),
+                    from: from.clone(),
                     subject: words.subject,
                     text: words.text,
                     html: words.html,
                     headers: words.headers,
                 };
                 let voice = Voice { send_resolved: *send_resolved, way };
-                let one = |to: &str| (Address::Email(to.trim().into()), voice.clone());
-                to.split(',').map(one).collect()
+                let one = |to: &str| (Address::Email(to.into()), voice.clone());
+                match written {
+                    Some(template) => vec![one(&template)],
+                    None => separated(to).map(one).collect(),
+                }
             }
             Integration::Webhook { url, max_alerts, send_resolved, access, timeout } => {
                 let Some(url) = url else { return Vec::new() };
@@ -93,10 +108,8 @@ impl Outfit {
                 self.webhooks.push(WebhookSettings {
                     name: name.clone(),
                     url: url.clone(),
-                    bearer: access.bearer.clone(),
-                    ca_file: access.ca_file.clone(),
-                    certificate: access.certificate.clone(),
-                    headers: access.headers.clone(),
+                    template: url.reveal().contains("{{").then(|| templates.clone()),
+                    access: (**access).clone(),
                     timeout: *timeout,
                 });
                 let max_alerts = usize::try_from(*max_alerts).unwrap_or(usize::MAX);

@@ -1,15 +1,15 @@
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::problem::Position;
 use super::super::reader::{Fields, Reader};
 use super::super::yaml::{Key, Kind, Node};
-use super::http::{Http, http};
+use super::http::http;
 use super::smtp::{EMAIL_NAMES, GLOBAL_NAMES, Smtp, smtp};
 use super::{items, plain, span};
 use crate::model::Secret;
-use crate::notify::{ClientCertificate, EmailSettings};
+use crate::notify::{Access, EmailSettings};
+use crate::render::separated;
 
 /// Somebody who is told, by any number of ways.
 #[derive(Clone, Debug)]
@@ -27,8 +27,10 @@ pub struct Receiver {
 pub enum Integration {
     /// `email_configs`
     Email {
-        /// One or more addresses, separated by commas.
+        /// One or more addresses, separated by commas; or a template of them.
         to: Arc<str>,
+        /// Template of the sender; none where the account has one.
+        from: Option<Arc<str>>,
         /// Whether ends are told; by default they are not.
         send_resolved: bool,
         /// The account; `None` when it cannot be used, which is an obstacle.
@@ -59,19 +61,6 @@ pub enum Integration {
     },
 }
 
-/// What a call to a webhook carries besides its payload.
-#[derive(Clone, Debug, Default)]
-pub struct Access {
-    /// Bearer token.
-    pub bearer: Option<Secret>,
-    /// PEM file with the trust anchors; the system's when absent.
-    pub ca_file: Option<PathBuf>,
-    /// What we show a server that asks who we are.
-    pub certificate: Option<ClientCertificate>,
-    /// Further header fields.
-    pub headers: Vec<(Arc<str>, Secret)>,
-}
-
 /// The templates of a mail; what is absent is worded by us.
 #[derive(Clone, Debug, Default)]
 pub struct MailWords {
@@ -93,7 +82,7 @@ const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Global {
     pub(super) resolve_timeout: Option<Duration>,
     smtp: Smtp,
-    http: Http,
+    http: Access,
 }
 
 /// Keys of `global` that are known; those of services we do not speak to are read over.
@@ -252,21 +241,20 @@ fn email(fields: &mut Fields<'_>, global: &Global, reader: &mut Reader<'_>) -> O
     if smtp.from.is_none() {
         reader.problem(at, "email needs a `from`, here or as `smtp_from` in `global`");
     }
-    let settings = smtp.settings(at, reader).map(Box::new);
+    let settings = smtp.settings(&global.smtp, at, reader).map(Box::new);
+    let from = smtp.sender_template();
     let send_resolved = send_resolved(fields, false, reader);
     let words = words(fields, reader);
     let node = fields.need("to", reader)?;
     let to = reader.text(node, "to")?;
-    if to.contains("{{") {
-        reader
-            .obstacle(node.at, "a template in `to` is not run: write a receiver for each address");
-    } else if let Some(bad) =
-        to.split(',').find(|one| one.trim().parse::<lettre::message::Mailbox>().is_err())
+    let is_address = |one: &&str| one.parse::<lettre::message::Mailbox>().is_ok();
+    if !to.contains("{{")
+        && let Some(bad) = separated(&to).find(|one| !is_address(one))
     {
-        let bad = super::super::yaml::shorten(bad.trim());
+        let bad = super::super::yaml::shorten(bad);
         reader.obstacle(node.at, format!("`to`: `{bad}` is no mail address"));
     }
-    Some(Integration::Email { to, send_resolved, settings, words })
+    Some(Integration::Email { to, from, send_resolved, settings, words })
 }
 
 fn words(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> MailWords {
@@ -309,8 +297,8 @@ fn webhook(
     let at = fields.at;
     let file = fields.get("url_file");
     let url = match (fields.get("url"), file) {
-        (Some(node), _) => address(node, &http, reader),
-        (None, Some(node)) => address_in_file(node, &http, reader),
+        (Some(node), _) => address(node, reader),
+        (None, Some(node)) => address_in_file(node, reader),
         (None, None) => {
             reader.problem(at, "a webhook needs `url` or `url_file`");
             None
@@ -323,7 +311,7 @@ fn webhook(
         url,
         max_alerts: max_alerts.unwrap_or(0),
         send_resolved,
-        access: Box::new(http.access),
+        access: Box::new(http),
         timeout,
     })
 }
@@ -343,23 +331,22 @@ fn send_resolved(fields: &mut Fields<'_>, usual: bool, reader: &mut Reader<'_>) 
     node.and_then(|node| reader.boolean(node, "send_resolved")).unwrap_or(usual)
 }
 
-fn address(node: &Node, http: &Http, reader: &mut Reader<'_>) -> Option<Secret> {
+/// A web address, or the template of one.
+fn address(node: &Node, reader: &mut Reader<'_>) -> Option<Secret> {
     let text = plain(node, "url", reader)?;
     if text.contains("{{") {
-        let message = "a template in `url` is not run: write a receiver for each address";
-        reader.obstacle(node.at, message);
         return Some(Secret::new(text));
     }
-    reader.url(node, "url").map(|url| http.with_login(url))
+    reader.url(node, "url").map(|url| Secret::new(url.as_str()))
 }
 
-fn address_in_file(node: &Node, http: &Http, reader: &mut Reader<'_>) -> Option<Secret> {
+fn address_in_file(node: &Node, reader: &mut Reader<'_>) -> Option<Secret> {
     let text = reader.content(node, "url_file")?;
-    match text.trim().parse::<url::Url>() {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => Some(http.with_login(url)),
-        _ => {
-            reader.obstacle(node.at, "`url_file`: there is no web address in the file");
-            None
-        }
+    let text = text.trim();
+    let fits = url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    if fits || text.contains("{{") {
+        return Some(Secret::new(text));
     }
+    reader.obstacle(node.at, "`url_file`: there is no web address in the file");
+    None
 }

@@ -1,15 +1,15 @@
 //! How mail is handed in: `global.smtp_*` and the same in an `email_configs` entry.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::problem::Position;
 use super::super::reader::{Fields, Reader};
-use super::http::{secret, tls};
+use super::http::secret;
 use super::plain;
+use super::tls::tls;
 use crate::model::Secret;
-use crate::notify::{EmailSettings, SmtpTls};
+use crate::notify::{EmailSettings, Handshake, SmtpTls};
 
 /// What the keys are called.
 pub(super) struct Names {
@@ -62,7 +62,7 @@ pub(super) struct Smtp {
     password: Option<Secret>,
     require_tls: Option<bool>,
     implicit_tls: Option<bool>,
-    ca_file: Option<PathBuf>,
+    handshake: Option<Handshake>,
 }
 
 pub(super) fn smtp(fields: &mut Fields<'_>, names: &Names, reader: &mut Reader<'_>) -> Smtp {
@@ -88,7 +88,7 @@ pub(super) fn smtp(fields: &mut Fields<'_>, names: &Names, reader: &mut Reader<'
         password: secret(fields, names.password, names.password_file, reader),
         require_tls: flag(fields, names.require_tls, reader),
         implicit_tls: flag(fields, names.implicit_tls, reader),
-        ca_file: tls(fields, names.tls, false, reader).0,
+        handshake: tls(fields, names.tls, reader),
     }
 }
 
@@ -118,12 +118,23 @@ impl Smtp {
             password: self.password.or_else(|| global.password.clone()),
             require_tls: self.require_tls.or(global.require_tls),
             implicit_tls: self.implicit_tls.or(global.implicit_tls),
-            ca_file: self.ca_file.or_else(|| global.ca_file.clone()),
+            handshake: self.handshake.or_else(|| global.handshake.clone()),
         }
     }
 
-    /// The account; obstacles say why there is none.
-    pub(super) fn settings(&self, at: Position, reader: &mut Reader<'_>) -> Option<EmailSettings> {
+    /// The template of the sender, when it is one.
+    pub(super) fn sender_template(&self) -> Option<Arc<str>> {
+        self.from.clone().filter(|from| from.contains("{{"))
+    }
+
+    /// The account; obstacles say why there is none. Where the sender is a template, the account
+    /// has the one of `global`, for messages whose template is broken.
+    pub(super) fn settings(
+        &self,
+        global: &Smtp,
+        at: Position,
+        reader: &mut Reader<'_>,
+    ) -> Option<EmailSettings> {
         let (smarthost, from) = (self.smarthost.as_deref()?, self.from.clone()?);
         let (host, port) = smarthost.rsplit_once(':')?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -131,8 +142,17 @@ impl Smtp {
             reader.obstacle(at, format!("the port of `{smarthost}` is no number"));
             return None;
         };
-        if from.parse::<lettre::message::Mailbox>().is_err() {
-            reader.obstacle(at, "`from` should be a mail address; a template is not run there");
+        let is_address = |text: &str| text.parse::<lettre::message::Mailbox>().is_ok();
+        let from = if self.sender_template().is_some() {
+            let domains = [self.hello.as_deref(), Some(host), Some("localhost")];
+            let ours = domains.into_iter().flatten().map(|domain| format!("augenmass@{domain}"));
+            let usual = global.from.iter().map(|from| from.to_string()).chain(ours);
+            usual.into_iter().find(|from| is_address(from))?.into()
+        } else {
+            from
+        };
+        if !is_address(&from) {
+            reader.obstacle(at, "`from` should be a mail address");
             return None;
         }
         let tls = match (self.implicit_tls, self.require_tls) {
@@ -151,7 +171,7 @@ impl Smtp {
             hello: self.hello.clone(),
             credentials: self.username.clone().zip(self.password.clone()),
             tls,
-            ca_file: self.ca_file.clone(),
+            handshake: self.handshake.clone().unwrap_or_default(),
             timeout: Duration::from_secs(120),
         })
     }

@@ -76,7 +76,7 @@ mod tests {
             hello: None,
             credentials: None,
             tls: SmtpTls::Off,
-            ca_file: None,
+            handshake: crate::notify::Handshake::default(),
             timeout: Duration::from_secs(5),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());

@@ -3,12 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
-use lettre::message::{Attachment as Part, Body, Mailbox, Message as Mail, MultiPart, SinglePart};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Attachment as Part, Mailbox, Message as Mail, MultiPart, SinglePart};
 
 use crate::model::Timestamp;
 use crate::ports::{Attachment, Delivery, Urgency};
 use crate::render::PLOT;
+
+/// What stands on every mail of an account.
+pub(super) struct Letterhead<'a> {
+    pub(super) from: &'a Mailbox,
+    /// Of the ids. It stays the same when senders change, so that threads hold together.
+    pub(super) domain: &'a str,
+    pub(super) reply_to: Option<Mailbox>,
+    pub(super) headers: &'a [(Arc<str>, Arc<str>)],
+}
 
 /// Writes the mail.
 ///
@@ -16,23 +25,21 @@ use crate::render::PLOT;
 /// lettre's complaint about a header.
 pub(super) fn compose(
     delivery: &Delivery,
-    from: &Mailbox,
-    reply_to: Option<Mailbox>,
+    letterhead: &Letterhead<'_>,
     to: &Mailbox,
-    own: &[(Arc<str>, Arc<str>)],
     now: Timestamp,
 ) -> Result<Vec<u8>, lettre::error::Error> {
     let message = &delivery.message;
-    let domain = from.email.domain();
+    let Letterhead { from, domain, reply_to, headers: own } = letterhead;
     let key = token(&delivery.key);
     let mut builder = Mail::builder()
-        .from(from.clone())
+        .from((*from).clone())
         .to(to.clone())
         .subject(one_line(&message.subject))
         .date(date(now))
         .message_id(Some(format!("<{key}@{domain}>")));
     if let Some(reply_to) = reply_to {
-        builder = builder.reply_to(reply_to);
+        builder = builder.reply_to(reply_to.clone());
     }
     if !message.incident.is_empty() {
         // A root that was never sent itself: every message of the incident hangs on it, whichever
@@ -47,7 +54,7 @@ pub(super) fn compose(
     for (name, value) in headers(message.urgency, message.resolved, domain) {
         builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
     }
-    for (name, value) in own {
+    for (name, value) in *own {
         // Names were checked when the configuration was read.
         if let Ok(name) = HeaderName::new_from_ascii(name.to_string()) {
             builder = builder.raw_header(HeaderValue::new(name, one_line(value)));
@@ -79,66 +86,9 @@ pub(super) fn compose(
     Ok(builder.multipart(whole)?.formatted())
 }
 
-/// A text as a part of the mail, so that every server on the way leaves it as it is.
+/// A text as a part of the mail, encoded so that every server on the way leaves it as it is.
 fn part(kind: ContentType, text: &str) -> SinglePart {
-    let builder = SinglePart::builder().header(kind);
-    let foreign = text.bytes().filter(|byte| !byte.is_ascii()).count();
-    // RFC 5322 §2.1.1: less than 998 characters. lettre's base64 is shorter for other scripts.
-    if 6 * foreign > text.len() || (foreign == 0 && text.lines().all(|line| line.len() < 900)) {
-        return builder.body(text.to_owned());
-    }
-    let encoding = ContentTransferEncoding::QuotedPrintable;
-    builder.body(Body::dangerous_pre_encoded(quoted(text), encoding))
-}
-
-/// Text as quoted-printable (RFC 2045 §6.7): lines end with CRLF, none has more than 76 characters.
-fn quoted(text: &str) -> Vec<u8> {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    const LONGEST: usize = 76;
-    let mut out = Vec::with_capacity(text.len() + text.len() / 16 + 16);
-    for (number, line) in text.split('\n').enumerate() {
-        if number > 0 {
-            out.extend_from_slice(b"\r\n");
-        }
-        let mut rest = line.strip_suffix('\r').unwrap_or(line).as_bytes();
-        let mut width = 0;
-        while let Some(&first) = rest.first() {
-            let next = &rest[..rest.len().min(LONGEST)];
-            let mut run = next.iter().position(|byte| !is_plain(*byte)).unwrap_or(next.len());
-            // White space at the end of a line would get lost.
-            if run == rest.len() && matches!(rest[run - 1], b' ' | b'\t') {
-                run -= 1;
-            }
-            // The mark of a broken line takes one place.
-            let room = (LONGEST - 1_usize).saturating_sub(width);
-            let ends = |size: usize| size == rest.len() && width + size <= LONGEST;
-            let size = match run {
-                0 if 3 <= room || (ends(1) && width + 3 <= LONGEST) => 1,
-                0 => 0,
-                _ if ends(run) => run,
-                _ => run.min(room),
-            };
-            if size == 0 {
-                out.extend_from_slice(b"=\r\n");
-                width = 0;
-                continue;
-            }
-            if run == 0 {
-                let digits = [HEX[usize::from(first >> 4)], HEX[usize::from(first & 15)]];
-                out.extend([b'=', digits[0], digits[1]]);
-                width += 3;
-            } else {
-                out.extend_from_slice(&rest[..size]);
-                width += size;
-            }
-            rest = &rest[size..];
-        }
-    }
-    out
-}
-
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'!'..=b'<' | b'>'..=b'~')
+    SinglePart::builder().header(kind).body(text.to_owned())
 }
 
 /// The document with its pictures where they belong.
@@ -200,9 +150,9 @@ fn one_line(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::quoted;
+    use super::*;
 
-    /// Reads it again.
+    /// As a mail program shows it (RFC 2045 §6.7).
     fn unquoted(bytes: &[u8]) -> String {
         let (mut out, mut rest) = (Vec::new(), bytes);
         while let Some((&byte, tail)) = rest.split_first() {
@@ -221,23 +171,50 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
+    /// The encoding of a part, and its lines on the way.
+    fn sent(text: &str) -> (String, Vec<u8>) {
+        let sent = part(ContentType::TEXT_PLAIN, text).formatted();
+        let end = sent.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(sent[..end].to_vec()).unwrap();
+        let encoding = head.lines().find_map(|l| l.strip_prefix("Content-Transfer-Encoding: "));
+        // The builder ends the part with a line break of its own.
+        let body = sent[end + 4..].strip_suffix(b"\r\n").unwrap_or(&sent[end + 4..]);
+        (encoding.unwrap_or("7bit").to_owned(), body.to_vec())
+    }
+
+    /// A person who looks at the raw mail can read it, and so can a spam filter.
     #[test]
-    fn lines_are_broken_where_they_must_be() {
-        let line = "x".repeat(76);
-        assert_eq!(quoted(&line), line.as_bytes());
-        let longer = format!("{}=\r\nxx", "x".repeat(75));
-        assert_eq!(quoted(&"x".repeat(77)), longer.as_bytes());
-        assert_eq!(quoted("a=ü \nb"), b"a=3D=C3=BC=20\r\nb");
+    fn german_text_is_quoted_printable_and_not_base64() {
+        let text = "Störung: Die Homepage antwortet seit 10:02 Uhr nicht (Größe 0 Byte).\n\n\
+                    Was zu tun ist: Prüfe, ob der Server läuft.\n\
+                    https://augenmass.example.org/alerts?group=homepage&since=2026-11-22T10:02:00%2B01:00&view=all\n";
+        let (encoding, body) = sent(text);
+        assert_eq!(encoding, "quoted-printable");
+        let raw = String::from_utf8(body.clone()).unwrap();
+        assert!(raw.contains("Was zu tun ist: Pr=C3=BCfe, ob der Server l=C3=A4uft."), "{raw}");
+        assert_eq!(unquoted(&body), text.replace('\n', "\r\n"));
+        assert_eq!(sent("All is well.\n").0, "7bit");
     }
 
     proptest! {
         #[test]
         fn what_is_written_is_what_is_read(text in "[ -~äß•\u{80}\u{1f600}\t\n]{0,400}") {
-            let written = quoted(&text);
-            prop_assert_eq!(unquoted(&written), text.replace('\n', "\r\n"));
+            use base64::Engine as _;
+            let (encoding, written) = sent(&text);
+            let read = match &*encoding {
+                "quoted-printable" => unquoted(&written),
+                "base64" => {
+                    let whole: Vec<u8> =
+                        written.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+                    let bytes = base64::engine::general_purpose::STANDARD.decode(whole).unwrap();
+                    String::from_utf8(bytes).unwrap()
+                }
+                _ => String::from_utf8(written.clone()).unwrap(),
+            };
+            prop_assert_eq!(read, text.replace('\n', "\r\n"));
             for line in written.split(|byte| *byte == b'\n') {
-                prop_assert!(line.len() <= 77, "{}", line.len());
-                prop_assert!(line.is_ascii() && !line.ends_with(b" \r"));
+                prop_assert!(line.len() <= 78, "{}", line.len());
+                prop_assert!(line.is_ascii());
             }
         }
     }

@@ -19,9 +19,9 @@ use lettre::message::Mailbox;
 
 pub use self::accounts::EmailAccounts;
 use self::auth::Proof;
-use self::compose::compose;
+use self::compose::{Letterhead, compose};
 use self::smtp::{Fault, Reply, Session, Stage};
-use super::wire::{ChannelError, Dialer, scrubbed, within};
+use super::wire::{ChannelError, Dialer, Wire, scrubbed, within};
 use super::{EmailSettings, SmtpTls};
 use crate::model::Secret;
 use crate::ports::{Address, Clock, Delivery, DeliveryError, Doing, Notifier, Receipt, Tick};
@@ -40,6 +40,13 @@ pub struct EmailNotifier {
     hello: String,
     dialer: Dialer,
     clock: Arc<dyn Clock>,
+}
+
+/// A mail in its envelope.
+struct Letter {
+    from: lettre::Address,
+    to: lettre::Address,
+    mail: Vec<u8>,
 }
 
 /// A session that waits for the next message.
@@ -72,7 +79,7 @@ impl EmailNotifier {
         let fine = !hello.is_empty()
             && hello.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b));
         let hello = if fine { hello.to_owned() } else { "localhost".to_owned() };
-        let dialer = Dialer::new(settings.ca_file.as_deref())?;
+        let dialer = Dialer::new(&settings.handshake)?;
         let idle = Mutex::default();
         Ok(Self { idle, settings: settings.clone(), from, hello, dialer, clock })
     }
@@ -81,18 +88,27 @@ impl EmailNotifier {
         let Address::Email(to) = &delivery.to else {
             return Err(rejected("this is no mail address"));
         };
-        let to: Mailbox =
-            to.parse().map_err(|_| rejected("the mail address is not well-formed"))?;
-        let reply_to = self.settings.reply_to.as_deref().and_then(|text| text.parse().ok());
-        let mail =
-            compose(delivery, &self.from, reply_to, &to, &self.settings.headers, self.clock.wall())
-                .map_err(|why| rejected(&format!("the mail cannot be written: {why}")))?;
-        if let Some(answer) = self.on_open_session(&mail, &to).await {
+        let to: Mailbox = to.parse().map_err(|_| match to.contains("{{") {
+            true => rejected("the template of `to` gives no mail address"),
+            false => rejected("the mail address is not well-formed"),
+        })?;
+        // One that was written by a template was looked at there.
+        let from = delivery.message.from.parse().unwrap_or_else(|_| self.from.clone());
+        let letterhead = Letterhead {
+            from: &from,
+            domain: self.from.email.domain(),
+            reply_to: self.settings.reply_to.as_deref().and_then(|text| text.parse().ok()),
+            headers: &self.settings.headers,
+        };
+        let mail = compose(delivery, &letterhead, &to, self.clock.wall())
+            .map_err(|why| rejected(&format!("the mail cannot be written: {why}")))?;
+        let mail = Letter { from: from.email, to: to.email, mail };
+        if let Some(answer) = self.on_open_session(&mail).await {
             return answer;
         }
         // Shared with the deadline: what was reached when time ran out decides what that means.
         let mut stage = Stage::Connect;
-        let work = self.transaction(&mail, &to, &mut stage);
+        let work = self.transaction(&mail, &mut stage);
         self.judged(within(&*self.clock, self.settings.timeout, work).await, stage)
     }
 
@@ -113,11 +129,7 @@ impl EmailNotifier {
 
     /// Over a session that the last delivery left open. `None` when there is none, or when it
     /// turned out to be dead before the message was sent.
-    async fn on_open_session(
-        &self,
-        mail: &[u8],
-        to: &Mailbox,
-    ) -> Option<Result<Receipt, DeliveryError>> {
+    async fn on_open_session(&self, mail: &Letter) -> Option<Result<Receipt, DeliveryError>> {
         let session = {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             let now = self.clock.mono();
@@ -129,7 +141,7 @@ impl EmailNotifier {
         let work = async {
             let mut session = session.session;
             session.reset().await?;
-            let reply = self.message(&mut session, mail, to, &mut stage).await?;
+            let reply = self.message(&mut session, mail, &mut stage).await?;
             Ok((reply, session))
         };
         match within(&*self.clock, self.settings.timeout, work).await {
@@ -169,19 +181,18 @@ impl EmailNotifier {
 
     async fn transaction(
         &self,
-        mail: &[u8],
-        to: &Mailbox,
+        mail: &Letter,
         stage: &mut Stage,
     ) -> Result<(Reply, Session), Fault> {
         let (host, port) = (&*self.settings.host, self.settings.port);
         let stream = self.dialer.connect(host, port).await.map_err(Fault::Dial)?;
         let local = stream.peer_addr().is_ok_and(|address| address.ip().is_loopback());
-        let mut session = if self.settings.tls == SmtpTls::Implicit {
+        let mut wire = Wire::Plain(stream);
+        if self.settings.tls == SmtpTls::Implicit {
             *stage = Stage::Tls;
-            Session::encrypted(self.dialer.encrypt(stream, host).await.map_err(Fault::Dial)?)
-        } else {
-            Session::plain(stream)
-        };
+            wire = self.dialer.encrypt(wire, host).await.map_err(Fault::Dial)?;
+        }
+        let mut session = Session::over(wire);
         *stage = Stage::Greeting;
         session.greeting().await?;
         *stage = Stage::Hello;
@@ -204,7 +215,7 @@ impl EmailNotifier {
             }
             session.login(&user, &proof).await?;
         }
-        let reply = self.message(&mut session, mail, to, stage).await?;
+        let reply = self.message(&mut session, mail, stage).await?;
         Ok((reply, session))
     }
 
@@ -212,18 +223,17 @@ impl EmailNotifier {
     async fn message(
         &self,
         session: &mut Session,
-        mail: &[u8],
-        to: &Mailbox,
+        mail: &Letter,
         stage: &mut Stage,
     ) -> Result<Reply, Fault> {
         *stage = Stage::Sender;
-        session.sender(&self.from.email, &to.email, mail.len()).await?;
+        session.sender(&mail.from, &mail.to, mail.mail.len()).await?;
         *stage = Stage::Recipient;
-        session.recipient(&to.email).await?;
+        session.recipient(&mail.to).await?;
         *stage = Stage::Data;
         session.data().await?;
         *stage = Stage::Content;
-        session.content(mail).await?;
+        session.content(&mail.mail).await?;
         // From here on the server may have taken the message even if we never hear so.
         *stage = Stage::Final;
         session.finish().await

@@ -7,8 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lettre::Address;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
 use crate::notify::wire::{DialError, Dialer, Wire, scrubbed};
 
@@ -143,12 +141,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn plain(stream: TcpStream) -> Self {
-        Self { wire: BufReader::new(Wire::Plain(stream)), extensions: Vec::new() }
-    }
-
-    pub(super) fn encrypted(stream: TlsStream<TcpStream>) -> Self {
-        Self { wire: BufReader::new(Wire::Tls(Box::new(stream))), extensions: Vec::new() }
+    pub(super) fn over(wire: Wire) -> Self {
+        Self { wire: BufReader::new(wire), extensions: Vec::new() }
     }
 
     pub(super) fn is_encrypted(&self) -> bool {
@@ -237,11 +231,11 @@ impl Session {
     /// on the way could have put it there (CVE-2011-0411).
     pub(super) async fn start_tls(mut self, dialer: &Dialer, host: &str) -> Result<Self, Fault> {
         self.command("STARTTLS").await?;
-        let Wire::Plain(stream) = self.wire.into_inner() else {
+        if self.is_encrypted() {
             return Err(Fault::Nonsense("STARTTLS inside TLS"));
-        };
-        let stream = dialer.encrypt(stream, host).await.map_err(Fault::Dial)?;
-        Ok(Self::encrypted(stream))
+        }
+        let wire = dialer.encrypt(self.wire.into_inner(), host).await.map_err(Fault::Dial)?;
+        Ok(Self::over(wire))
     }
 
     /// The mechanisms for logging in, in upper case.

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::model::Secret;
+use crate::notify::Handshake;
 use crate::ports::{Message, SystemClock, Urgency};
 
 fn settings(port: u16) -> EmailSettings {
@@ -21,7 +22,7 @@ fn settings(port: u16) -> EmailSettings {
         oauth_token: None,
         headers: Vec::new(),
         tls: SmtpTls::Off,
-        ca_file: None,
+        handshake: Handshake::default(),
         timeout: Duration::from_millis(500),
     }
 }
@@ -128,6 +129,30 @@ async fn a_mail_is_delivered() {
         assert!(heard.contains(header), "{header} is missing in {heard}");
     }
     assert!(!heard.to_lowercase().contains("\nbcc:"), "{heard}");
+}
+
+#[tokio::test]
+async fn a_sender_of_its_own_stands_in_envelope_and_mail() {
+    let mut tasks = JoinSet::new();
+    let (port, heard) = serve(&mut tasks, friendly).await;
+    let notifier = EmailNotifier::new(&settings(port), Arc::new(SystemClock::start())).unwrap();
+    let mut delivery = delivery();
+    delivery.message.from = "Web <web-alerts@other.example>".into();
+    notifier.deliver(&delivery).await.unwrap();
+    let heard = heard.lock().unwrap().join("\n");
+    assert!(heard.contains("\nMAIL FROM:<web-alerts@other.example> SIZE="), "{heard}");
+    assert!(heard.contains("\nFrom: Web <web-alerts@other.example>"), "{heard}");
+    // Threads hold together by ids, whoever sends.
+    assert!(heard.contains("Message-ID: <k-1@example.org>"), "{heard}");
+}
+
+#[tokio::test]
+async fn an_address_that_no_template_gave_is_refused_at_once() {
+    let notifier = EmailNotifier::new(&settings(1), Arc::new(SystemClock::start())).unwrap();
+    let to = Address::Email("{{ .CommonLabels.mail }}".into());
+    let refused = notifier.deliver(&Delivery { to, ..delivery() }).await.unwrap_err();
+    assert!(matches!(&refused, DeliveryError::Rejected { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("the template of `to` gives no mail address"));
 }
 
 #[tokio::test]
@@ -239,8 +264,10 @@ async fn the_same_delivery_is_the_same_mail() {
     let from: Mailbox = "Größe <orwell@example.org>".parse().unwrap();
     let to: Mailbox = "web@example.org".parse().unwrap();
     let at = crate::model::Timestamp::from_millis(1_763_805_600_000);
-    let first = compose(&delivery(), &from, None, &to, &[], at).unwrap();
-    assert_eq!(first, compose(&delivery(), &from, None, &to, &[], at).unwrap());
+    let letterhead =
+        Letterhead { from: &from, domain: "example.org", reply_to: None, headers: &[] };
+    let first = compose(&delivery(), &letterhead, &to, at).unwrap();
+    assert_eq!(first, compose(&delivery(), &letterhead, &to, at).unwrap());
     assert!(first.is_ascii());
     assert!(first.split(|b| *b == b'\n').all(|line| line.len() <= 998));
 }

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::Secret;
-use crate::notify::MatrixSettings;
 use crate::notify::http::{Answer, Ask, AskError, Content, Endpoint, ask};
 use crate::notify::wire::{ChannelError, Dialer, scrubbed, within};
+use crate::notify::{Handshake, MatrixSettings};
 use crate::ports::{Clock, DeliveryError, Notes, Tick};
 
 /// What may stand in a path segment as it is (RFC 3986, unreserved).
@@ -73,7 +73,7 @@ impl Client {
         Ok(Self {
             endpoint: Endpoint::new(&settings.homeserver, "the homeserver")?,
             base: settings.homeserver.path().trim_end_matches('/').to_owned(),
-            dialer: Dialer::new(settings.ca_file.as_deref())?,
+            dialer: Dialer::new(&Handshake::trusting(settings.ca_file.clone()))?,
             clock,
             timeout: settings.timeout,
             tokens: Mutex::new(tokens),
@@ -170,6 +170,7 @@ impl Client {
             method: question.method.clone(),
             path: &path,
             bearer: token,
+            login: None,
             headers: &[],
             content: question.content.clone(),
             most: LARGEST,

@@ -167,10 +167,11 @@ impl Outbox {
             }
             _ => match owner_or_fallback(directory, &notice.receiver) {
                 Some(owner) => {
-                    let pair = |to: &Address| (owner.name.clone(), to.clone());
                     // The others only when the one before cannot be reached.
                     let most = if directory.tells_first(&owner.name) { 1 } else { usize::MAX };
-                    owner.addresses.iter().take(most).map(pair).collect()
+                    let ways = owner.addresses.iter().take(most);
+                    let places = ways.flat_map(|to| render.places(notice, owner, to));
+                    places.map(|to| (owner.name.clone(), to)).collect()
                 }
                 None => BTreeSet::new(),
             },
@@ -192,6 +193,7 @@ impl Outbox {
                 Wording::Own(message) => Arc::from(message),
                 Wording::Nothing => continue,
             };
+            self.counts.makeshift += u64::from(message.is_makeshift);
             let ticket = Ticket {
                 key: self.key(&notice.incident, decision.number, &to),
                 serial: self.next_serial,

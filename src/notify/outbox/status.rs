@@ -35,6 +35,8 @@ pub struct Counts {
     pub escalated: u64,
     /// Messages for whom nobody could be found.
     pub nobody: u64,
+    /// Messages in makeshift words, because a template was broken.
+    pub makeshift: u64,
 }
 
 impl Outbox {

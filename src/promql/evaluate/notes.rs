@@ -9,6 +9,8 @@ use crate::model::Labels;
 pub(super) struct Notes {
     pub warnings: BTreeSet<Annotation>,
     pub infos: BTreeSet<Annotation>,
+    /// The metric and the place of the last [`Note::PossiblyNoCounter`].
+    suspected: Option<(String, Span)>,
 }
 
 /// What histograms were being combined for.
@@ -180,6 +182,14 @@ const MOST: usize = 1_000;
 
 impl Notes {
     pub fn add(&mut self, note: Note<'_>, span: Span) {
+        // Said of each series of a metric, and worth to be worded for the first one.
+        if let Note::PossiblyNoCounter(labels) = note {
+            let name = labels.metric_name();
+            if self.suspected.as_ref().is_some_and(|(n, s)| n == name && *s == span) {
+                return;
+            }
+            self.suspected = Some((name.to_owned(), span));
+        }
         let (set, kind) = if note.is_info() {
             (&mut self.infos, "info")
         } else {

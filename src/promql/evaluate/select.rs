@@ -13,6 +13,7 @@ use super::{Evaluated, Evaluator, Sink};
 use crate::model::{
     Columns, CounterReset, Histogram, Labels, Matcher, Timestamp, Window, is_stale,
 };
+use crate::ports::Found;
 
 type OnSeries<'f> = dyn FnMut(&Labels, &Columns) -> Evaluated<()> + 'f;
 
@@ -96,15 +97,17 @@ impl Evaluator<'_> {
             found.sort_by_key(|found| found.id);
         }
         let mut columns = Columns::default();
-        for series in found {
-            self.store.read(series.id, window, &mut columns)?;
+        let mut failure = None;
+        let mut each = |series: &Found, columns: &Columns| {
             self.tick(columns.len())?;
             self.check_held(self.held.get().saturating_add(columns.len()))?;
-            if !columns.is_empty() {
-                take(&series.labels, &columns)?;
-            }
-        }
-        Ok(())
+            if columns.is_empty() { Ok(()) } else { take(&series.labels, columns) }
+        };
+        self.store.read_each(&found, window, &mut columns, &mut |series, columns| {
+            failure = each(series, columns).err();
+            failure.is_none()
+        })?;
+        failure.map_or(Ok(()), Err)
     }
 
     /// An instant selector: at each step the last sample within the lookback.

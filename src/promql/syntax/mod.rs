@@ -5,6 +5,7 @@ mod check;
 mod error;
 mod functions;
 mod lex;
+mod modifiers;
 mod number;
 mod parse;
 mod pretty;

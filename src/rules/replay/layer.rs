@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::{Columns, Labels, METRIC_NAME, Matcher, Point, Timestamp, Window};
-use crate::ports::{Found, Select, SelectError, SeriesId};
+use crate::ports::{Found, Select, SelectError, SeriesId, TakeSeries};
 use crate::promql::MemoryStore;
 
 /// From `since` on the series of `replaced` rules come from the replay alone: what the same rules
@@ -120,6 +120,25 @@ impl Select for Layer<'_> {
             into.histogram_starts.append(&mut more.histogram_starts);
         }
         into.histograms.append(&mut more.histograms);
+        Ok(())
+    }
+
+    fn read_each(
+        &self,
+        found: &[Found],
+        window: Window,
+        into: &mut Columns,
+        take: &mut TakeSeries<'_>,
+    ) -> Result<(), SelectError> {
+        if found.iter().all(|series| series.id.0 & OURS == 0) {
+            return self.below.read_each(found, window, into, take);
+        }
+        for series in found {
+            self.read(series.id, window, into)?;
+            if !take(series, into) {
+                break;
+            }
+        }
         Ok(())
     }
 }

@@ -99,7 +99,7 @@ impl Reader {
         }
         let fuzzy = fields.text("fuzzy_compare", &mut self.problems).is_some_and(|(t, node)| {
             if !["true", "false"].contains(&t) {
-                self.wrong(node.place, format!("fuzzy_compare is {t:?}; it is true or false"));
+                self.wrong(node.at, format!("fuzzy_compare is {t:?}; it is true or false"));
             }
             t == "true"
         });
@@ -141,7 +141,7 @@ impl Reader {
         let expressions = expressions.iter().map(|node| self.expression(node)).collect();
         Test {
             name,
-            place: node.place,
+            place: node.at,
             interval: interval.unwrap_or(evaluation),
             start,
             series,
@@ -166,7 +166,7 @@ impl Reader {
             "start_timestamp is {text:?}; write a date such as 2024-01-01T00:00:00Z, or seconds \
              since 1970"
         );
-        self.wrong(node.place, what);
+        self.wrong(node.at, what);
         Timestamp::default()
     }
 
@@ -177,7 +177,7 @@ impl Reader {
         // For promtool `NaNx3` is a word, not a number with a count.
         if let Some(word) = values.split_whitespace().find(|word| is_stretched_word(word)) {
             self.wrong(
-                node.place,
+                node.at,
                 format!("the values of {series:?} hold {word:?}; only numbers repeat"),
             );
             return None;
@@ -185,7 +185,7 @@ impl Reader {
         match parse_series(&format!("{series} {values}")) {
             Ok(written) => Some(written),
             Err(reason) => {
-                self.wrong(place.place, format!("the series {series:?} {values:?}: {reason}"));
+                self.wrong(place.at, format!("the series {series:?} {values:?}: {reason}"));
                 None
             }
         }
@@ -197,7 +197,7 @@ impl Reader {
         let at = self.length(&fields, "eval_time").unwrap_or_default();
         let alert = fields.text("alertname", &mut self.problems).map_or("", |(text, _)| text);
         if alert.is_empty() {
-            self.wrong(node.place, "an item of alert_rule_test names no alertname".to_owned());
+            self.wrong(node.at, "an item of alert_rule_test names no alertname".to_owned());
         }
         let expected = fields.list("exp_alerts", &mut self.problems);
         let expected = expected.iter().map(|node| {
@@ -226,7 +226,7 @@ impl Reader {
         let value = fields.text("value", &mut self.problems).and_then(|(text, node)| {
             let number = number(text);
             if number.is_none() {
-                self.wrong(node.place, format!("value is {text:?}; it must be a number"));
+                self.wrong(node.at, format!("value is {text:?}; it must be a number"));
             }
             number
         });
@@ -244,9 +244,9 @@ impl Reader {
     fn labels(&mut self, fields: &Fields<'_>, field: &str) -> Labels {
         let mut labels = Labels::empty();
         for (key, value) in fields.map(field, &mut self.problems) {
-            match (key.text(), value.text()) {
-                (Some(name), Some(text)) if !name.is_empty() => labels = labels.with(name, text),
-                _ => self.wrong(key.place, format!("{field} maps names to texts")),
+            match value.text() {
+                Some(text) if !key.text.is_empty() => labels = labels.with(&key.text, text),
+                _ => self.wrong(key.at, format!("{field} maps names to texts")),
             }
         }
         labels
@@ -256,8 +256,8 @@ impl Reader {
         let mut texts = Vec::new();
         for node in fields.list(field, &mut self.problems) {
             match node.text() {
-                Some(text) => texts.push((text.to_owned(), node.place)),
-                None => self.wrong(node.place, format!("{field} is a list of texts")),
+                Some(text) => texts.push((text.to_owned(), node.at)),
+                None => self.wrong(node.at, format!("{field} is a list of texts")),
             }
         }
         texts
@@ -266,7 +266,7 @@ impl Reader {
     fn length(&mut self, fields: &Fields<'_>, name: &str) -> Option<Duration> {
         let (text, node) = fields.text(name, &mut self.problems)?;
         let length = parse_duration(text);
-        length.map_err(|reason| self.wrong(node.place, format!("{name}: {reason}"))).ok()
+        length.map_err(|reason| self.wrong(node.at, format!("{name}: {reason}"))).ok()
     }
 
     fn wrong(&mut self, place: Place, what: String) {

@@ -70,13 +70,27 @@ fn batch(source: &str, millis: i64, values: &[(Labels, f64)]) -> Batch {
 
 fn read(view: &Snapshot, matchers: &[Matcher], window: Window) -> BTreeMap<String, Columns> {
     let mut all = BTreeMap::new();
-    for found in view.find(matchers, window).unwrap() {
+    let found = view.find(matchers, window).unwrap();
+    for found in &found {
         let mut into = Columns::default();
         view.read(found.id, window, &mut into).unwrap();
         if !into.is_empty() {
             all.insert(found.labels.to_string(), into);
         }
     }
+    // Neighbours are read another way, with the same result.
+    let (mut beside, mut into, mut seen) = (BTreeMap::new(), Columns::default(), 0);
+    view.read_each(&found, window, &mut into, &mut |found, columns| {
+        seen += 1;
+        if !columns.is_empty() {
+            beside.insert(found.labels.to_string(), columns.clone());
+        }
+        true
+    })
+    .unwrap();
+    assert_eq!(seen, found.len());
+    // As text: the staleness marker equals nothing.
+    assert_eq!(format!("{beside:?}"), format!("{all:?}"));
     all
 }
 

@@ -1,14 +1,11 @@
 //! The queue on disk: everything that is appended, in its order, until all destinations took it.
 //!
-//! A folder of segments `NUMBER.queue`, each complete in itself: after the 8 bytes `augmqu01` come
-//! records: length and check (both 4 bytes little endian; the check is the lower half of XXH3-64 of
-//! the payload), then the payload: number of rows (varint), number of new series (varint), for each
-//! the length of its labels (varint) and the labels as [`Labels::as_bytes`] (series are
-//! numbered in the order of their appearance in the segment), time (zigzag varint, milliseconds),
-//! and for each row: series (varint), kind (0 float, 1 end of the series, 2 histogram), then the
-//! float's bits (8 bytes little endian) or the histogram (length as varint, message of the
-//! remote-write protocol). A record that was torn by a crash ends its segment; a new life of the
-//! process begins a new one. `positions` says how far each destination came.
+//! A folder of segments `NUMBER.queue`, each complete in itself ([`record`]). A record that was torn
+//! by a crash ends its segment; a new life of the process begins a new one. `positions` says how far
+//! each destination came.
+
+mod reader;
+mod record;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,18 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
 use tokio::sync::{Notify, watch};
-use xxhash_rust::xxh3::xxh3_64;
 
-use crate::model::{Batch, Histogram, Labels, Point, Timestamp};
-use crate::remote::proto::histogram;
-use crate::remote::proto::wire::{Reader as Wire, Writer, unzigzag, word};
+pub(super) use self::reader::Reader;
+pub(super) use self::record::{Held, Sample, decode_anything};
+use self::record::{MAGIC, append, count};
+use crate::model::{Batch, Labels};
 
-const MAGIC: &[u8; 8] = b"augmqu01";
 const SUFFIX: &str = "queue";
-/// Length and check.
-const HEAD: usize = 8;
-/// The longest record that is believed.
-const RECORD: usize = 64 << 20;
 
 /// What became of a trip to the disk.
 pub(super) type Outcome = Result<(), Arc<str>>;
@@ -74,6 +66,8 @@ pub(super) struct Spool {
     folder: PathBuf,
     segment_bytes: u64,
     state: Mutex<State>,
+    /// What `positions` says.
+    noted: Mutex<String>,
     /// Something waits for the disk.
     pub(super) wake: Notify,
     /// Counts trips to the disk.
@@ -91,7 +85,7 @@ impl Spool {
         segment_bytes: u64,
         destinations: &[(Arc<str>, u64)],
     ) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+        make(folder)?;
         let mut sizes = BTreeMap::new();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
@@ -130,6 +124,7 @@ impl Spool {
             folder: folder.to_owned(),
             segment_bytes,
             state: Mutex::new(state),
+            noted: Mutex::default(),
             wake: Notify::new(),
             flushed: watch::Sender::new(0),
         };
@@ -160,12 +155,9 @@ impl Spool {
             state.length += bytes.len() as u64;
             state.chunks.push((state.number, bytes));
         }
-        let payload = encode(batch, &mut state.series);
-        state.length += (HEAD + payload.len()) as u64;
-        if let Some((_, bytes)) = state.chunks.last_mut() {
-            bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(&(xxh3_64(&payload) as u32).to_le_bytes());
-            bytes.extend_from_slice(&payload);
+        let State { chunks, series, length, .. } = state;
+        if let Some((_, bytes)) = chunks.last_mut() {
+            *length += append(batch, series, bytes) as u64;
         }
         let waiter = state.done.subscribe();
         drop(guard);
@@ -292,16 +284,26 @@ impl Spool {
         }
     }
 
-    /// Writes down how far the destinations came. What is lost of it is sent twice.
+    /// Writes down how far the destinations came; it is on the disk when it returns. What is lost of
+    /// it is sent twice, but a destination that is not in it at all would begin at the end.
     pub(super) fn remember(&self) -> io::Result<()> {
         let text: String = {
             let state = self.lock();
             let line = |d: &Destination| format!("{}\t{}\t{}\n", d.at.segment, d.at.offset, d.name);
             state.destinations.iter().map(line).collect()
         };
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if *noted == text {
+            return Ok(());
+        }
         let (new, path) = (self.folder.join("positions.new"), self.folder.join("positions"));
-        fs::write(&new, text)?;
-        fs::rename(new, path)
+        let mut file = File::create(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_data()?;
+        fs::rename(new, path)?;
+        File::open(&self.folder)?.sync_all()?;
+        *noted = text;
+        Ok(())
     }
 
     /// Bytes of a segment that are on the disk, and the segment after it.
@@ -329,6 +331,18 @@ impl State {
     }
 }
 
+/// Makes the folder, so that its name too is on the disk.
+fn make(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    match folder.parent().filter(|above| !above.as_os_str().is_empty()) {
+        Some(above) => File::open(above)?.sync_all(),
+        None => File::open(".")?.sync_all(),
+    }
+}
+
 fn remembered_position(text: &str, name: &str) -> Option<Position> {
     text.lines().find_map(|line| {
         let mut parts = line.splitn(3, '\t');
@@ -337,234 +351,10 @@ fn remembered_position(text: &str, name: &str) -> Option<Position> {
     })
 }
 
-fn encode(batch: &Batch, series: &mut HashMap<Labels, u32>) -> Vec<u8> {
-    let mut new = Writer::default();
-    let mut count = 0;
-    let mut rows = Writer::default();
-    for row in &batch.rows {
-        let known = series.len() as u32;
-        let number = *series.entry(row.labels.clone()).or_insert_with(|| {
-            count += 1;
-            new.varint(row.labels.as_bytes().len() as u64);
-            new.0.extend_from_slice(row.labels.as_bytes());
-            known
-        });
-        rows.varint(u64::from(number));
-        match &row.point {
-            Point::Float(value) => {
-                rows.0.push(0);
-                rows.0.extend_from_slice(&value.to_bits().to_le_bytes());
-            }
-            Point::Stale => rows.0.push(1),
-            Point::Histogram(histogram) => {
-                rows.0.push(2);
-                let bytes = histogram::encode(batch.at, histogram);
-                rows.varint(bytes.len() as u64);
-                rows.0.extend_from_slice(&bytes);
-            }
-        }
-    }
-    let mut all = Writer::default();
-    all.varint(batch.rows.len() as u64);
-    all.varint(count);
-    all.0.extend_from_slice(&new.0);
-    let at = batch.at.millis();
-    all.varint((at << 1 ^ at >> 63).cast_unsigned());
-    all.0.extend_from_slice(&rows.0);
-    all.0
-}
-
-/// How many samples a segment holds.
-fn count(path: &Path) -> u64 {
-    let bytes = fs::read(path).unwrap_or_default();
-    let mut rest = bytes.get(MAGIC.len()..).unwrap_or_default();
-    let mut samples = 0;
-    while let Some((payload, length)) = record(rest) {
-        samples += Wire::new(payload).varint().unwrap_or(0);
-        rest = &rest[length..];
-    }
-    samples
-}
-
-/// The payload of the record at the front, and the record's length. `None` when there is no whole
-/// and sound one.
-fn record(bytes: &[u8]) -> Option<(&[u8], usize)> {
-    let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
-    let check = u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?);
-    if length > RECORD {
-        return None;
-    }
-    let payload = bytes.get(HEAD..HEAD + length)?;
-    (xxh3_64(payload) as u32 == check).then_some((payload, HEAD + length))
-}
-
-/// What a series of the queue held at one instant.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Held {
-    /// A float as bits, the staleness marker included.
-    Bits(u64),
-    /// A native histogram.
-    Histogram(Arc<Histogram>),
-}
-
-/// One sample of the queue.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Sample {
-    /// Number of the series in [`Reader::series`].
-    pub(super) series: u32,
-    pub(super) at: Timestamp,
-    pub(super) held: Held,
-}
-
-/// Reads the queue for one destination, segment by segment.
-pub(super) struct Reader<S> {
-    at: Position,
-    /// The segment's bytes as far as they were read from the disk.
-    bytes: Vec<u8>,
-    /// The segment's series so far, as the destination wants them.
-    pub(super) series: Vec<S>,
-    /// A record could not be read: the segment ends here.
-    broken: bool,
-}
-
-impl<S> Reader<S> {
-    /// Reads from a position on.
-    pub(super) fn new(at: Position) -> Self {
-        Self { at, bytes: Vec::new(), series: Vec::new(), broken: false }
-    }
-
-    /// Where it is.
-    pub(super) fn position(&self) -> Position {
-        self.at
-    }
-
-    /// Reads records of one segment until there are `limit` samples or no more. Gives what it read
-    /// and whether that was all there is. May block.
-    ///
-    /// # Errors
-    /// The disk.
-    pub(super) fn read(
-        &mut self,
-        spool: &Spool,
-        limit: usize,
-        want: impl Fn(&Labels) -> S,
-    ) -> io::Result<Vec<Sample>> {
-        let mut samples = Vec::new();
-        loop {
-            let (size, next) = spool.extent(self.at.segment);
-            if (self.bytes.len() as u64) < size && !self.broken {
-                self.load(spool, size, &want)?;
-            }
-            while samples.len() < limit && self.take(&mut samples, &want) {}
-            if !samples.is_empty() {
-                return Ok(samples);
-            }
-            let Some(next) = next else { return Ok(samples) };
-            if (self.at.offset as usize) < self.bytes.len() {
-                tracing::warn!("a segment of the remote-write queue ends in a damaged record");
-            }
-            *self = Self::new(Position { segment: next, offset: MAGIC.len() as u64 });
-        }
-    }
-
-    /// Reads more of the segment; for the first time the series before the position too.
-    fn load(&mut self, spool: &Spool, size: u64, want: &impl Fn(&Labels) -> S) -> io::Result<()> {
-        use std::io::{Read, Seek, SeekFrom};
-        let first = self.bytes.is_empty();
-        let mut file = File::open(spool.path(self.at.segment))?;
-        file.seek(SeekFrom::Start(self.bytes.len() as u64))?;
-        file.take(size - self.bytes.len() as u64).read_to_end(&mut self.bytes)?;
-        if first {
-            if !self.bytes.starts_with(MAGIC) {
-                self.broken = true;
-                return Ok(());
-            }
-            let goal = self.at.offset;
-            self.at.offset = MAGIC.len() as u64;
-            let mut passed = Vec::new();
-            while self.at.offset < goal && self.take(&mut passed, want) {
-                passed.clear();
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes one record off the front.
-    fn take(&mut self, into: &mut Vec<Sample>, want: &impl Fn(&Labels) -> S) -> bool {
-        let rest = self.bytes.get(self.at.offset as usize..).unwrap_or_default();
-        if rest.is_empty() || self.broken {
-            return false;
-        }
-        let before = into.len();
-        let taken = record(rest).and_then(|(payload, length)| {
-            decode(payload, &mut self.series, into, want).map(|()| length)
-        });
-        match taken {
-            Some(length) => self.at.offset += length as u64,
-            None => {
-                into.truncate(before);
-                self.broken = true;
-            }
-        }
-        taken.is_some()
-    }
-}
-
-fn decode<S>(
-    payload: &[u8],
-    series: &mut Vec<S>,
-    into: &mut Vec<Sample>,
-    want: &impl Fn(&Labels) -> S,
-) -> Option<()> {
-    let mut wire = Wire::new(payload);
-    let rows = wire.varint().ok()?;
-    for _ in 0..wire.varint().ok()? {
-        let length = usize::try_from(wire.varint().ok()?).ok()?;
-        let (labels, rest) = wire.rest.split_at_checked(length)?;
-        wire.rest = rest;
-        series.push(want(&Labels::from_bytes(labels)?));
-    }
-    let at = Timestamp::from_millis(unzigzag(wire.varint().ok()?));
-    for _ in 0..rows {
-        let number = u32::try_from(wire.varint().ok()?).ok()?;
-        if number as usize >= series.len() {
-            return None;
-        }
-        let (&kind, rest) = wire.rest.split_first()?;
-        wire.rest = rest;
-        let held = match kind {
-            0 => {
-                let (bits, rest) = wire.rest.split_at_checked(8)?;
-                wire.rest = rest;
-                Held::Bits(word(bits))
-            }
-            1 => Held::Bits(crate::model::STALE_BITS),
-            2 => {
-                let length = usize::try_from(wire.varint().ok()?).ok()?;
-                let (message, rest) = wire.rest.split_at_checked(length)?;
-                wire.rest = rest;
-                Held::Histogram(Arc::new(histogram::decode(message).ok()?.1))
-            }
-            _ => return None,
-        };
-        into.push(Sample { series: number, at, held });
-    }
-    Some(())
-}
-
-/// Gives foreign bytes to the decoder of records, as they are and as the payload of a record.
-pub(super) fn decode_anything(bytes: &[u8]) {
-    let mut rest = bytes;
-    while let Some((_, length)) = record(rest) {
-        rest = &rest[length..];
-    }
-    let _ = decode(bytes, &mut Vec::new(), &mut Vec::new(), &Labels::clone);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use crate::model::Timestamp;
 
     fn batch(at: i64, from: usize, count: usize) -> Batch {
         let mut batch = Batch::new("s".into(), Timestamp::from_millis(at));
@@ -668,18 +458,5 @@ mod tests {
         assert_eq!(*waiter.borrow(), Some(Ok(())));
         let mut reader = Reader::new(spool.standing(0).0);
         assert_eq!(read(&mut reader, &spool), [("m0".to_owned(), 1, 1.0)]);
-    }
-
-    proptest! {
-        #[test]
-        fn damaged_segments_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), at in 0usize..150) {
-            let mut series: Vec<Labels> = Vec::new();
-            let _ = decode(&bytes, &mut series, &mut Vec::new(), &Labels::clone);
-            let mut good = encode(&batch(5, 0, 3), &mut HashMap::new());
-            let at = at % good.len();
-            good[at] ^= 0x41;
-            let _ = decode(&good, &mut Vec::new(), &mut Vec::new(), &Labels::clone);
-            let _ = record(&bytes);
-        }
     }
 }

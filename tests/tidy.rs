@@ -25,7 +25,8 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("remote", &["model", "ports", "telemetry"]),
     ("state", &["model", "ports", "telemetry", "alerting"]),
     ("evaluate", &["model", "ports", "telemetry", "promql", "rules"]),
-    ("notify", &["model", "ports", "telemetry", "alerting", "render"]),
+    // bodies of webhooks are written in YAML
+    ("notify", &["model", "ports", "telemetry", "alerting", "render", "yaml"]),
     (
         "web",
         &["model", "ports", "telemetry", "promql", "rules", "alerting", "exposition", "render"],

@@ -4,8 +4,8 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::output::{complain, say};
-use super::remote::{Output, Server, labels, parameter, report};
+use super::output::{Output, complain, say};
+use super::remote::{Server, labels, parameter, report};
 
 /// `augenmass alert …`
 #[derive(Debug, Args)]

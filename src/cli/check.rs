@@ -1,10 +1,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::output::{complain, say, with_marks};
+use super::output::{Output, complain, say, with_marks};
 use super::surroundings::World;
 use crate::app::load_rules;
 use crate::config::{AlertmanagerFile, Config, Problems, Sources, System, expand_files};
@@ -57,15 +57,6 @@ struct Rules {
     /// How to write it
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people
-    #[default]
-    Text,
-    /// For programs
-    Json,
 }
 
 /// Exit code 1 when anything is wrong.

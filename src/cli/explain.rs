@@ -4,8 +4,8 @@ use clap::Args;
 use http::Method;
 use serde_json::Value;
 
-use super::output::{complain, say};
-use super::remote::{Output, Server, labels, parameter, report};
+use super::output::{Output, complain, say};
+use super::remote::{Server, labels, parameter, report};
 
 /// `augenmass explain`
 #[derive(Debug, Args)]

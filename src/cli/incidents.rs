@@ -4,8 +4,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::Value;
 
-use super::output::say;
-use super::remote::{Output, Server, labels, parameter, report};
+use super::output::{Output, say};
+use super::remote::{Server, labels, parameter, report};
 
 /// `augenmass incidents …`
 #[derive(Debug, Args)]

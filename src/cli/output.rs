@@ -3,6 +3,18 @@
 
 use std::io::{IsTerminal, Write};
 
+use clap::ValueEnum;
+
+/// How to write data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
 /// Writes a line to standard output. A reader that went away (`| head`) is no error.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");

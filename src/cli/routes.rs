@@ -2,10 +2,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::output::{complain, say};
+use super::output::{Output, complain, say};
 use crate::alerting::{Directory, GroupBy, Plan, Route, RouteId, WhyNot};
 use crate::app::who_is_told;
 use crate::config::{AlertmanagerFile, Config, Integration, Receiver, System, show_duration};
@@ -57,15 +57,6 @@ struct File {
     /// The configuration of an Alertmanager
     #[arg(long, value_name = "FILE")]
     alertmanager: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Output {
-    /// For people
-    #[default]
-    Text,
-    /// For programs
-    Json,
 }
 
 /// Routes, and how each receiver is reached.

@@ -3,10 +3,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::output::{Bar, complain, say};
+use super::output::{Bar, Output, complain, say};
 use crate::alerting::{Plan, Timing};
 use crate::app::load_rules;
 use crate::config::{Config, Sources, System, expand_files, parse_duration, show_duration};
@@ -57,15 +57,6 @@ struct Replay {
     /// How to write it
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people
-    #[default]
-    Text,
-    /// For programs
-    Json,
 }
 
 /// An instant on the command line.

@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::output::{complain, say};
-use super::remote::{Output, Server, account, report};
+use super::output::{Output, complain, say};
+use super::remote::{Server, account, report};
 use crate::alerting::parse_matchers;
 use crate::config::parse_duration;
 

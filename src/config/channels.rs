@@ -236,7 +236,8 @@ fn webhooks(node: &Node, reader: &mut Reader<'_>) -> Vec<WebhookSettings> {
         webhooks.push(WebhookSettings {
             name: key.text.as_str().into(),
             url,
-            template: None,
+            templates: None,
+            body: None,
             access: Access { bearer, ..Access::default() },
             timeout: timeout.unwrap_or(Duration::from_secs(30)),
         });

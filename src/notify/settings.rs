@@ -188,8 +188,10 @@ pub struct WebhookSettings {
     pub name: Arc<str>,
     /// Where to; may hold a secret.
     pub url: Secret,
-    /// When the URL is a template: what it may call. It sees the facts of the payload.
-    pub template: Option<Arc<TemplateFiles>>,
+    /// What templates here may call: the URL, where it is one, and the body's texts.
+    pub templates: Option<Arc<TemplateFiles>>,
+    /// A body of its own in the place of the payload: its texts and keys are templates.
+    pub body: Option<serde_json::Value>,
     /// How it is called.
     pub access: Access,
     /// The longest a request may take.

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::http::{Answer, Ask, AskError, Content, Endpoint, Kept, LARGEST_ANSWER, ask, path_of};
 use super::oauth2::Tokens;
 use super::wire::{ChannelError, Dialer, scrubbed, within};
 use super::{Handshake, WebhookSettings};
-use crate::model::Secret;
+use crate::model::{Secret, Timestamp};
 use crate::ports::{Address, Clock, Delivery, DeliveryError, Doing, Notifier, Receipt};
-use crate::render::TemplateFiles;
+use crate::render::{Facts, TemplateError, TemplateFiles};
+use crate::yaml::{self, Reading};
 
 /// Delivers to all configured webhooks.
 pub struct WebhookNotifier {
@@ -28,6 +31,8 @@ struct Hook {
     /// For one with a way of its own.
     dialer: Option<Dialer>,
     timeout: Duration,
+    templates: Arc<TemplateFiles>,
+    body: Option<Value>,
 }
 
 /// Where a hook is.
@@ -38,10 +43,7 @@ enum Place {
         kept: Kept,
     },
     /// Where the template says, for each message anew.
-    Written {
-        url: Secret,
-        words: Arc<TemplateFiles>,
-    },
+    Written(Secret),
 }
 
 impl WebhookNotifier {
@@ -90,28 +92,26 @@ impl WebhookNotifier {
             Some(tokens) => Some(tokens.token(&*self.clock).await?),
             None => None,
         };
+        let pen = Pen { templates: &hook.templates, payload, now: self.clock.wall() };
+        let content = match &hook.body {
+            Some(body) => pen.body(body)?,
+            None => payload.to_owned(),
+        };
         let question = |path| Ask {
             method: http::Method::POST,
             path,
             bearer: token.as_ref().or(hook.bearer.as_ref()),
             login: hook.login.as_ref(),
             headers: &hook.headers,
-            content: Content::Json(payload.to_owned()),
+            content: Content::Json(content.clone()),
             most: LARGEST_ANSWER,
         };
         let answer = match &hook.place {
             Place::Fixed { endpoint, path, kept } => {
                 kept.ask(&*self.clock, dialer, endpoint, question(path.reveal())).await?
             }
-            Place::Written { url, words } => {
-                let written = words.over_payload(url.reveal(), payload, self.clock.wall());
-                let written = written.map_err(|error| {
-                    let what = scrubbed(&error.message);
-                    AskError::Request(format!("the template of its URL is broken: {what}"))
-                })?;
-                let nowhere =
-                    || AskError::Request("the template of its URL gives no web address".to_owned());
-                let url: url::Url = written.trim().parse().map_err(|_| nowhere())?;
+            Place::Written(template) => {
+                let url = pen.url(template.reveal())?;
                 let endpoint = Endpoint::new(&url, "the webhook").map_err(|_| nowhere())?;
                 ask(dialer, &endpoint, question(path_of(&url).reveal())).await?
             }
@@ -129,9 +129,9 @@ impl Hook {
     fn new(settings: &WebhookSettings) -> Result<Self, ChannelError> {
         let name = format!("the webhook {}", settings.name);
         let access = &settings.access;
-        let place = match &settings.template {
-            Some(words) => Place::Written { url: settings.url.clone(), words: words.clone() },
-            None => {
+        let place = match &settings.templates {
+            Some(_) if settings.url.reveal().contains("{{") => Place::Written(settings.url.clone()),
+            _ => {
                 let url = settings.url.reveal().parse::<url::Url>();
                 let url = url.map_err(|_| ChannelError::Url(name.clone()))?;
                 let (endpoint, path) = (Endpoint::new(&url, &name)?, path_of(&url));
@@ -149,6 +149,72 @@ impl Hook {
             headers: access.headers.clone(),
             dialer: own.then(dialer).transpose()?,
             timeout: settings.timeout,
+            templates: settings.templates.clone().unwrap_or_default(),
+            body: settings.body.clone(),
+        })
+    }
+}
+
+/// Writes what is a template in a call.
+struct Pen<'a> {
+    templates: &'a TemplateFiles,
+    payload: &'a str,
+    now: Timestamp,
+}
+
+/// Rendered texts of a body are read as YAML, so that they can be lists and numbers.
+const INLINE: Reading = Reading { most_nodes: 100_000, deepest: 64, as_go: true };
+
+fn nowhere() -> AskError {
+    AskError::Request("the template of its URL gives no web address".to_owned())
+}
+
+fn broken(what: &str, error: &TemplateError) -> AskError {
+    let why = scrubbed(&error.message);
+    AskError::Request(format!("the template of its {what} is broken: {why}"))
+}
+
+impl Pen<'_> {
+    fn url(&self, template: &str) -> Result<url::Url, AskError> {
+        let facts = TemplateFiles::facts(self.payload).map_err(|error| broken("URL", &error))?;
+        let written = self.templates.write(template, &facts, self.now);
+        let written = written.map_err(|error| broken("URL", &error))?;
+        written.trim().parse().map_err(|_| nowhere())
+    }
+
+    fn body(&self, template: &Value) -> Result<String, AskError> {
+        let facts = TemplateFiles::facts(self.payload);
+        let written = facts.and_then(|facts| self.value(template, &facts));
+        Ok(written.map_err(|error| broken("payload", &error))?.to_string())
+    }
+
+    /// As Alertmanager does it: a text that reads as a list, a mapping, a number, a truth or
+    /// nothing becomes that. What comes out of a template is not run again.
+    fn value(&self, template: &Value, facts: &Facts) -> Result<Value, TemplateError> {
+        let write = |text: &str| self.templates.write(text, facts, self.now);
+        Ok(match template {
+            Value::String(text) => {
+                let text = write(text)?;
+                match yaml::read(&text, INLINE) {
+                    (None, flaws) if flaws.is_empty() => Value::Null,
+                    (Some(root), flaws) if flaws.is_empty() => match root.json() {
+                        Value::String(_) => Value::String(text),
+                        other => other,
+                    },
+                    _ => Value::String(text),
+                }
+            }
+            Value::Array(items) => {
+                let items = items.iter().map(|item| self.value(item, facts));
+                Value::Array(items.collect::<Result<_, _>>()?)
+            }
+            Value::Object(entries) => {
+                let entries = entries.iter();
+                let entries =
+                    entries.map(|(key, value)| Ok((write(key)?, self.value(value, facts)?)));
+                Value::Object(entries.collect::<Result<_, TemplateError>>()?)
+            }
+            other => other.clone(),
         })
     }
 }

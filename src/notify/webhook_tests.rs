@@ -8,7 +8,8 @@ use crate::ports::{Message, SystemClock};
 
 fn hook(url: &str, access: Access) -> WebhookSettings {
     let (url, timeout) = (Secret::new(url), Duration::from_secs(5));
-    WebhookSettings { name: "chat".into(), url, template: None, access, timeout }
+    let (templates, body) = (Some(Arc::new(TemplateFiles::default())), None);
+    WebhookSettings { name: "chat".into(), url, templates, body, access, timeout }
 }
 
 fn delivery(payload: &str) -> Delivery {
@@ -472,9 +473,7 @@ async fn a_url_is_written_for_each_message() {
     let payload = r#"{"status":"firing","commonLabels":{"team":"web"},"alerts":[]}"#;
     let deliver = async |url: &str| {
         let login = Some(Secret::new("me:geheim"));
-        let template = Some(Arc::new(TemplateFiles::default()));
         let settings = hook(url, Access { login, ..Access::default() });
-        let settings = WebhookSettings { template, ..settings };
         let notifier = WebhookNotifier::new(&[settings], Arc::new(SystemClock::start()));
         notifier.unwrap().deliver(&delivery(payload)).await
     };
@@ -492,4 +491,42 @@ async fn a_url_is_written_for_each_message() {
         let reason = refused.to_string();
         assert!(reason.contains(why) && !reason.contains("geheim"), "{reason}");
     }
+}
+
+/// Configuration and body are those of an Alertmanager 0.33.1.
+#[tokio::test]
+async fn a_body_of_its_own_is_written_as_alertmanager_writes_it() {
+    let mut tasks = JoinSet::new();
+    let (listener, port) = listening().await;
+    let mut heard = serve(&mut tasks, listener, |_| "200 fine".to_owned());
+    let written = r#"
+text: '{{ .CommonLabels.alertname }} "x"'
+number: '{{ len .Alerts }}'
+plain: 7
+flag: true
+nothing: null
+list: '{{ range .Alerts }}- {{ .Labels.mail }}
+
+  {{ end }}'
+map: '{a: {{ .Status }}, b: 2}'
+'{{ .Status }}': key
+nested: [{x: '{{ .Status | toUpper }}'}, 'y: z', '[1, "{{ .Status }}"]']
+json: '{{ .CommonLabels | toJson }}'
+"#;
+    let body = yaml::read(written, INLINE).0.unwrap().json();
+    let payload = r#"{"status":"firing","commonLabels":{"alertname":"X","mail":"b"},
+        "alerts":[{"labels":{"alertname":"X","mail":"b"}}]}"#;
+    let deliver = async |body: Value| {
+        let settings = hook(&format!("http://127.0.0.1:{port}/"), Access::default());
+        let settings = WebhookSettings { body: Some(body), ..settings };
+        let notifier = WebhookNotifier::new(&[settings], Arc::new(SystemClock::start()));
+        notifier.unwrap().deliver(&delivery(payload)).await
+    };
+    assert_eq!(deliver(body).await, Ok(Receipt("200".into())));
+    let request = heard.recv().await.unwrap();
+    let (_, sent) = request.split_once("\r\n\r\n").unwrap();
+    let expected = r#"{"firing":"key","flag":true,"json":{"alertname":"X","mail":"b"},"list":["b"],"map":{"a":"firing","b":2},"nested":[{"x":"FIRING"},{},[1,"firing"]],"nothing":null,"number":1,"plain":7,"text":"X \"x\""}"#;
+    assert_eq!(sent, expected);
+    let refused = deliver("{{ template \"gone\" . }}".into()).await.unwrap_err();
+    assert!(refused.to_string().contains("the template of its payload is broken"), "{refused}");
 }

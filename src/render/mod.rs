@@ -23,10 +23,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use addressees::separated;
-pub use receivers::{TemplateFiles, Voice, Way, Wording};
+pub use receivers::{Facts, TemplateFiles, Voice, Way, Wording};
 use story::{Reader, class_of};
 use texts::Language;
 
+pub use crate::template::TemplateError;
 pub use html::PLOT;
 
 use crate::alerting::{Directory, LinkSigner, Notice, Owner};

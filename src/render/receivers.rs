@@ -99,20 +99,32 @@ impl TemplateFiles {
         self.all.check(text)
     }
 
+    /// What a webhook's payload tells, for [`TemplateFiles::write`].
+    ///
+    /// # Errors
+    /// It is no payload.
+    pub fn facts(payload: &str) -> Result<Facts, TemplateError> {
+        let broken = |message: String| TemplateError { message, line: 1, offset: 0 };
+        Data::from_json(payload).map(Facts).map_err(broken)
+    }
+
     /// Runs a text over the facts of a webhook's payload.
     ///
     /// # Errors
     /// As Alertmanager words them.
-    pub fn over_payload(
+    pub fn write(
         &self,
         text: &str,
-        payload: &str,
+        facts: &Facts,
         now: Timestamp,
     ) -> Result<String, TemplateError> {
-        let broken = |message: String| TemplateError { message, line: 1, offset: 0 };
-        self.all.text(text, &Data::from_json(payload).map_err(broken)?, now)
+        self.all.text(text, &facts.0, now)
     }
 }
+
+/// What templates of a webhook see.
+#[derive(Clone, Debug)]
+pub struct Facts(Data);
 
 impl Renderer {
     /// What an address of an owner, or of a receiver of an `alertmanager.yml`, is told.

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::builtins;
 use super::html::Context;
 use super::methods;
 use super::tree::{Branch, Command, Expr, Kind, Name, Node, Number, Pipe};
-use super::value::{Bounded, Safe, Value};
-use super::{Functions, Library, Limits, Mode, Param, Signature, Source, TemplateError, line_of};
+use super::value::{Bounded, Value};
+use super::{Functions, Library, Limits, Mode, Source, TemplateError, line_of};
 
 /// What happens after a node.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,7 +16,7 @@ enum Flow {
     Continue,
 }
 
-type Ran<T> = Result<T, TemplateError>;
+pub(super) type Ran<T> = Result<T, TemplateError>;
 
 /// Runs the body called `name` with `dot`.
 ///
@@ -55,21 +54,22 @@ pub(super) fn execute(
     Ok(run.out.text)
 }
 
-struct Run<'a> {
+/// A template that is being run.
+pub(super) struct Run<'a> {
     library: &'a Library,
-    functions: &'a dyn Functions,
-    limits: Limits,
+    pub(super) functions: &'a dyn Functions,
+    pub(super) limits: Limits,
     steps: usize,
     depth: usize,
     out: Bounded,
     variables: Vec<(Name, Value)>,
     template: Name,
     source: Arc<Source>,
-    html: Option<Context>,
+    pub(super) html: Option<Context>,
 }
 
 impl Run<'_> {
-    fn fail<T>(&self, at: usize, context: &str, message: &str) -> Ran<T> {
+    pub(super) fn fail<T>(&self, at: usize, context: &str, message: &str) -> Ran<T> {
         let text = &self.source.text;
         let line = line_of(text, at);
         let column = at - text[..at].rfind('\n').map_or(0, |newline| newline + 1);
@@ -81,11 +81,11 @@ impl Run<'_> {
         Err(TemplateError { message, line, offset: at })
     }
 
-    fn fail_at<T>(&self, expr: &Expr, message: &str) -> Ran<T> {
+    pub(super) fn fail_at<T>(&self, expr: &Expr, message: &str) -> Ran<T> {
         self.fail(expr.at, &expr.to_string(), message)
     }
 
-    fn step(&mut self, at: usize) -> Ran<()> {
+    pub(super) fn step(&mut self, at: usize) -> Ran<()> {
         self.steps += 1;
         if self.steps > self.limits.steps {
             return self.fail(at, "", "the template takes too many steps");
@@ -356,7 +356,7 @@ impl Run<'_> {
     }
 
     /// A word on its own.
-    fn word(&mut self, dot: &Value, word: &Expr) -> Ran<Value> {
+    pub(super) fn word(&mut self, dot: &Value, word: &Expr) -> Ran<Value> {
         match &word.kind {
             Kind::Dot => Ok(dot.clone()),
             Kind::Nil => Ok(Value::Nothing),
@@ -435,164 +435,6 @@ impl Run<'_> {
                 self.fail_at(word, &format!("can't evaluate field {name} in type {type_name}"))
             }
         }
-    }
-
-    fn function(
-        &mut self,
-        dot: &Value,
-        name: &str,
-        command: &Command,
-        last: Option<Value>,
-    ) -> Ran<Value> {
-        self.step(command.at())?;
-        if name == "and" || name == "or" {
-            return self.and_or(dot, name, command, last);
-        }
-        let own = builtins::signature(name);
-        let Some(signature) = self.functions.signature(name).or(own) else {
-            let message = format!("{} is not a defined function", super::text::quote(name));
-            return self.fail(command.at(), name, &message);
-        };
-        let arguments = self.arguments(dot, name, command, signature, last)?;
-        let limit = self.limits.output;
-        let result = if self.functions.signature(name).is_some() {
-            self.functions.call(name, &arguments, limit)
-        } else {
-            builtins::call(name, &arguments, limit)
-        };
-        // What `html` and `urlquery` have escaped is not escaped again.
-        let result = match (result, &self.html) {
-            (Ok(Value::Text(text)), Some(_)) if name == "html" => Ok(Value::Safe(Safe::Html, text)),
-            (Ok(Value::Text(text)), Some(_)) if name == "urlquery" => {
-                Ok(Value::Safe(Safe::Url, text))
-            }
-            (result, _) => result,
-        };
-        self.result(name, command, result)
-    }
-
-    fn result(&self, name: &str, command: &Command, result: Result<Value, String>) -> Ran<Value> {
-        result.or_else(|why| {
-            let message = format!("error calling {name}: {why}");
-            self.fail(command.at(), &command.to_string(), &message)
-        })
-    }
-
-    /// They stop at the first argument that decides.
-    fn and_or(
-        &mut self,
-        dot: &Value,
-        name: &str,
-        command: &Command,
-        last: Option<Value>,
-    ) -> Ran<Value> {
-        let decides = name == "or";
-        let mut value = None;
-        for word in &command.words[1..] {
-            let this = self.argument(dot, word, Param::Any)?;
-            if this.is_true() == decides {
-                return Ok(this);
-            }
-            value = Some(this);
-        }
-        match last.or(value) {
-            Some(value) => Ok(value),
-            None => {
-                let message = format!("wrong number of args for {name}: want at least 1 got 0");
-                self.fail(command.at(), name, &message)
-            }
-        }
-    }
-
-    fn arguments(
-        &mut self,
-        dot: &Value,
-        name: &str,
-        command: &Command,
-        signature: Signature,
-        last: Option<Value>,
-    ) -> Ran<Vec<Value>> {
-        let words = &command.words[1..];
-        let (given, wanted) = (words.len() + usize::from(last.is_some()), signature.params.len());
-        let wrong = if signature.rest.is_some() { given < wanted } else { given != wanted };
-        if wrong {
-            let least = if signature.rest.is_some() { "at least " } else { "" };
-            let message =
-                format!("wrong number of args for {name}: want {least}{wanted} got {given}");
-            return self.fail(command.at(), &command.words[0].to_string(), &message);
-        }
-        let param = |index: usize| {
-            signature.params.get(index).copied().or(signature.rest).unwrap_or(Param::Any)
-        };
-        let mut values = Vec::with_capacity(given);
-        for (index, word) in words.iter().enumerate() {
-            values.push(self.argument(dot, word, param(index))?);
-        }
-        if let Some(last) = last {
-            if let Err(message) = check(&last, param(words.len())) {
-                return self.fail(command.at(), &command.to_string(), &message);
-            }
-            values.push(last);
-        }
-        Ok(values)
-    }
-
-    fn argument(&mut self, dot: &Value, word: &Expr, param: Param) -> Ran<Value> {
-        match (&word.kind, param) {
-            (Kind::Nil, Param::Text | Param::Time) => {
-                self.fail_at(word, &format!("cannot assign nil to {}", param.type_name()))
-            }
-            (Kind::Nil, _) => Ok(Value::Nothing),
-            (Kind::Text(text, _), Param::Text) => Ok(Value::Text(text.clone())),
-            (Kind::Bool(_) | Kind::Number(..) | Kind::Text(..), Param::Any) => self.word(dot, word),
-            (Kind::Bool(_) | Kind::Number(..) | Kind::Text(..), _) => {
-                let message = match param {
-                    Param::Text => format!("expected string; found {word}"),
-                    _ => format!("can't handle {word} for arg of type {}", param.type_name()),
-                };
-                self.fail_at(word, &message)
-            }
-            _ => {
-                let value = self.word(dot, word)?;
-                match check(&value, param) {
-                    Ok(()) => Ok(value),
-                    Err(message) => self.fail_at(word, &message),
-                }
-            }
-        }
-    }
-}
-
-impl Param {
-    fn type_name(self) -> &'static str {
-        match self {
-            Param::Any => "interface {}",
-            Param::Text => "string",
-            Param::Time => "time.Time",
-            Param::Texts => "[]string",
-            Param::List => "[]interface {}",
-            Param::Vector => "template.queryResult",
-            Param::Sample => "*template.sample",
-        }
-    }
-}
-
-/// Whether a value may be given for a parameter.
-fn check(value: &Value, param: Param) -> Result<(), String> {
-    use super::value::ListKind;
-    let fits = match (param, value) {
-        (Param::Any, _) | (Param::Text, Value::Text(_)) | (Param::Time, Value::Time(_)) => true,
-        (Param::Texts, Value::List(list)) => list.kind == ListKind::Texts,
-        (Param::List, Value::List(list)) => list.kind == ListKind::Any,
-        (Param::Vector, Value::List(list)) => list.kind == ListKind::Vector,
-        (Param::Sample, Value::Record(record)) => record.type_name == param.type_name(),
-        _ => false,
-    };
-    let wanted = param.type_name();
-    match value {
-        _ if fits => Ok(()),
-        Value::Nothing => Err(format!("invalid value; expected {wanted}")),
-        other => Err(format!("wrong type for value; expected {wanted}; got {}", other.type_name())),
     }
 }
 

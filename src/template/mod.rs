@@ -9,6 +9,8 @@
 
 pub mod alertmanager;
 mod builtins;
+mod call;
+mod escape;
 mod exec;
 mod html;
 mod humanize;

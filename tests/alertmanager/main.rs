@@ -1,28 +1,20 @@
 //! Configurations, routes, matchers and notifications judged by what a real Alertmanager says.
 
 mod acceptance;
+#[path = "../fixtures/corpus.rs"]
+mod corpus;
 mod notifications;
 mod process;
 mod routing;
 mod templates;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use augenmass::alerting::Silence;
 use augenmass::config::{AlertmanagerFile, System};
-use augenmass::model::Labels;
+use augenmass::model::{Labels, Matcher, Timestamp};
+use corpus::{corpus, judge};
 use serde_json::Value;
-
-/// The corpora: `$AUGENMASS_CONFORMANCE`, else beside the checkout. Without them: `SKIPPED`.
-fn corpus(folder: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/conformance");
-    let root = std::env::var_os("AUGENMASS_CONFORMANCE").map_or(beside, PathBuf::from);
-    let folder = root.join(folder);
-    if !folder.is_dir() {
-        eprintln!("SKIPPED: no conformance corpora");
-        return None;
-    }
-    Some(folder)
-}
 
 fn json(file: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
@@ -46,17 +38,17 @@ fn load(text: &str) -> Result<AlertmanagerFile, String> {
     AlertmanagerFile::parse(text, file, &System).map_err(|problems| problems.to_string())
 }
 
-/// Compares what differs with the list of known differences: `name: reason` in each line.
-fn judge(what: &str, total: usize, differs: &[(String, String)], known: &str) {
-    let known: Vec<&str> = known
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
-        .map(|line| line.split_once(": ").expect("name: reason").0)
-        .collect();
-    eprintln!("{what}: {} of {total} agree", total - differs.len());
-    let new: Vec<_> = differs.iter().filter(|(name, _)| !known.contains(&name.as_str())).collect();
-    assert!(new.is_empty(), "{what}: {} differ and are not listed: {new:#?}", new.len());
-    let healed: Vec<_> =
-        known.iter().filter(|name| !differs.iter().any(|(other, _)| other == *name)).collect();
-    assert!(healed.is_empty(), "{what}: listed as different, but they agree now: {healed:#?}");
+/// A silence that holds for ever.
+fn silence(id: &str, matchers: Vec<Matcher>) -> Silence {
+    Silence {
+        id: id.into(),
+        matchers,
+        starts: Timestamp::MIN,
+        ends: Timestamp::MAX,
+        created_by: "me".into(),
+        comment: "".into(),
+        updated: Timestamp::MIN,
+        until_resolved: false,
+        incident: None,
+    }
 }

@@ -59,17 +59,7 @@ fn silence(matchers: &Value) -> Silence {
         let (name, value) = (text(m, "name"), text(m, "value"));
         parse_matchers(&format!("\"{name}\"=\"{value}\"")).unwrap()
     };
-    Silence {
-        id: matchers.to_string().into(),
-        matchers: list(matchers).iter().flat_map(one).collect(),
-        starts: Timestamp::MIN,
-        ends: Timestamp::MAX,
-        created_by: "me".into(),
-        comment: "".into(),
-        updated: Timestamp::MIN,
-        until_resolved: false,
-        incident: None,
-    }
+    super::silence(&matchers.to_string(), list(matchers).iter().flat_map(one).collect())
 }
 
 struct World {

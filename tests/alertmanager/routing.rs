@@ -80,16 +80,8 @@ fn silences(state: &Value) -> Vec<Silence> {
             (false, false) => Matcher::new(name, Test::NotEqual(value.into())),
         }
     };
-    let silence = |(nth, matchers): (usize, &Value)| Silence {
-        id: nth.to_string().into(),
-        matchers: list(matchers).iter().map(matcher).collect(),
-        starts: Timestamp::MIN,
-        ends: Timestamp::MAX,
-        created_by: "me".into(),
-        comment: "".into(),
-        updated: Timestamp::MIN,
-        until_resolved: false,
-        incident: None,
+    let silence = |(nth, matchers): (usize, &Value)| {
+        super::silence(&nth.to_string(), list(matchers).iter().map(matcher).collect())
     };
     list(&state["silences"]).iter().enumerate().map(silence).collect()
 }

@@ -188,7 +188,7 @@ fn check_words(receivers: &[Receiver], words: &TemplateFiles, reader: &mut Reade
                     let instead = match name {
                         "to" => "the default receiver will be told",
                         "from" => "the usual sender will stand there",
-                        "url" => "it will not be told",
+                        "url" | "payload" => "it will not be told",
                         _ => "our own words will go out",
                     };
                     let message = format!(
@@ -217,11 +217,30 @@ fn templates_of(integration: &Integration) -> Vec<(&str, &str)> {
             let own = own.into_iter().filter_map(|(name, text)| Some((name, &**text?)));
             own.chain(words.headers.iter().map(|(name, text)| (&**name, &**text))).collect()
         }
-        Integration::Webhook { url, .. } => {
+        Integration::Webhook { url, body, .. } => {
             let url = url.iter().map(Secret::reveal).filter(|url| url.contains("{{"));
-            url.map(|url| ("url", url)).collect()
+            let mut found: Vec<_> = url.map(|url| ("url", url)).collect();
+            texts(body.as_ref(), &mut found);
+            found
         }
         Integration::Matrix { .. } => Vec::new(),
+    }
+}
+
+/// The texts in a body, keys among them.
+fn texts<'v>(body: Option<&'v serde_json::Value>, into: &mut Vec<(&'static str, &'v str)>) {
+    match body {
+        Some(serde_json::Value::String(text)) => into.push(("payload", text)),
+        Some(serde_json::Value::Array(items)) => {
+            items.iter().for_each(|item| texts(Some(item), into));
+        }
+        Some(serde_json::Value::Object(entries)) => {
+            for (key, value) in entries {
+                into.push(("payload", key));
+                texts(Some(value), into);
+            }
+        }
+        _ => {}
     }
 }
 

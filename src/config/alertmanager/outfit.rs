@@ -102,13 +102,14 @@ impl Outfit {
                     None => separated(to).map(one).collect(),
                 }
             }
-            Integration::Webhook { url, max_alerts, send_resolved, access, timeout } => {
+            Integration::Webhook { url, max_alerts, send_resolved, access, timeout, body } => {
                 let Some(url) = url else { return Vec::new() };
                 let name: Arc<str> = format!("{receiver}/{at}").into();
                 self.webhooks.push(WebhookSettings {
                     name: name.clone(),
                     url: url.clone(),
-                    template: url.reveal().contains("{{").then(|| templates.clone()),
+                    templates: Some(templates.clone()),
+                    body: body.clone(),
                     access: (**access).clone(),
                     timeout: *timeout,
                 });

@@ -51,6 +51,8 @@ pub enum Integration {
         access: Box<Access>,
         /// The longest a call may take.
         timeout: Duration,
+        /// `payload`: a body of its own, with templates in it.
+        body: Option<serde_json::Value>,
     },
     /// `matrix_configs`, our own.
     Matrix {
@@ -291,9 +293,7 @@ fn webhook(
     let http = http(fields, reader).unwrap_or_else(|| global.http.clone());
     let timeout = fields.get("timeout").and_then(|node| span(node, "timeout", reader));
     let timeout = timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(WEBHOOK_TIMEOUT);
-    if let Some(node) = fields.get("payload") {
-        reader.obstacle(node.at, "`payload` is not supported: webhooks get the usual payload");
-    }
+    let body = fields.get("payload").map(Node::json);
     let at = fields.at;
     let file = fields.get("url_file");
     let url = match (fields.get("url"), file) {
@@ -313,6 +313,7 @@ fn webhook(
         send_resolved,
         access: Box::new(http),
         timeout,
+        body,
     })
 }
 

@@ -237,19 +237,19 @@ fn templates_of_addresses_are_kept_for_later() {
     assert_eq!(to.as_deref(), Some("a@x, {{ .CommonLabels.mail }}"));
     assert_eq!(from.as_deref(), Some("{{ .Receiver }}@example.org"));
     assert_eq!(&*found.accounts[0].1.from, "us@example.org", "where the template is broken");
-    assert!(found.webhooks[0].template.is_some() && found.default_addresses.is_empty());
+    assert!(found.default_addresses.is_empty());
     let found = with("url: 'http://x/'", "to: 'a@example.org, \"B, C\" <b@example.org>'", &[]);
     let found = found.unwrap();
     let to = ["a@example.org", "\"B, C\" <b@example.org>"];
     assert_eq!(found.default_addresses, to.map(|to| crate::ports::Address::Email(to.into())));
-    assert!(found.webhooks[0].template.is_none());
 }
 
 #[test]
 fn a_broken_template_is_remarked() {
     let text = "route: {receiver: a}\n\
                 global: {smtp_smarthost: 'localhost:25', smtp_from: '{{ nonsense }}'}\n\
-                receivers: [{name: a, webhook_configs: [{url: 'http://x/{{'}], \
+                receivers: [{name: a, webhook_configs: [{url: 'http://x/{{', \
+                payload: {a: [7, '{{ end }}']}}], \
                 email_configs: [{to: '{{ if }}'}]}]\n";
     let file = AlertmanagerFile::parse(text, Path::new("am.yml"), &System).unwrap();
     let remarks: Vec<_> = file.remarks.iter().map(|remark| &*remark.message).collect();
@@ -257,6 +257,7 @@ fn a_broken_template_is_remarked() {
         ("to", "the default receiver will be told"),
         ("from", "the usual sender"),
         ("url", "it will not be told"),
+        ("payload", "it will not be told"),
     ] {
         let expected =
             format!("the template `{name}` of the receiver `a` is broken, so that {instead}");

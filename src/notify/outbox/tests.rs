@@ -487,6 +487,44 @@ fn a_refused_end_holds_nobody_up_and_the_order_outlives_the_process() {
     assert!(bench.outbox.order.is_empty());
 }
 
+/// An address that stands for two others, each told in makeshift words.
+struct Written;
+
+impl Render for Written {
+    fn notice(&self, notice: &Notice, owner: &Owner) -> Message {
+        plain(notice, owner)
+    }
+
+    fn places(&self, _: &Notice, _: &Owner, to: &Address) -> Vec<Address> {
+        match to {
+            Address::Email(_) => ["a@x", "b@x"].map(|to| Address::Email(to.into())).to_vec(),
+            other => vec![other.clone()],
+        }
+    }
+
+    fn for_address(&self, notice: &Notice, owner: &Owner, to: &Address) -> Wording {
+        let is_makeshift = matches!(to, Address::Email(_));
+        Wording::Own(Box::new(Message { is_makeshift, ..plain(notice, owner) }))
+    }
+}
+
+#[test]
+fn an_address_may_stand_for_others_who_hear_the_end_too() {
+    let mut bench = Bench::new();
+    let begins = decision("web", 1, Why::First, &[("A", true)]);
+    bench.outbox.tell(&begins, &bench.directory, &Written, bench.now);
+    let sent = bench.turn();
+    let to: Vec<&str> = sent.keys().map(String::as_str).collect();
+    assert_eq!(to, ["Email(\"a@x\")", "Email(\"b@x\")", "Matrix(\"#web:x\")"]);
+    assert_eq!(bench.outbox.counts().makeshift, 2, "each is counted once");
+    for delivery in sent.values() {
+        bench.answer(delivery, yes());
+    }
+    let ends = decision("web", 2, Why::AllResolved, &[("A", false)]);
+    bench.outbox.tell(&ends, &bench.directory, &Written, bench.now);
+    assert_eq!(bench.turn().len(), 3, "whoever heard, whatever the address says now");
+}
+
 #[test]
 fn who_is_told_in_somebodys_place_is_not_left_with_an_end_that_is_not_true_any_more() {
     let mut bench = Bench::new();

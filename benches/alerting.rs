@@ -127,8 +127,28 @@ fn look_with_inhibition(bencher: Bencher, count: usize) {
     look_at(bencher, count, vec![rule], Vec::new());
 }
 
+/// The first look, at which each alert is compared with the silences.
+#[divan::bench(args = MANY, sample_count = 5, sample_size = 1)]
+fn first_look_with_1000_silences(bencher: Bencher, count: usize) {
+    let alerts = alerts(count);
+    let start = || {
+        let mut desk = full(plan(Vec::new()), &alerts);
+        desk.silence(thousand_silences());
+        desk
+    };
+    bencher.counter(ItemsCount::new(count)).with_inputs(start).bench_local_values(|mut desk| {
+        let decided = desk.flush(at(10));
+        (desk, decided)
+    });
+}
+
 #[divan::bench(args = MANY, sample_count = 5, sample_size = 1)]
 fn look_with_1000_silences(bencher: Bencher, count: usize) {
+    look_at(bencher, count, Vec::new(), thousand_silences());
+}
+
+/// For machines that are gone; half of them are regular expressions.
+fn thousand_silences() -> Vec<Silence> {
     let silence = |i: usize| {
         let matcher = match i % 2 {
             0 => format!("instance=gone-{i}"),
@@ -142,7 +162,7 @@ fn look_with_1000_silences(bencher: Bencher, count: usize) {
             ..Silence::default()
         }
     };
-    look_at(bencher, count, Vec::new(), (0..1000).map(silence).collect());
+    (0..1000).map(silence).collect()
 }
 
 fn look_at(bencher: Bencher, count: usize, inhibit: Vec<InhibitRule>, silences: Vec<Silence>) {

@@ -340,24 +340,41 @@ fn nobody_hears_a_beginning_twice(story: &Story) -> Result<(), String> {
     arrivals.sort_by_key(|arrival| arrival.at);
     let mut keys = BTreeSet::new();
     let mut open: BTreeMap<(&Address, String), &str> = BTreeMap::new();
+    // Of an owner who is told by the first way that works, and so reads all of them: ends, and when
+    // they were decided on.
+    let mut ended: BTreeMap<(&str, String), i64> = BTreeMap::new();
+    let office = &story.always["office"];
     for arrival in arrivals {
         let Delivery { key, to, message } = &arrival.delivery;
-        if is_in_place(arrival) || !keys.insert(key) {
+        let one_way = story.one_way && office.contains(to);
+        let ways = if one_way { office.as_slice() } else { std::slice::from_ref(to) };
+        if (is_in_place(arrival) && !one_way) || !keys.insert(key) {
             continue;
         }
+        let incident = message.incident.as_str();
+        let worded = story.worded.get(key).copied().unwrap_or(arrival.at);
         for (alert, fires) in alerts(arrival) {
-            let incident = message.incident.as_str();
+            let end = ended.get(&(incident, alert.clone())).filter(|_| one_way);
+            if fires && end.is_some_and(|end| worded < *end) {
+                continue;
+            }
             let before = open.insert((to, alert.clone()), incident);
             if before.is_some_and(|before| before != incident) {
                 return Err(format!("{to:?} hears of {alert} again, in {incident}: {before:?}"));
             }
             if !fires {
-                open.remove(&(to, alert));
+                for way in ways {
+                    let place = (way, alert.clone());
+                    if open.get(&place) == Some(&incident) {
+                        open.remove(&place);
+                    }
+                }
+                ended.insert((incident, alert), worded);
             }
         }
         // The fallback owner is told of an incident's end, not of each alert's before.
         if message.resolved {
-            open.retain(|(at, _), incident| *at != to || *incident != message.incident);
+            open.retain(|(at, _), open| !ways.contains(at) || *open != incident);
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Sending, and what the answers mean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,9 +114,18 @@ impl Outbox {
         };
         let waited = now.since(open.ticket.created).unwrap_or_default();
         open.stage = Stage::Waiting(now + wait);
+        let (told, owner) = (story(&open.ticket), open.ticket.owner.clone());
         match down {
             true => self.shut(channel, after, now),
             false => self.open(channel),
+        }
+        if directory.tells_first(&owner)
+            && self.stories.get(&told).is_some_and(|progress| progress.reached)
+        {
+            self.withdraw_others(&told, &owner, now);
+        }
+        if !self.open.contains_key(&serial) {
+            return;
         }
         if self.patience.give_up_after <= waited {
             self.fail(serial, Settlement::GivenUp, reason, directory, render, now);
@@ -145,7 +154,6 @@ impl Outbox {
         let unsent = |open: &Open| {
             *open.ticket.owner == *owner
                 && tells_of_a_beginning(&open.ticket)
-                && !open.perhaps
                 && open.stage != Stage::InFlight
         };
         let needless = self.open.iter().filter(|(_, open)| unsent(open));
@@ -163,6 +171,12 @@ impl Outbox {
         if !directory.tells_first(&owner.name) || ticket.escalated {
             return None;
         }
+        let next = self.last_way(ticket, owner)? + 1;
+        owner.addresses.iter().nth(next).map(|to| (owner.clone(), to.clone()))
+    }
+
+    /// The last of an owner's ways that was tried, in the order in which they are tried.
+    fn last_way(&self, ticket: &Ticket, owner: &Owner) -> Option<usize> {
         let of_story = |open: &&Open| {
             story(&open.ticket) == story(ticket) && open.ticket.owner == ticket.owner
         };
@@ -171,8 +185,7 @@ impl Outbox {
         let last = tried.chain([&ticket.to]).filter_map(position).max()?;
         // What went there may have been overtaken by later news.
         let progress = self.stories.get(&story(ticket));
-        let last = last.max(progress.map_or(0, |progress| progress.tried));
-        owner.addresses.iter().nth(last + 1).map(|to| (owner.clone(), to.clone()))
+        Some(last.max(progress.map_or(0, |progress| progress.tried)))
     }
 
     /// Tells the same news by the owner's next way, with the reason.
@@ -236,7 +249,11 @@ impl Outbox {
             reason: reason.to_owned(),
         };
         let next = self.next_way(ticket, directory);
-        if let Some(next) = next.filter(|_| !self.is_overtaken(ticket)) {
+        let next = next.filter(|_| !self.is_overtaken(ticket));
+        if let Some(audience) = self.incidents.get_mut(&ticket.incident) {
+            audience.in_place = audience.in_place.max(ticket.number);
+        }
+        if let Some(next) = next {
             self.go_on(ticket, next, &unreached, render, now);
             return;
         }
@@ -285,7 +302,7 @@ impl Outbox {
             .filter(|(_, progress)| unreached(progress) && progress.deadline <= now)
             .map(|(story, _)| story.clone())
             .collect();
-        self.add_what_began_again(&mut late);
+        self.add_what_began_again(&mut late, directory);
         // In the order in which they were decided on: the last that is heard is to be true.
         let mut tickets: Vec<(Ticket, String)> = Vec::new();
         for open in self.open.values().filter(|open| !open.ticket.escalated) {
@@ -301,9 +318,11 @@ impl Outbox {
     }
 
     /// Whoever is told in an owner's place now of an end after which the same began again is told
-    /// that as well, behind it: not minutes later, when that is late itself.
-    fn add_what_began_again(&self, late: &mut BTreeSet<Story>) {
-        let mut over: BTreeSet<(&str, Fingerprint)> = BTreeSet::new();
+    /// that as well, behind it and by the same way: not minutes later, when that is late itself.
+    fn add_what_began_again(&mut self, late: &mut BTreeSet<Story>, directory: &Directory) {
+        // With the last way by which the owner was tried to be told.
+        let mut over: BTreeMap<(&str, Fingerprint), usize> = BTreeMap::new();
+        let mut behind: Vec<(Story, usize)> = Vec::new();
         for Open { ticket, .. } in self.open.values().filter(|open| !open.ticket.escalated) {
             let owner = &*ticket.owner;
             let story = story(ticket);
@@ -311,21 +330,27 @@ impl Outbox {
                 .stories
                 .get(&story)
                 .is_some_and(|progress| !progress.reached && !progress.escalated);
-            let again =
-                ticket.covers.iter().any(|(a, firing)| *firing && over.contains(&(owner, *a)));
-            if !(late.contains(&story) || again && unreached) {
+            let firing = ticket.covers.iter().filter(|(_, firing)| *firing);
+            let again = firing.filter_map(|(alert, _)| over.get(&(owner, *alert))).max().copied();
+            let again = again.filter(|_| unreached);
+            if !late.contains(&story) && again.is_none() || !self.is_told_in_place(ticket) {
                 continue;
             }
-            if !self.is_told_in_place(ticket) {
-                continue;
-            }
+            let last = directory.owner(owner).and_then(|owner| self.last_way(ticket, owner));
+            let last = last.max(again).unwrap_or(0);
             for (alert, firing) in &ticket.covers {
                 match firing {
                     true => over.remove(&(owner, *alert)),
-                    false => over.insert((owner, *alert)),
+                    false => over.insert((owner, *alert), last),
                 };
             }
+            behind.extend(again.map(|last| (story.clone(), last)));
             late.insert(story);
+        }
+        for (story, last) in behind {
+            if let Some(progress) = self.stories.get_mut(&story) {
+                progress.tried = progress.tried.max(last);
+            }
         }
     }
 
@@ -334,9 +359,11 @@ impl Outbox {
         !self.is_overtaken(ticket) && tells_of_a_beginning(ticket)
     }
 
-    /// Whether its incident is over, or its owner was reached with later news of it.
+    /// Whether its incident is over, or later news of it reached the owner, or went in their place.
     fn is_overtaken(&self, ticket: &Ticket) -> bool {
         let audience = self.incidents.get(&ticket.incident);
-        audience.is_some_and(|audience| audience.over || ticket.number < audience.reached)
+        audience.is_some_and(|audience| {
+            audience.over || ticket.number < audience.reached.max(audience.in_place)
+        })
     }
 }

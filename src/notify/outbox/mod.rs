@@ -95,6 +95,8 @@ struct Audience {
     known: BTreeSet<Fingerprint>,
     /// The latest of its messages that reached its owner, by this process.
     reached: u32,
+    /// The latest of its messages that went by a next way, or to the fallback owner.
+    in_place: u32,
     /// An earlier process has told of it; of which alerts is not known any more.
     older: bool,
 }
@@ -253,7 +255,11 @@ impl Outbox {
         self.by_key.insert(ticket.key.clone(), serial);
         let deadline = ticket.created.max(now) + self.patience.escalate_after;
         self.next_deadline = self.next_deadline.min(deadline);
-        self.incidents.entry(ticket.incident.clone()).or_default().open.insert(serial);
+        let audience = self.incidents.entry(ticket.incident.clone()).or_default();
+        audience.open.insert(serial);
+        if ticket.escalated {
+            audience.in_place = audience.in_place.max(ticket.number);
+        }
         let progress = self
             .stories
             .entry((ticket.incident.clone(), ticket.number))

@@ -7,7 +7,7 @@ STEPS=120 steps of 15 s of HOSTS=2000 hosts with 50 series each come by remote w
 run one after the other. Memory is taken SETTLE=40 s later (highest: of the whole time before). Then the process is killed
 and started again on its folder: CPU-seconds and memory when it is ready, and memory SETTLE s later.
 """
-import os, subprocess, time
+import os, time
 
 import bench, fleet
 
@@ -52,9 +52,4 @@ def main():
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    finally:
-        for process in list(bench.started):
-            bench.stop(process)
-        subprocess.run(['rm', '-rf', bench.WORK])
+    bench.run(main)

@@ -119,7 +119,9 @@ def start(name, sink):
     at = port()
     url = f'http://127.0.0.1:{at}'
     if name == 'augenmass':
-        argv = [ours(), '--log', 'error', 'run', '--alertmanager', folder + '/alertmanager.yml', '--data', folder + '/data', '--listen', f'127.0.0.1:{at}']
+        # As Alertmanager: no rules of one's own.
+        open(folder + '/augenmass.yml', 'w').write('rules: {shipped: false}\n')
+        argv = [ours(), '--log', 'error', 'run', '--config', folder + '/augenmass.yml', '--alertmanager', folder + '/alertmanager.yml', '--data', folder + '/data', '--listen', f'127.0.0.1:{at}']
     else:
         program = find('alertmanager', 'prometheus-alertmanager')
         if program is None:

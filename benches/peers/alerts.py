@@ -12,7 +12,7 @@ only). `ONLY=augenmass` leaves Alertmanager out.
 """
 import http.server, json, os, re, sys, threading, time, urllib.request
 
-from bench import WORK, cpu, find, forget_peak, get, ours, peak, port, ready, rss, spawn, stop
+from bench import WORK, cpu, find, forget_peak, get, ours, peak, port, ready, rss, run, spawn, stop
 import socketserver
 
 WARM = int(os.environ.get('WARM', 20))
@@ -170,7 +170,7 @@ def measure(name, count, groups, rounds, silences=0, sources=False):
     stop(process)
 
 
-if __name__ == '__main__':
+def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     groups = int(sys.argv[2]) if len(sys.argv) > 2 else 500
     rounds = int(os.environ.get('ROUNDS', 2))
@@ -182,3 +182,7 @@ if __name__ == '__main__':
             measure('augenmass', count, count // 20, 0)
             measure('augenmass', count, count // 20, 0, silences=1_000)
             measure('augenmass', count, count // 20, 0, sources=True)
+
+
+if __name__ == '__main__':
+    run(main)

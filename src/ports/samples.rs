@@ -90,6 +90,21 @@ pub trait Select: Send + Sync {
         into: &mut Columns,
         take: &mut TakeSeries<'_>,
     ) -> Result<(), SelectError> {
+        self.read_one_by_one(found, window, into, take)
+    }
+
+    /// [`Select::read_each`] without knowing anything about neighbours: what is left to a store that
+    /// knows something, but not about these series.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    fn read_one_by_one(
+        &self,
+        found: &[Found],
+        window: Window,
+        into: &mut Columns,
+        take: &mut TakeSeries<'_>,
+    ) -> Result<(), SelectError> {
         for series in found {
             self.read(series.id, window, into)?;
             if !take(series, into) {

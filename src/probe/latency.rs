@@ -15,7 +15,7 @@ pub struct Latency(Histogram<u64>);
 
 impl Default for Latency {
     fn default() -> Self {
-        // Invariant: two digits of precision more than one, fewer than five.
+        // Invariant: three digits are within the zero to five that it can keep.
         #[allow(clippy::expect_used)]
         Self(Histogram::new(3).expect("three digits are allowed"))
     }

@@ -141,13 +141,7 @@ impl Select for SharedReads<'_> {
                 take(series, into)
             });
         }
-        for series in found {
-            self.read(series.id, window, into)?;
-            if !take(series, into) {
-                break;
-            }
-        }
-        Ok(())
+        self.read_one_by_one(found, window, into, take)
     }
 }
 

@@ -116,13 +116,7 @@ impl Select for Overlay<'_> {
         if found.iter().all(|series| self.laid(series.id).is_none()) {
             return self.below.read_each(found, window, into, take);
         }
-        for series in found {
-            self.read(series.id, window, into)?;
-            if !take(series, into) {
-                break;
-            }
-        }
-        Ok(())
+        self.read_one_by_one(found, window, into, take)
     }
 }
 

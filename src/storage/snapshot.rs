@@ -370,16 +370,10 @@ impl Select for View {
         into: &mut Columns,
         take: &mut TakeSeries<'_>,
     ) -> Result<(), SelectError> {
-        into.clear();
         if !self.is_recent(window) {
-            for series in found {
-                self.read(series.id, window, into)?;
-                if !take(series, into) {
-                    break;
-                }
-            }
-            return Ok(());
+            return self.read_one_by_one(found, window, into, take);
         }
+        into.clear();
         // The index is not held while `take` works.
         let mut places: Vec<Places> = Vec::with_capacity(found.len().min(TOGETHER));
         for found in found.chunks(TOGETHER) {

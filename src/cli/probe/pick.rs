@@ -43,6 +43,10 @@ fn one(words: &[String], sources: &dyn Sources) -> Result<Target, String> {
             ("http", url.as_str())
         }
         [kind] if kind == "mail_queue" => ("mail_queue", "{postfix: local}"),
+        // It may hold a password, so that it is not said again.
+        [other] if other.contains("://") => {
+            return Err("only addresses with http:// or https:// need no kind of probe".to_owned());
+        }
         [kind] => {
             return Err(format!("`probe {kind}` needs a target; see `augenmass probe --help`"));
         }

@@ -73,7 +73,7 @@ fn all_looks(looks: &Looks, screen: &Screen) -> String {
         let lengths = [latency.shortest()].into_iter();
         let lengths = lengths.chain(SHARES.map(|(_, share)| latency.quantile(share)));
         let name = [titled(timed.metric, &timed.labels), latency.count().to_string()];
-        let cells = lengths.chain([latency.longest()]).map(human);
+        let cells = lengths.chain([latency.longest()]).map(length);
         table.row(name.into_iter().chain(cells).collect());
     }
     out.push_str(&table.text(screen));
@@ -86,6 +86,14 @@ fn titled(metric: &str, labels: &ReadingLabels) -> String {
     }
     let pairs = labels.iter().map(|(name, value)| format!("{name}={:?}", value.as_str()));
     format!("{metric}{{{}}}", pairs.collect::<Vec<_>>().join(","))
+}
+
+/// A duration for a person; on loopback phases take microseconds.
+fn length(took: Duration) -> String {
+    match took < Duration::from_millis(1) {
+        true => format!("{} µs", took.as_micros()),
+        false => human(took),
+    }
 }
 
 fn metas(target: &Target) -> impl Iterator<Item = &'static MetricMeta> {
@@ -110,7 +118,7 @@ fn shown(reading: &Reading, unit: &str, now: Timestamp) -> String {
                 false => format!("{at} (in {days:.0} days)"),
             }
         }
-        "seconds" => Duration::try_from_secs_f64(value).map_or(float_text(value), human),
+        "seconds" => Duration::try_from_secs_f64(value).map_or(float_text(value), length),
         "ratio" => format!("{} %", float_text((value * 1000.0).round() / 10.0)),
         "celsius" => format!("{} °C", float_text(value)),
         "" => float_text(value),

@@ -62,6 +62,8 @@ fn what_makes_no_sense_is_told_with_what_would() {
     let problem = |text: &[&str]| alone(text).unwrap_err();
     assert!(problem(&["htpt", "https://example.org/"]).contains("did you mean `http`?"));
     assert!(problem(&["printer"]).contains("needs a target"));
+    let typo = problem(&["htpp://user:canary@example.org/"]);
+    assert!(typo.contains("https://") && !typo.contains("canary"), "{typo}");
     assert!(problem(&[]).contains("`printer 192.0.2.7`"));
     assert!(problem(&["http", "a", "b"]).contains("--config"));
     assert!(problem(&["http", "ftp://example.org/"]).contains("http"));

@@ -133,12 +133,6 @@ impl Select for Layer<'_> {
         if found.iter().all(|series| series.id.0 & OURS == 0) {
             return self.below.read_each(found, window, into, take);
         }
-        for series in found {
-            self.read(series.id, window, into)?;
-            if !take(series, into) {
-                break;
-            }
-        }
-        Ok(())
+        self.read_one_by_one(found, window, into, take)
     }
 }

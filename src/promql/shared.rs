@@ -1,4 +1,5 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 
@@ -10,12 +11,68 @@ use crate::ports::{Found, Select, SelectError, SeriesId, TakeSeries};
 /// Samples that are kept to be read again.
 const KEPT_SAMPLES: usize = 4_000_000;
 
-/// A snapshot for several queries at one instant, such as the rules of a group: what more than one
-/// of them selects is found and read once.
+/// What several queries at one instant select more than once, such as the rules of a group.
+#[derive(Clone, Debug)]
+pub struct CommonSelectors {
+    /// Each with the window that covers all places in which it stands.
+    windows: HashMap<String, Window>,
+    /// The instant that the windows are about.
+    at: Timestamp,
+    /// Whether all windows move with the instant; none is pinned by `@`.
+    moves: bool,
+    lookback: Duration,
+    subquery_step: Duration,
+}
+
+impl CommonSelectors {
+    /// Of these queries at `at`.
+    pub fn of<'e>(
+        queries: impl IntoIterator<Item = &'e Expr> + Clone,
+        at: Timestamp,
+        options: &Options<'_>,
+    ) -> Self {
+        let windows = several(queries.clone(), at, options);
+        let second = Duration::from_secs(1);
+        let moves = several(queries, at + second, options)
+            .into_iter()
+            .all(|(key, later)| windows.get(&key).is_some_and(|now| moved(*now, 1000) == later));
+        let (lookback, subquery_step) = (options.lookback, options.subquery_step);
+        Self { windows, at, moves, lookback, subquery_step }
+    }
+
+    /// Whether this is also right for the same queries at `at` with these options.
+    pub fn holds_at(&self, at: Timestamp, options: &Options<'_>) -> bool {
+        (self.moves || self.at == at)
+            && (self.lookback, self.subquery_step) == (options.lookback, options.subquery_step)
+    }
+}
+
+/// The selectors that stand in the queries more than once.
+fn several<'e>(
+    queries: impl IntoIterator<Item = &'e Expr>,
+    at: Timestamp,
+    options: &Options<'_>,
+) -> HashMap<String, Window> {
+    let mut uses: HashMap<String, (usize, Window)> = HashMap::new();
+    for (key, window, times) in queries.into_iter().flat_map(|expr| reads(expr, at, options)) {
+        uses.entry(key)
+            .and_modify(|(count, all)| {
+                *count += times;
+                *all = union(*all, window);
+            })
+            .or_insert((times, window));
+    }
+    let several = uses.into_iter().filter(|(_, (count, _))| *count > 1);
+    several.map(|(key, (_, window))| (key, window)).collect()
+}
+
+/// A snapshot for several queries at one instant: what more than one of them selects is found and
+/// read once.
 pub struct SharedReads<'a> {
     below: &'a dyn Select,
-    /// Selectors that stand in the queries more than once, with the window that covers all places.
-    selectors: HashMap<String, Window>,
+    common: &'a CommonSelectors,
+    /// From the instant of `common` to that of the queries, in milliseconds.
+    shift: i64,
     state: Mutex<State>,
 }
 
@@ -33,30 +90,20 @@ struct Kept {
 }
 
 impl<'a> SharedReads<'a> {
-    /// For these queries at `at`.
-    pub fn new<'e>(
-        below: &'a dyn Select,
-        queries: impl IntoIterator<Item = &'e Expr>,
-        at: Timestamp,
-        options: &Options<'_>,
-    ) -> Self {
-        let mut uses: HashMap<String, (usize, Window)> = HashMap::new();
-        for (key, window, times) in queries.into_iter().flat_map(|expr| reads(expr, at, options)) {
-            uses.entry(key)
-                .and_modify(|(count, all)| {
-                    *count += times;
-                    *all = union(*all, window);
-                })
-                .or_insert((times, window));
-        }
-        let several = uses.into_iter().filter(|(_, (count, _))| *count > 1);
-        let selectors = several.map(|(key, (_, window))| (key, window)).collect();
-        Self { below, selectors, state: Mutex::default() }
+    /// For queries at `at`, for which `common` holds.
+    pub fn new(below: &'a dyn Select, common: &'a CommonSelectors, at: Timestamp) -> Self {
+        let shift = at.millis().saturating_sub(common.at.millis());
+        Self { below, common, shift, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn moved(window: Window, millis: i64) -> Window {
+    let by = |at: Timestamp| Timestamp::from_millis(at.millis().saturating_add(millis));
+    Window { after: by(window.after), through: by(window.through) }
 }
 
 fn union(a: Window, b: Window) -> Window {
@@ -69,23 +116,24 @@ fn covers(outer: Window, inner: Window) -> bool {
 
 impl Select for SharedReads<'_> {
     fn find(&self, matchers: &[Matcher], window: Window) -> Result<Vec<Found>, SelectError> {
-        if self.selectors.is_empty() {
+        if self.common.windows.is_empty() {
             return self.below.find(matchers, window);
         }
         let key = key_of(matchers);
-        let Some(all) = self.selectors.get(&key).filter(|all| covers(**all, window)) else {
+        let all = self.common.windows.get(&key).map(|all| moved(*all, self.shift));
+        let Some(all) = all.filter(|all| covers(*all, window)) else {
             return self.below.find(matchers, window);
         };
         if let Some(found) = self.state().found.get(&key) {
             return Ok(found.clone());
         }
-        let found = self.below.find(matchers, *all)?;
+        let found = self.below.find(matchers, all)?;
         let mut state = self.state();
         for series in &found {
             let kept = state.series.entry(series.id);
-            let kept = kept.or_insert(Kept { window: *all, columns: None });
-            if !covers(kept.window, *all) {
-                *kept = Kept { window: union(kept.window, *all), columns: None };
+            let kept = kept.or_insert(Kept { window: all, columns: None });
+            if !covers(kept.window, all) {
+                *kept = Kept { window: union(kept.window, all), columns: None };
             }
         }
         state.found.insert(key, found.clone());
@@ -260,7 +308,10 @@ mod tests {
         let before =
             (counting.finds.swap(0, Ordering::Relaxed), counting.reads.swap(0, Ordering::Relaxed));
         assert_eq!(before, (5, 3 * 4 + 1), "within a query it was always so");
-        let shared = SharedReads::new(&counting, &queries, at(1400), &options);
+        // As if the rules had been evaluated before, too.
+        let common = CommonSelectors::of(&queries, at(900), &options);
+        assert!(common.holds_at(at(1400), &options));
+        let shared = SharedReads::new(&counting, &common, at(1400));
         for (query, alone) in queries.iter().zip(&alone) {
             let answer = instant(query, &shared, at(1400), &options).unwrap();
             assert_eq!(answer.value, alone.value, "{query}");
@@ -275,7 +326,8 @@ mod tests {
         let counting = filled();
         let options = Options::default();
         let queries = [parse("x_total").unwrap(), parse("x_total + 1").unwrap()];
-        let shared = SharedReads::new(&counting, &queries, at(1400), &options);
+        let common = CommonSelectors::of(&queries, at(1400), &options);
+        let shared = SharedReads::new(&counting, &common, at(1400));
         for query in &queries {
             instant(query, &shared, at(1400), &options).unwrap();
         }
@@ -283,5 +335,18 @@ mod tests {
         let other = parse("sum_over_time(x_total[20m])").unwrap();
         let direct = instant(&other, &counting, at(1400), &options).unwrap();
         assert_eq!(instant(&other, &shared, at(1400), &options).unwrap().value, direct.value);
+    }
+    #[test]
+    fn a_pinned_selector_does_not_move() {
+        let options = Options::default();
+        let common = |query: &str| {
+            let queries = [parse(query).unwrap(), parse(query).unwrap()];
+            CommonSelectors::of(&queries, at(900), &options)
+        };
+        assert!(!common("x_total @ 300").holds_at(at(915), &options));
+        assert!(common("x_total @ 300").holds_at(at(900), &options));
+        assert!(common("x_total @ end()").holds_at(at(915), &options));
+        let longer = Options { lookback: Duration::from_secs(600), ..Options::default() };
+        assert!(!common("x_total").holds_at(at(915), &longer));
     }
 }

@@ -29,6 +29,8 @@ pub struct Group {
     recall: Recall,
     pub(super) last: Option<Timestamp>,
     pub(super) took: Duration,
+    /// What its rules select more than once.
+    common: Option<promql::CommonSelectors>,
 }
 
 /// What one rule remembers.
@@ -85,6 +87,7 @@ impl Group {
             recall: Recall::default(),
             last: None,
             took: Duration::ZERO,
+            common: None,
         }
     }
 
@@ -160,8 +163,14 @@ impl Group {
         let begun = stopwatch();
         let at = now - self.rules.query_offset.unwrap_or(world.query_offset);
         // What several rules select is read once.
-        let queries = self.states.iter().map(|state| state.rule.expression.expr());
-        let shared = promql::SharedReads::new(store, queries, at, &world.options());
+        let options = world.options();
+        let known = self.common.take().filter(|common| common.holds_at(at, &options));
+        let common = known.unwrap_or_else(|| {
+            let queries = self.states.iter().map(|state| state.rule.expression.expr());
+            promql::CommonSelectors::of(queries, at, &options)
+        });
+        let common = self.common.insert(common);
+        let shared = promql::SharedReads::new(store, common, at);
         let store: &dyn Select = &shared;
         let mut tick = Tick {
             now,

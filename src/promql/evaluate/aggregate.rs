@@ -59,7 +59,7 @@ impl<'a> Grouping<'a> {
 }
 
 /// Whether the first thing that the expression does with its series is to take their names away.
-fn drops_first(expr: &Expr) -> bool {
+pub(super) fn drops_first(expr: &Expr) -> bool {
     match expr.unwrapped() {
         Expr::Call(call) => {
             of_number(call.function.name).is_some()

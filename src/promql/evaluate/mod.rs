@@ -169,8 +169,10 @@ pub(super) fn reads(
     let millis = at.millis();
     let bounds = Bounds { start: millis, end: millis, step: 0 };
     let nothing = super::MemoryStore::new();
-    let evaluator = Evaluator::new(expr, &nothing, options, bounds, Steps::once(millis));
-    evaluator.map(|evaluator| evaluator.plan.all_reads()).unwrap_or_default()
+    let steps = Steps::once(millis);
+    Evaluator::new(expr, &nothing, options, bounds, steps)
+        .and_then(|evaluator| Plan::all_reads(&evaluator, expr, steps))
+        .unwrap_or_default()
 }
 
 fn text_of(expr: &Expr) -> String {

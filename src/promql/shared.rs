@@ -189,11 +189,32 @@ impl Select for SharedReads<'_> {
                 take(series, into)
             });
         }
+        if self.wanted_in(found, window) {
+            // Better read again with its neighbours than one by one.
+            return self.below.read_each(found, window, into, &mut |series, columns| {
+                if self.is_unread(series.id) {
+                    self.keep(series.id, columns.clone());
+                }
+                take(series, columns)
+            });
+        }
         self.read_one_by_one(found, window, into, take)
     }
 }
 
 impl SharedReads<'_> {
+    /// Whether some of them are wanted only now, and the others in the same window.
+    fn wanted_in(&self, found: &[Found], window: Window) -> bool {
+        let state = self.state();
+        let mut kept = found.iter().map(|series| state.series.get(&series.id));
+        kept.clone().any(|kept| kept.is_none())
+            && kept.all(|kept| kept.is_none_or(|kept| kept.window == window))
+    }
+
+    fn is_unread(&self, series: SeriesId) -> bool {
+        self.state().series.get(&series).is_some_and(|kept| kept.columns.is_none())
+    }
+
     /// The one window that all these series are to be read in, when all are wanted again and none
     /// has been read.
     fn unread(&self, found: &[Found]) -> Option<Window> {

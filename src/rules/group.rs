@@ -1,5 +1,6 @@
 //! A rule group at work: its rules one after the other, at one instant, over one snapshot.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -428,7 +429,7 @@ impl Tick<'_> {
             .alerts
             .step(self.now, candidates, terms, |labels| recall(labels, *hold))
             .map_err(|refusal| refusal.to_string())?;
-        let generator = self.world.generator(rule.expression.as_str());
+        let generator = LazyCell::new(|| self.world.generator(rule.expression.as_str()));
         let mut rows = Vec::new();
         for (labels, active) in state.alerts.iter() {
             let ends = match active.phase {
@@ -445,7 +446,7 @@ impl Tick<'_> {
                     phase: active.phase,
                     value: Some(active.value).filter(|value| !value.is_nan()),
                     ends: Some(ends),
-                    generator: generator.clone(),
+                    generator: Arc::clone(&generator),
                 });
             }
         }

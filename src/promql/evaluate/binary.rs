@@ -340,11 +340,7 @@ struct Pairing<'p> {
 }
 
 impl<'p> Pairing<'p> {
-    fn new(
-        evaluator: &'p Evaluator<'p>,
-        node: &'p Binary,
-        looked_at: &'p [bool],
-    ) -> Self {
+    fn new(evaluator: &'p Evaluator<'p>, node: &'p Binary, looked_at: &'p [bool]) -> Self {
         let cardinality = node.matching.cardinality;
         Self {
             evaluator,

@@ -117,11 +117,8 @@ fn rate(range: &RangeSeries<'_>, steps: &Steps, kind: Kind, out: &mut [f64]) {
     let falls = |at: &usize| values[*at] < values[*at - 1];
     // All pairs are looked at, without a branch between them.
     let fallen = values.iter().zip(values.iter().skip(1)).fold(false, |any, (a, b)| any | (b < a));
-    let resets: Vec<usize> = if kind.counter && fallen {
-        (1..values.len()).filter(falls).collect()
-    } else {
-        Vec::new()
-    };
+    let resets: Vec<usize> =
+        if kind.counter && fallen { (1..values.len()).filter(falls).collect() } else { Vec::new() };
     let mut next_reset = 0;
     windows(range, steps, |step, start, end, low, high| {
         let (first, last) = (values[low], values[high - 1]);

@@ -27,10 +27,12 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::smallvec;
+
 use notes::{Note, Notes};
 use plan::Plan;
 pub(super) use plan::key_of;
-use points::{Points, Scalars, Series, Steps};
+use points::{Floats, Points, Scalars, Series, Steps};
 
 use super::syntax::{At, Length, LengthOperation};
 use super::{
@@ -78,7 +80,7 @@ struct Evaluator<'a> {
     /// names: then they may as well stay.
     names_unwanted: Cell<bool>,
     /// Buffers to use again.
-    spare: RefCell<Vec<Vec<f64>>>,
+    spare: RefCell<Vec<Floats>>,
 }
 
 /// Evaluates an expression at one instant.
@@ -273,6 +275,10 @@ impl<'a> Evaluator<'a> {
     }
 
     fn buffer(&self, count: usize) -> Points {
+        if count == 1 {
+            let floats = smallvec![crate::model::STALE];
+            return Points { floats, histograms: Vec::new() };
+        }
         let mut floats = self.spare.borrow_mut().pop().unwrap_or_default();
         floats.clear();
         floats.resize(count, crate::model::STALE);
@@ -281,7 +287,7 @@ impl<'a> Evaluator<'a> {
 
     fn give_back(&self, points: Points) {
         let mut spare = self.spare.borrow_mut();
-        if spare.len() < 8 {
+        if spare.len() < 8 && points.floats.spilled() {
             spare.push(points.floats);
         }
     }
@@ -534,7 +540,7 @@ fn merge(into: &mut Points, from: Points) -> Evaluated<()> {
 
 fn broadcast(series: Series, count: usize) -> Series {
     let points = Points {
-        floats: vec![series.points.floats[0]; count],
+        floats: smallvec![series.points.floats[0]; count],
         histograms: series
             .points
             .histogram(0)

@@ -134,9 +134,14 @@ impl Labels {
     /// (`named`) or of all others.
     #[inline]
     pub fn each_part(&self, names: &[&str], named: bool, mut take: impl FnMut(&[u8])) {
+        let mut wanted = names.len();
         for pair in self.raw() {
             if names.iter().any(|name| name.as_bytes() == pair.name) == named {
                 take(pair.whole);
+                wanted = wanted.saturating_sub(1);
+                if named && wanted == 0 {
+                    return;
+                }
             }
         }
     }

@@ -22,7 +22,7 @@ pub use answer::{
 };
 pub use evaluate::{instant, range};
 pub use memory::MemoryStore;
-pub use shared::SharedReads;
+pub use shared::{CommonSelectors, SharedReads};
 pub use syntax::{
     Aggregate, Aggregation, At, Binary, Call, Cardinality, Expr, Extension, FUNCTIONS, Function,
     Length, LengthOperation, Matching, Number, Operator, Paren, ParseError, Range, Selector, Span,

@@ -1,5 +1,6 @@
 //! A rule group at work: its rules one after the other, at one instant, over one snapshot.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,12 +30,16 @@ pub struct Group {
     recall: Recall,
     pub(super) last: Option<Timestamp>,
     pub(super) took: Duration,
+    /// What its rules select more than once.
+    common: Option<promql::CommonSelectors>,
 }
 
 /// What one rule remembers.
 #[derive(Debug)]
 pub(super) struct RuleState {
     pub(super) rule: Arc<Rule>,
+    /// Its labels and annotations as they were written.
+    pub(super) written: (Labels, Labels),
     pub(super) alerts: Alerts,
     /// The series of the evaluation before.
     previous: HashSet<Labels>,
@@ -85,6 +90,7 @@ impl Group {
             recall: Recall::default(),
             last: None,
             took: Duration::ZERO,
+            common: None,
         }
     }
 
@@ -114,9 +120,9 @@ impl Group {
                 continue;
             }
             let Some(before) = same.first_mut().and_then(|first| first.take()) else { continue };
-            let rule = state.rule.clone();
+            let (rule, written) = (state.rule.clone(), state.written.clone());
             let shared = state.shared;
-            *state = RuleState { rule, shared, ..before };
+            *state = RuleState { rule, written, shared, ..before };
         }
         self.orphans = orphans;
         self.widows = widows;
@@ -160,8 +166,14 @@ impl Group {
         let begun = stopwatch();
         let at = now - self.rules.query_offset.unwrap_or(world.query_offset);
         // What several rules select is read once.
-        let queries = self.states.iter().map(|state| state.rule.expression.expr());
-        let shared = promql::SharedReads::new(store, queries, at, &world.options());
+        let options = world.options();
+        let known = self.common.take().filter(|common| common.holds_at(at, &options));
+        let common = known.unwrap_or_else(|| {
+            let queries = self.states.iter().map(|state| state.rule.expression.expr());
+            promql::CommonSelectors::of(queries, at, &options)
+        });
+        let common = self.common.insert(common);
+        let shared = promql::SharedReads::new(store, common, at);
         let store: &dyn Select = &shared;
         let mut tick = Tick {
             now,
@@ -209,6 +221,7 @@ impl Outcome {
 impl RuleState {
     fn new(rule: Arc<Rule>) -> Self {
         Self {
+            written: (rule.written_labels(), rule.written_annotations()),
             rule,
             alerts: Alerts::default(),
             previous: HashSet::new(),
@@ -224,7 +237,7 @@ impl RuleState {
         let alerting = |rule: &Rule| matches!(rule.kind, RuleKind::Alerting { .. });
         alerting(&self.rule) == alerting(&other.rule)
             && self.rule.name() == other.rule.name()
-            && self.rule.written_labels() == other.rule.written_labels()
+            && self.written.0 == other.written.0
     }
 
     /// Takes over what is within its scope from a rule that was about more, or about less.
@@ -364,13 +377,13 @@ impl Tick<'_> {
     }
 
     fn record(&self, rule: &Rule, record: &str, state: &mut RuleState) -> Result<Vec<Row>, String> {
-        let extra = rule.written_labels();
+        let extra = &state.written.0;
         let found = self.query(rule, &mut state.warnings)?;
         let mut seen = HashSet::with_capacity(found.len());
         let mut rows = Vec::with_capacity(found.len());
         for (labels, value) in found {
             let labels = labels.with(METRIC_NAME, record);
-            let labels = apply(&labels, rule, &extra);
+            let labels = apply(&labels, rule, extra);
             if !seen.insert(labels.clone()) {
                 let what =
                     "vector contains metrics with the same labelset after applying rule labels";
@@ -419,7 +432,7 @@ impl Tick<'_> {
             .alerts
             .step(self.now, candidates, terms, |labels| recall(labels, *hold))
             .map_err(|refusal| refusal.to_string())?;
-        let generator = self.world.generator(rule.expression.as_str());
+        let generator = LazyCell::new(|| self.world.generator(rule.expression.as_str()));
         let mut rows = Vec::new();
         for (labels, active) in state.alerts.iter() {
             let ends = match active.phase {
@@ -436,7 +449,7 @@ impl Tick<'_> {
                     phase: active.phase,
                     value: Some(active.value).filter(|value| !value.is_nan()),
                     ends: Some(ends),
-                    generator: generator.clone(),
+                    generator: Arc::clone(&generator),
                 });
             }
         }

@@ -1,10 +1,10 @@
 //! The two languages inside a rule file, PromQL and Go templates, as rules use them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::model::Labels;
 use crate::promql::{self, Expr, Selector};
-use crate::template::prometheus as template;
+use crate::template::{TemplateError, prometheus as template};
 
 /// A PromQL expression that was accepted.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Expression {
 pub struct Text {
     text: Arc<str>,
     template: bool,
+    /// The template, once it was wanted.
+    read: Arc<OnceLock<Result<template::Template, TemplateError>>>,
 }
 
 /// Why an expression or a template was refused.
@@ -46,6 +48,11 @@ impl Expression {
         &self.text
     }
 
+    /// As it was written, shared.
+    pub fn text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
+    }
+
     /// What it means.
     pub fn expr(&self) -> &promql::Expr {
         &self.parsed
@@ -61,7 +68,7 @@ impl PartialEq for Expression {
 impl Text {
     /// A text that stands for itself.
     pub fn plain(text: &str) -> Self {
-        Self { text: text.into(), template: false }
+        Self { text: text.into(), template: false, read: Arc::default() }
     }
 
     /// A template.
@@ -70,7 +77,10 @@ impl Text {
     /// Where and why it is no template.
     pub fn template(text: &str) -> Result<Self, Refused> {
         match template::check(text) {
-            Ok(()) => Ok(Self { text: text.into(), template: text.contains("{{") }),
+            Ok(()) => {
+                let template = text.contains("{{");
+                Ok(Self { text: text.into(), template, read: Arc::default() })
+            }
             Err(error) => Err(Refused { offset: error.offset, reason: error.message }),
         }
     }
@@ -79,12 +89,22 @@ impl Text {
     /// it is broken (Prometheus does not look at it when it loads the file).
     #[must_use]
     pub fn for_rule(&self, alert: bool) -> Self {
-        Self { text: self.text.clone(), template: alert && self.text.contains("{{") }
+        let template = alert && self.text.contains("{{");
+        Self { text: self.text.clone(), template, read: Arc::default() }
     }
 
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The template of the one rule it belongs to; `alert` names that in errors.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub(super) fn read(&self, alert: &str) -> Result<&template::Template, TemplateError> {
+        let read = self.read.get_or_init(|| template::Template::parse(alert, &self.text));
+        read.as_ref().map_err(Clone::clone)
     }
 
     /// Whether it must be expanded.

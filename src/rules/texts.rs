@@ -36,7 +36,8 @@ impl Texts<'_> {
             functions_url: self.world.functions_url.as_deref(),
         };
         let query = |text: &str, at: Timestamp| self.query(text, at);
-        match template::expand(alert, text.as_str(), &context, self.now, &query) {
+        let expanded = text.read(alert).and_then(|read| read.expand(&context, self.now, &query));
+        match expanded {
             Ok(text) => text,
             Err(error) => {
                 let told = format!("<error expanding template: {error}>");

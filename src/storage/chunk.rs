@@ -222,10 +222,12 @@ impl Chunk {
 
     /// The end of the times (0) or of a column (its slot + 1).
     fn end(&self, entry: usize) -> usize {
-        let size = self.end_bytes();
-        let mut end = [0; 4];
-        end[..size].copy_from_slice(&self.bytes()[entry * size..(entry + 1) * size]);
-        u32::from_le_bytes(end) as usize
+        let bytes = self.bytes();
+        let byte = |at: usize| usize::from(bytes[at]);
+        if self.end_bytes() == 2 {
+            return byte(2 * entry) | byte(2 * entry + 1) << 8;
+        }
+        (0..4).map(|n| byte(4 * entry + n) << (8 * n)).sum()
     }
 
     fn between(&self, from: usize, end: usize) -> &[u8] {

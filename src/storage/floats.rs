@@ -205,11 +205,18 @@ pub(super) fn decode(mut from: &[u8], count: usize, into: &mut Vec<u64>) -> Opti
             let start = into.len();
             into.resize(start + count, 0);
             let mut places = into[start..].iter_mut();
-            integers::decode(&mut from, count, |whole| {
+            let mut put = |value: f64| {
                 if let Some(place) = places.next() {
-                    *place = unscale(whole, exponent).to_bits();
+                    *place = value.to_bits();
                 }
-            })?;
+            };
+            if exponent == 0 {
+                // Without the division, which takes longer than all the rest.
+                #[allow(clippy::cast_precision_loss)]
+                integers::decode(&mut from, count, |whole| put(whole as f64))?;
+            } else {
+                integers::decode(&mut from, count, |whole| put(unscale(whole, exponent)))?;
+            }
             let mut at = start;
             for _ in 0..exceptions {
                 at = at.checked_add(usize::try_from(take_varint(&mut listed)?).ok()?)?;

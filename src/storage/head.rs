@@ -25,6 +25,9 @@ const FAN_IN: usize = 4;
 /// Rows that stay open while the tail is read, after the first: what is read goes into larger chunks
 /// at once, and what is left is compressed when the next rows come.
 const RECOVERED_ROWS: usize = OPEN_ROWS * FAN_IN;
+/// The latest chunks that stay small: rules look back five minutes again and again, and would
+/// unpack the rows of hours for it.
+const FRESH: usize = 2;
 /// Rows from which a chunk is large enough.
 const CHUNK_ROWS: usize = 256;
 /// Frames that are copied together when a snapshot still holds them.
@@ -121,23 +124,23 @@ impl Frame {
         let open = std::mem::take(&mut self.open);
         self.open.widen(width);
         let Some(chunk) = Chunk::join(&[Part::Open(&open)], |_| true) else { return };
-        let mut size = OPEN_ROWS * FAN_IN;
-        if chunk.len() >= size {
-            size *= FAN_IN;
-        }
         self.chunks.push((generation, Arc::new(chunk)));
+        let (mut size, mut fresh, mut end) = (OPEN_ROWS * FAN_IN, FRESH, self.chunks.len());
         while size <= CHUNK_ROWS {
             let alike = |(g, chunk): &&(u64, Arc<Chunk>)| *g == generation && chunk.len() < size;
-            let count = self.chunks.iter().rev().take_while(alike).count();
-            if count < FAN_IN {
-                return;
+            let count = self.chunks[..end].iter().rev().take_while(alike).count();
+            let from = end - count;
+            if count >= FAN_IN + fresh {
+                let small = &self.chunks[from..from + FAN_IN];
+                let parts: Vec<_> = small.iter().map(|(_, chunk)| Part::Closed(chunk)).collect();
+                let joined = Chunk::join(&parts, |_| true);
+                let joined = joined.map(|chunk| (generation, Arc::new(chunk)));
+                self.chunks.splice(from..from + FAN_IN, joined);
+                end = from + 1;
+            } else {
+                end = from;
             }
-            let from = self.chunks.len() - count;
-            let small: Vec<_> = self.chunks.drain(from..).collect();
-            let parts: Vec<_> = small.iter().map(|(_, chunk)| Part::Closed(chunk)).collect();
-            let joined = Chunk::join(&parts, |_| true);
-            self.chunks.extend(joined.map(|chunk| (generation, Arc::new(chunk))));
-            size *= FAN_IN;
+            (size, fresh) = (size * FAN_IN, 0);
         }
     }
 
@@ -291,6 +294,14 @@ impl Head {
         if frame(&self.blocks, number).open.len() > 0 {
             frame_mut(&mut self.blocks, number).close(self.generation);
         }
+    }
+
+    /// How many chunks are as the tail had them.
+    #[cfg(test)]
+    pub(super) fn packed(&self) -> usize {
+        let frames = self.blocks.iter().flat_map(|block| block.iter());
+        let chunks = frames.flat_map(|frame| &frame.chunks);
+        chunks.filter(|(_, chunk)| chunk.is_packed()).count()
     }
 
     /// Adds rows to a frame that has no open ones.

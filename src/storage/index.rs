@@ -1,5 +1,6 @@
 //! The series in memory: label → value → series, as roaring bitmaps over sorted values.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -283,17 +284,24 @@ impl Index {
 
     /// The series that all matchers accept.
     pub(super) fn find(&self, matchers: &[Matcher]) -> RoaringBitmap {
-        let mut found: Option<RoaringBitmap> = None;
         // What must have a value first, it is cheap and leaves little.
         let (absent, present): (Vec<_>, Vec<_>) = matchers.iter().partition(|m| m.accepts(""));
+        let mut sets: SmallVec<[Cow<'_, RoaringBitmap>; 4]> = SmallVec::new();
         for matcher in present {
             let next = self.with_value(matcher.name(), |value| matcher.accepts(value), matcher);
-            found = Some(found.map_or_else(|| next.clone(), |all| all & &next));
-            if found.as_ref().is_some_and(RoaringBitmap::is_empty) {
+            if next.is_empty() {
                 return RoaringBitmap::new();
             }
+            sets.push(next);
         }
-        let mut found = found.unwrap_or_else(|| self.all());
+        sets.sort_by_key(|set| set.len());
+        let mut sets = sets.into_iter();
+        let mut found = match (sets.next(), sets.next()) {
+            (Some(least), Some(next)) => &*least & &*next,
+            (Some(only), None) => only.into_owned(),
+            (None, _) => self.all(),
+        };
+        sets.for_each(|set| found &= &*set);
         for matcher in absent {
             // An absent label passes, so only those whose value fails are out.
             found -= self.refused(matcher);
@@ -318,6 +326,7 @@ impl Index {
             Test::NotMatch(pattern) => {
                 let positive = Matcher::new(matcher.name(), Test::Match(pattern.clone()));
                 self.with_value(matcher.name(), |value| pattern.is_match(value), &positive)
+                    .into_owned()
             }
             Test::Equal(_) | Test::Match(_) => {
                 let mut all = RoaringBitmap::new();
@@ -342,11 +351,16 @@ impl Index {
         name: &str,
         passes: impl Fn(&str) -> bool,
         matcher: &Matcher,
-    ) -> RoaringBitmap {
-        let Some(values) = self.postings.get(name) else { return RoaringBitmap::new() };
+    ) -> Cow<'_, RoaringBitmap> {
         let mut all = RoaringBitmap::new();
+        let Some(values) = self.postings.get(name) else { return Cow::Owned(all) };
         match Shortcut::of(matcher.test()) {
             Shortcut::OneOf(wanted) => {
+                if let [value] = &wanted[..]
+                    && let Some(Postings::Many(numbers)) = values.get(&**value)
+                {
+                    return Cow::Borrowed(numbers);
+                }
                 for value in wanted {
                     if let Some(postings) = values.get(&*value) {
                         postings.add_to(&mut all);
@@ -364,7 +378,7 @@ impl Index {
                 }
             }
         }
-        all
+        Cow::Owned(all)
     }
 
     /// All label names, or those with a series in `among`.

@@ -125,8 +125,16 @@ fn unpack(from: &[u8], width: u32, count: usize, mut each: impl FnMut(u64)) -> O
         return (0..count).try_for_each(|_| bits.get(width).map(&mut each));
     }
     let mask = (1 << width) - 1;
-    for at in (0..count).map(|number| number * width as usize) {
-        each(word_at(from, at / 8) >> (at % 8) & mask);
+    let places = (0..count).map(|number| number * width as usize);
+    let Some(last) = from.len().checked_sub(8) else {
+        let word = word_at(from, 0);
+        places.for_each(|at| each(word >> at & mask));
+        return Some(());
+    };
+    for at in places {
+        // At the end, the last word: there is no word behind that begins with the number.
+        let byte = (at / 8).min(last);
+        each(word_at(from, byte) >> (at - 8 * byte) & mask);
     }
     Some(())
 }

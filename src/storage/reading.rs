@@ -31,6 +31,7 @@ fn times_of<'k>(known: &'k mut Vec<(usize, Vec<i64>)>, chunk: &Chunk) -> &'k [i6
     if *owner != address {
         *owner = address;
         times.clear();
+        times.reserve(chunk.len());
         Part::Closed(chunk).times(times);
     }
     times
@@ -117,21 +118,27 @@ fn push(at: Timestamp, cell: Cell, window: Window, into: &mut Columns) {
 
 /// What all columns of a frame have in common within a window: most series are read beside their
 /// neighbours.
+#[derive(Default)]
 pub(super) struct Common<'a> {
     parts: Vec<(Part<'a>, Range<usize>)>,
     times: Vec<Timestamp>,
 }
 
 impl<'a> Common<'a> {
-    /// The rows of these parts in the window; `None` when they do not simply follow each other, or
-    /// hold histograms.
-    pub(super) fn of(
+    /// Takes the rows of these parts in the window; `false` when they do not simply follow each
+    /// other, or hold histograms: there is then nothing to be had here.
+    pub(super) fn take(
+        &mut self,
         parts: impl Iterator<Item = Part<'a>>,
         window: Window,
         reading: &mut Reading,
-    ) -> Option<Self> {
-        let mut common = Self { parts: Vec::new(), times: Vec::new() };
+    ) -> bool {
+        self.parts.clear();
+        self.times.clear();
         for part in parts {
+            if part.span().is_none_or(|span| !meets(span, window)) {
+                continue;
+            }
             let (rows, times) = match part {
                 Part::Closed(chunk) => {
                     let times = times_of(&mut reading.known, chunk);
@@ -142,16 +149,16 @@ impl<'a> Common<'a> {
                     let rows = open.within(window);
                     (rows.clone(), open.times_of(rows))
                 }
-                Part::Open(_) | Part::Loaded(_) => return None,
+                Part::Open(_) | Part::Loaded(_) => return false,
             };
             let Some(first) = times.first() else { continue };
-            if common.times.last().is_some_and(|last| last.millis() >= *first) {
-                return None;
+            if self.times.last().is_some_and(|last| last.millis() >= *first) {
+                return false;
             }
-            common.times.extend(times.iter().map(|time| Timestamp::from_millis(*time)));
-            common.parts.push((part, rows));
+            self.times.extend(times.iter().map(|time| Timestamp::from_millis(*time)));
+            self.parts.push((part, rows));
         }
-        Some(common)
+        true
     }
 
     /// The times of all rows.
@@ -171,4 +178,9 @@ impl<'a> Common<'a> {
             Part::Closed(_) | Part::Loaded(_) => false,
         })
     }
+}
+
+/// Whether a span of times, both ends inside, has an instant of the window.
+pub(super) fn meets((first, last): (i64, i64), window: Window) -> bool {
+    last > window.after.millis() && first <= window.through.millis()
 }

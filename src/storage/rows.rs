@@ -163,11 +163,12 @@ impl Rows {
     /// Appends the floats of one column in some rows; `false` when there is not one in each of them,
     /// `into` is then to be thrown away.
     pub(super) fn push_rows(&self, slot: usize, rows: Range<usize>, into: &mut Vec<f64>) -> bool {
-        if slot >= self.width || !rows.clone().all(|row| self.has(row, slot)) {
+        let full = self.present.is_empty() || rows.clone().all(|row| self.has(row, slot));
+        if slot >= self.width || !full {
             return false;
         }
-        let cells = rows.map(|row| self.cells[row * self.width + slot]);
-        into.extend(cells.map(f64::from_bits));
+        let cells = &self.cells[rows.start * self.width..rows.end * self.width];
+        into.extend(cells.chunks_exact(self.width).map(|row| f64::from_bits(row[slot])));
         true
     }
 

@@ -12,7 +12,7 @@ use super::head::{Block, Frame, frame_of};
 use super::index::{Index, Number, Places};
 use super::past::{Past, load_column, load_series, unreadable};
 use super::piece::Loaded;
-use super::reading::{Common, Reading};
+use super::reading::{Common, Reading, meets};
 use super::segment::Directory;
 use crate::model::{Columns, Labels, Matcher, Window};
 use crate::ports::{Found, Select, SelectError, SeriesId, TakeSeries};
@@ -121,7 +121,9 @@ impl View {
         take: &mut TakeSeries<'_>,
     ) -> Result<bool, SelectError> {
         let mut bits = Vec::new();
-        let mut beside: Option<(u32, Option<Common<'_>>)> = None;
+        let mut common = Common::default();
+        // The frame that `common` is about, and whether it has anything in common.
+        let mut beside: Option<(u32, bool)> = None;
         // Whether `into` has the times of the frame that is `beside`.
         let mut laid = false;
         for (series, places) in found.iter().zip(places) {
@@ -132,16 +134,20 @@ impl View {
             };
             let mut read = false;
             if let Some((of, frame, slot)) = place {
-                if beside.as_ref().is_none_or(|(known, _)| *known != of) {
-                    beside = Some((of, self.common(frame, window)));
-                    laid = false;
-                }
-                if let Some((_, Some(rows))) = &beside {
+                let usable = match beside {
+                    Some((known, usable)) if known == of => usable,
+                    _ => {
+                        laid = false;
+                        self.take_common(frame, window, &mut common)
+                    }
+                };
+                beside = Some((of, usable));
+                if usable {
                     if !laid {
                         into.clear();
-                        into.times.extend_from_slice(rows.times());
+                        into.times.extend_from_slice(common.times());
                     }
-                    read = rows.values(slot, &mut bits, &mut into.values);
+                    read = common.values(slot, &mut bits, &mut into.values);
                     laid = read;
                 }
             }
@@ -156,10 +162,15 @@ impl View {
         Ok(true)
     }
 
-    fn common<'a>(&'a self, frame: &'a Frame, window: Window) -> Option<Common<'a>> {
+    fn take_common<'a>(
+        &'a self,
+        frame: &'a Frame,
+        window: Window,
+        common: &mut Common<'a>,
+    ) -> bool {
         match self.reading.try_lock() {
-            Ok(mut reading) => Common::of(frame.parts(), window, &mut reading),
-            Err(_) => Common::of(frame.parts(), window, &mut Reading::default()),
+            Ok(mut reading) => common.take(frame.parts(), window, &mut reading),
+            Err(_) => common.take(frame.parts(), window, &mut Reading::default()),
         }
     }
 
@@ -315,10 +326,6 @@ impl View {
             }
         }
     }
-}
-
-fn meets((first, last): (i64, i64), window: Window) -> bool {
-    last > window.after.millis() && first <= window.through.millis()
 }
 
 impl Select for View {

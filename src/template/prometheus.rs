@@ -82,27 +82,62 @@ pub fn expand(
     if !text.contains("{{") {
         return Ok(text.to_owned());
     }
-    let own = Own { now, url: context.functions_url, query };
-    let template = format!("__alert_{name}");
-    let mut library = Library::default();
-    let whole = format!("{VARIABLES}{text}");
-    let moved = |mut error: TemplateError, doing: &str| {
-        error.message = format!("error {doing} template {template}: {}", error.message);
-        error.offset = error.offset.saturating_sub(VARIABLES.len());
-        error
-    };
-    library.add(&template, &whole, &own).map_err(|error| moved(error, "parsing"))?;
-    let dot = Value::record(
-        "template.tmplData",
-        vec![
-            ("Labels", Value::pairs(MapKind::Texts, context.labels)),
-            ("ExternalLabels", Value::pairs(MapKind::Texts, context.external_labels)),
-            ("ExternalURL", Value::text(context.external_url)),
-            ("Value", Value::Float(context.value)),
-        ],
-    );
-    exec::execute(&library, &template, &dot, &own, LIMITS, Mode::Text)
-        .map_err(|error| moved(error, "executing"))
+    Template::parse(name, text)?.expand(context, now, query)
+}
+
+/// A label or an annotation of a rule, read once to be expanded often.
+#[derive(Clone, Debug)]
+pub struct Template {
+    name: String,
+    library: Library,
+}
+
+impl Template {
+    /// Reads a text of the rule `name` (its alert name).
+    ///
+    /// # Errors
+    /// What Prometheus would put behind `error expanding template: `.
+    pub fn parse(name: &str, text: &str) -> Result<Self, TemplateError> {
+        let name = format!("__alert_{name}");
+        let nobody = |_: &str, _: Timestamp| Ok(Vec::new());
+        let own = Own { now: Timestamp::from_millis(0), url: None, query: &nobody };
+        let mut library = Library::default();
+        library
+            .add(&name, &format!("{VARIABLES}{text}"), &own)
+            .map_err(|error| moved(error, "parsing", &name))?;
+        Ok(Self { name, library })
+    }
+
+    /// Expands it at `now`.
+    ///
+    /// # Errors
+    /// As [`Template::parse`].
+    pub fn expand(
+        &self,
+        context: &AlertContext<'_>,
+        now: Timestamp,
+        query: &Query<'_>,
+    ) -> Result<String, TemplateError> {
+        let own = Own { now, url: context.functions_url, query };
+        let dot = Value::record(
+            "template.tmplData",
+            vec![
+                ("Labels", Value::pairs(MapKind::Texts, context.labels)),
+                ("ExternalLabels", Value::pairs(MapKind::Texts, context.external_labels)),
+                ("ExternalURL", Value::text(context.external_url)),
+                ("Value", Value::Float(context.value)),
+            ],
+        );
+        exec::execute(&self.library, &self.name, &dot, &own, LIMITS, Mode::Text)
+            .map_err(|error| moved(error, "executing", &self.name))
+    }
+}
+
+/// An error as it counts within the text as it was written.
+fn moved(mut error: TemplateError, doing: &str, template: &str) -> TemplateError {
+    error.message = format!("error {doing} template {template}: {}", error.message);
+    error.offset = error.offset.saturating_sub(VARIABLES.len());
+    error
 }
 
 struct Own<'a> {

@@ -170,6 +170,8 @@ async fn serve(mut stream: TcpStream, receiver: Arc<Receiver>, down: Arc<AtomicB
 #[ignore = "run by what_is_queued_arrives_after_power_loss"]
 fn queues_and_says_what_arrives() {
     let Ok(folder) = std::env::var("AUGENMASS_TEST_FOLDER") else { return };
+    // As a life that ended too soon left it.
+    std::fs::create_dir(&folder).unwrap();
     let outside = tokio::runtime::Runtime::new().unwrap();
     let central = outside.block_on(Central::start(true));
     for life in 0..LIVES {

@@ -9,10 +9,11 @@ use super::super::histogram::{
 };
 use super::super::syntax::{Binary, Cardinality, Operator, Type};
 use super::super::{EvalError, Point};
+use super::aggregate::drops_first;
 use super::matching::{Matched, groups, result_labels};
 use super::notes::{Doing, Note};
 use super::points::{Points, Scalars, Series, Steps};
-use super::{Evaluated, Evaluator, Sink, histogram_point};
+use super::{Evaluated, Evaluator, METADATA_LABELS, Sink, histogram_point};
 use crate::model::{CounterReset, Histogram, Labels, STALE, is_stale};
 
 /// Arithmetic and comparison (0 or 1) of two numbers.
@@ -85,15 +86,29 @@ impl Evaluator<'_> {
         let (vector, scalar) =
             if scalar_left { (&node.right, &node.left) } else { (&node.left, &node.right) };
         let values = self.scalars(scalar, steps)?;
+        // Most series do not pass a filter: names are dropped from those that do.
+        let late = node.operator.is_comparison()
+            && !node.bool_modifier
+            && !self.options.delayed_name_removal
+            && drops_first(vector);
         let produce = |sink: &mut Sink<'_>| {
+            if late {
+                self.names_unwanted.set(true);
+            }
             self.vector(vector, steps, &mut |mut series| {
                 self.apply_scalar(node, scalar_left, &values, &mut series.points);
                 if series.points.is_empty() {
                     self.give_back(series.points);
                     return Ok(());
                 }
+                if late {
+                    series.labels = series.labels.without(&METADATA_LABELS);
+                }
                 sink(series)
-            })
+            })?;
+            // `hour() > 7` has nothing to drop.
+            self.names_unwanted.set(false);
+            Ok(())
         };
         if drops_name(node) { self.dropping(vector, false, sink, produce) } else { produce(sink) }
     }
@@ -250,11 +265,11 @@ impl Evaluator<'_> {
             both.iter().zip(anywhere(&right, steps.count)).map(|(a, b)| *a && b).collect();
         let looked_at = if unfilled { both } else { vec![true; steps.count] };
         let produce = |sink: &mut Sink<'_>| {
+            let mut pairing = Pairing::new(self, node, &looked_at);
             for (key, matched) in groups(&left, &right, &node.matching) {
                 self.tick((matched.left.len() + matched.right.len()) * steps.count)?;
-                let mut pairing = Pairing::new(self, node, key, &looked_at);
-                pairing.run(&left, &right, &matched)?;
-                for series in pairing.results {
+                pairing.run(key, &left, &right, &matched)?;
+                for series in pairing.results.drain(..) {
                     if !series.points.is_empty() {
                         self.hold(steps.count)?;
                         sink(series)?;
@@ -303,7 +318,7 @@ const MANY_TO_ONE: &str =
     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
 const NOT_UNIQUE: &str = "multiple matches for labels: grouping labels must ensure unique matches";
 
-/// Combines the series of one group.
+/// Combines the series of one group after the other.
 struct Pairing<'p> {
     evaluator: &'p Evaluator<'p>,
     node: &'p Binary,
@@ -312,20 +327,20 @@ struct Pairing<'p> {
     swapped: bool,
     /// With delayed name removal the name goes at the end.
     delayed_bool: bool,
-    /// The labels of a filled series.
+    /// The labels of a filled series: what the group is matched on.
     filled: Labels,
     looked_at: &'p [bool],
+    /// Of the group at hand, as all that follows.
     results: Vec<Series>,
     places: HashMap<Labels, usize>,
+    /// How many of the "many" side there were at each step.
+    met: Vec<u32>,
+    /// The series of the "one" side at each step.
+    ones: Vec<Option<usize>>,
 }
 
 impl<'p> Pairing<'p> {
-    fn new(
-        evaluator: &'p Evaluator<'p>,
-        node: &'p Binary,
-        filled: Labels,
-        looked_at: &'p [bool],
-    ) -> Self {
+    fn new(evaluator: &'p Evaluator<'p>, node: &'p Binary, looked_at: &'p [bool]) -> Self {
         let cardinality = node.matching.cardinality;
         Self {
             evaluator,
@@ -333,24 +348,35 @@ impl<'p> Pairing<'p> {
             one_to_one: cardinality == Cardinality::OneToOne,
             swapped: cardinality == Cardinality::OneToMany,
             delayed_bool: evaluator.options.delayed_name_removal && node.bool_modifier,
-            filled,
+            filled: Labels::empty(),
             looked_at,
             results: Vec::new(),
             places: HashMap::new(),
+            met: Vec::new(),
+            ones: Vec::new(),
         }
     }
 
-    fn run(&mut self, left: &[Series], right: &[Series], matched: &Matched) -> Evaluated<()> {
+    fn run(
+        &mut self,
+        key: Labels,
+        left: &[Series],
+        right: &[Series],
+        matched: &Matched,
+    ) -> Evaluated<()> {
+        self.filled = key;
+        self.places.clear();
         let (many_side, many_at, one_side, one_at) = if self.swapped {
             (right, &matched.right, left, &matched.left)
         } else {
             (left, &matched.left, right, &matched.right)
         };
-        let ones = self.ones(one_side, one_at)?;
+        self.find_ones(one_side, one_at)?;
         // With group_right, too, Prometheus fills the "many" side by fill_left.
         let (fill_many, fill_one) = (self.node.matching.fill_left, self.node.matching.fill_right);
         let count = self.looked_at.len();
-        let mut met = vec![0u32; count];
+        self.met.clear();
+        self.met.resize(count, 0);
         for at in many_at {
             let many = &many_side[*at];
             // The partner rarely changes from step to step, and with it the result's place.
@@ -359,27 +385,30 @@ impl<'p> Pairing<'p> {
                 if !many.points.is_present(step) {
                     continue;
                 }
-                met[step] += 1;
-                let one = match (ones[step], fill_one) {
+                self.met[step] += 1;
+                let one = match (self.ones[step], fill_one) {
                     (Some(one), _) => Side::Series(&one_side[one]),
                     (None, Some(fill)) => Side::Filled(fill),
                     (None, None) => continue,
                 };
-                if self.one_to_one && met[step] > 1 {
+                if self.one_to_one && self.met[step] > 1 {
                     return Err(EvalError::execution(MANY_TO_ONE));
                 }
                 let Some(point) = self.result(step, Side::Series(many), one) else { continue };
                 let place = match last {
-                    Some((partner, place)) if partner == ones[step] => place,
+                    Some((partner, place)) if partner == self.ones[step] => place,
                     _ => self.place_of(Side::Series(many), one),
                 };
-                last = Some((ones[step], place));
+                last = Some((self.ones[step], place));
                 self.put(place, step, point)?;
             }
         }
         if let Some(fill) = fill_many {
-            for step in (0..count).filter(|step| met[*step] == 0) {
-                let Some(one) = ones[step] else { continue };
+            for step in 0..count {
+                if self.met[step] > 0 {
+                    continue;
+                }
+                let Some(one) = self.ones[step] else { continue };
                 let (many, one) = (Side::Filled(fill), Side::Series(&one_side[one]));
                 if let Some(point) = self.result(step, many, one) {
                     let place = self.place_of(many, one);
@@ -390,11 +419,11 @@ impl<'p> Pairing<'p> {
         Ok(())
     }
 
-    /// The series of the "one" side at each step.
-    fn ones(&self, side: &[Series], at: &[usize]) -> Evaluated<Vec<Option<usize>>> {
-        let mut ones: Vec<Option<usize>> = vec![None; self.looked_at.len()];
+    fn find_ones(&mut self, side: &[Series], at: &[usize]) -> Evaluated<()> {
+        self.ones.clear();
+        self.ones.resize(self.looked_at.len(), None);
         for at in at {
-            for (step, one) in ones.iter_mut().enumerate() {
+            for (step, one) in self.ones.iter_mut().enumerate() {
                 if !side[*at].points.is_present(step) {
                     continue;
                 }
@@ -405,7 +434,7 @@ impl<'p> Pairing<'p> {
                 *one = Some(*at);
             }
         }
-        Ok(ones)
+        Ok(())
     }
 
     fn result(&self, step: usize, many: Side<'_>, one: Side<'_>) -> Option<Point> {
@@ -442,7 +471,7 @@ impl<'p> Pairing<'p> {
         if let Some(place) = self.places.get(&labels) {
             return *place;
         }
-        let points = Points::absent(self.looked_at.len());
+        let points = self.evaluator.buffer(self.looked_at.len());
         self.places.insert(labels.clone(), self.results.len());
         self.results.push(Series { labels, drop_name: self.delayed_bool, points });
         self.results.len() - 1

@@ -96,6 +96,9 @@ fn windows(
     for step in 0..steps.count {
         let end = range.pinned.unwrap_or(steps.at(step)).saturating_sub(range.offset);
         let start = end.saturating_sub(range.length);
+        if times.last().is_some_and(|last| last.millis() <= end) {
+            high = times.len();
+        }
         while high < times.len() && times[high].millis() <= end {
             high += 1;
         }
@@ -111,11 +114,11 @@ fn windows(
 fn rate(range: &RangeSeries<'_>, steps: &Steps, kind: Kind, out: &mut [f64]) {
     let (times, values) = (&range.columns.times[..], &range.columns.values[..]);
     // Where the counter began anew: rarely anywhere.
-    let resets: Vec<usize> = if kind.counter {
-        (1..values.len()).filter(|at| values[*at] < values[*at - 1]).collect()
-    } else {
-        Vec::new()
-    };
+    let falls = |at: &usize| values[*at] < values[*at - 1];
+    // All pairs are looked at, without a branch between them.
+    let fallen = values.iter().zip(values.iter().skip(1)).fold(false, |any, (a, b)| any | (b < a));
+    let resets: Vec<usize> =
+        if kind.counter && fallen { (1..values.len()).filter(falls).collect() } else { Vec::new() };
     let mut next_reset = 0;
     windows(range, steps, |step, start, end, low, high| {
         let (first, last) = (values[low], values[high - 1]);

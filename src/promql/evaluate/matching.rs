@@ -1,26 +1,34 @@
 //! Which series of two vectors belong together.
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::super::syntax::Matching;
 use super::METADATA_LABELS;
 use super::points::Series;
 use crate::model::{Labels, METRIC_NAME};
 
-/// Series of both sides that have the labels to match on in common.
+/// Series of both sides that have the labels to match on in common: mostly one of each.
 #[derive(Debug, Default)]
 pub(super) struct Matched {
-    pub left: Vec<usize>,
-    pub right: Vec<usize>,
+    pub left: SmallVec<[usize; 1]>,
+    pub right: SmallVec<[usize; 1]>,
+}
+
+/// Names of labels; there are few.
+type Names<'a> = SmallVec<[&'a str; 8]>;
+
+fn names(matching: &Matching) -> Names<'_> {
+    matching.labels.iter().map(String::as_str).collect()
 }
 
 /// The labels that series are matched on.
 pub(super) fn signature(labels: &Labels, matching: &Matching) -> Labels {
-    let names: Vec<&str> = matching.labels.iter().map(String::as_str).collect();
+    let mut names = names(matching);
     if matching.on {
         return labels.only(&names);
     }
-    let names: Vec<&str> = names.into_iter().chain([METRIC_NAME]).collect();
+    names.push(METRIC_NAME);
     labels.without(&names)
 }
 
@@ -55,14 +63,18 @@ pub(super) fn result_labels(
     one_to_one: bool,
     drops_name: bool,
 ) -> Labels {
-    let mut labels = many.clone();
-    if drops_name {
-        labels = labels.without(&METADATA_LABELS);
-    }
-    if one_to_one {
-        let names: Vec<&str> = matching.labels.iter().map(String::as_str).collect();
-        labels = if matching.on { labels.only(&names) } else { labels.without(&names) };
-    }
+    let mut names = if one_to_one { names(matching) } else { Names::new() };
+    let mut labels = if one_to_one && matching.on {
+        if drops_name {
+            names.retain(|name| !METADATA_LABELS.contains(name));
+        }
+        many.only(&names)
+    } else {
+        if drops_name {
+            names.extend(METADATA_LABELS);
+        }
+        many.without(&names)
+    };
     for name in &matching.include {
         labels = labels.with(name, one.get(name).unwrap_or(""));
     }

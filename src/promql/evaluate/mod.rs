@@ -12,6 +12,7 @@ mod labels;
 mod matching;
 mod notes;
 mod over_time;
+mod places;
 mod plan;
 mod points;
 mod rate;
@@ -22,15 +23,17 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-use hashbrown::HashMap;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::smallvec;
+
 use notes::{Note, Notes};
+use places::Places;
 use plan::Plan;
 pub(super) use plan::key_of;
-use points::{Points, Scalars, Series, Steps};
+use points::{Floats, Points, Scalars, Series, Steps};
 
 use super::syntax::{At, Length, LengthOperation};
 use super::{
@@ -78,7 +81,7 @@ struct Evaluator<'a> {
     /// names: then they may as well stay.
     names_unwanted: Cell<bool>,
     /// Buffers to use again.
-    spare: RefCell<Vec<Vec<f64>>>,
+    spare: RefCell<Vec<Floats>>,
 }
 
 /// Evaluates an expression at one instant.
@@ -169,8 +172,10 @@ pub(super) fn reads(
     let millis = at.millis();
     let bounds = Bounds { start: millis, end: millis, step: 0 };
     let nothing = super::MemoryStore::new();
-    let evaluator = Evaluator::new(expr, &nothing, options, bounds, Steps::once(millis));
-    evaluator.map(|evaluator| evaluator.plan.all_reads()).unwrap_or_default()
+    let steps = Steps::once(millis);
+    Evaluator::new(expr, &nothing, options, bounds, steps)
+        .and_then(|evaluator| Plan::all_reads(&evaluator, expr, steps))
+        .unwrap_or_default()
 }
 
 fn text_of(expr: &Expr) -> String {
@@ -271,6 +276,10 @@ impl<'a> Evaluator<'a> {
     }
 
     fn buffer(&self, count: usize) -> Points {
+        if count == 1 {
+            let floats = smallvec![crate::model::STALE];
+            return Points { floats, histograms: Vec::new() };
+        }
         let mut floats = self.spare.borrow_mut().pop().unwrap_or_default();
         floats.clear();
         floats.resize(count, crate::model::STALE);
@@ -279,7 +288,7 @@ impl<'a> Evaluator<'a> {
 
     fn give_back(&self, points: Points) {
         let mut spare = self.spare.borrow_mut();
-        if spare.len() < 8 {
+        if spare.len() < 8 && points.floats.spilled() {
             spare.push(points.floats);
         }
     }
@@ -354,16 +363,16 @@ impl<'a> Evaluator<'a> {
     /// All series of a vector with their final names, each label set once.
     fn collected(&self, expr: &Expr, steps: &Steps) -> Evaluated<Vec<Series>> {
         let mut all: Vec<Series> = Vec::new();
-        let mut places: HashMap<Labels, usize> = HashMap::new();
+        let mut places = Places::default();
         self.vector(expr, steps, &mut |mut series| {
             if series.drop_name {
                 series.labels = series.labels.without(&METADATA_LABELS);
             }
-            match places.get(&series.labels) {
-                Some(place) => merge(&mut all[*place].points, series.points),
+            match places.find(series.labels.as_bytes(), |place| &all[place].labels) {
+                Some(place) => merge(&mut all[place].points, series.points),
                 None => {
                     self.hold(series.points.floats.len())?;
-                    places.insert(series.labels.clone(), all.len());
+                    places.add(series.labels.as_bytes(), all.len(), |place| &all[place].labels);
                     all.push(series);
                     Ok(())
                 }
@@ -497,17 +506,17 @@ impl<'a> Evaluator<'a> {
         produce: impl FnOnce(&mut Sink<'_>) -> Evaluated<()>,
     ) -> Evaluated<()> {
         let mut all: Vec<Series> = Vec::new();
-        let mut places: HashMap<Labels, usize> = HashMap::new();
+        let mut places = Places::default();
         produce(&mut |series| {
-            match places.get(&series.labels) {
+            match places.find(series.labels.as_bytes(), |place| &all[place].labels) {
                 Some(_) if strict => return Err(EvalError::execution(SAME_LABELS)),
                 Some(place) => {
-                    all[*place].drop_name |= series.drop_name;
-                    merge(&mut all[*place].points, series.points)?;
+                    all[place].drop_name |= series.drop_name;
+                    merge(&mut all[place].points, series.points)?;
                 }
                 None => {
                     self.hold(series.points.floats.len())?;
-                    places.insert(series.labels.clone(), all.len());
+                    places.add(series.labels.as_bytes(), all.len(), |place| &all[place].labels);
                     all.push(series);
                 }
             }
@@ -532,7 +541,7 @@ fn merge(into: &mut Points, from: Points) -> Evaluated<()> {
 
 fn broadcast(series: Series, count: usize) -> Series {
     let points = Points {
-        floats: vec![series.points.floats[0]; count],
+        floats: smallvec![series.points.floats[0]; count],
         histograms: series
             .points
             .histogram(0)

@@ -166,10 +166,13 @@ impl Evaluator<'_> {
             .collect::<Evaluated<_>>()?;
         let span = call.arguments[argument].span();
         let counter = matches!(name, "rate" | "increase");
+        let one_name = super::plan::names_are_fixed(&call.arguments[argument]);
         self.dropping(&call.arguments[argument], true, sink, |sink| {
+            let mut said = false;
             let mut checked = |series: Series| {
-                if counter && series.points.floats.iter().any(|value| !is_stale(*value)) {
+                if counter && !said && series.points.floats.iter().any(|value| !is_stale(*value)) {
                     self.note_counter_name(&series.labels, span);
+                    said = one_name;
                 }
                 sink(series)
             };

@@ -15,7 +15,9 @@ pub(super) struct Plan {
     invariant: HashSet<*const Expr>,
     /// Whether what is picked depends on the order of the series.
     order_matters: bool,
-    /// What is read, by its matchers.
+    /// How many selectors stand in the query.
+    selectors: usize,
+    /// What is read, by its matchers; nothing when a single selector cannot be shared.
     reads: HashMap<String, Read>,
 }
 
@@ -60,8 +62,25 @@ impl Plan {
     pub fn new(evaluator: &Evaluator<'_>, expr: &Expr, steps: Steps) -> Evaluated<Self> {
         let mut plan = Self::default();
         plan.mark(expr);
-        plan.reads_of(evaluator, expr, steps)?;
+        if plan.selectors > 1 {
+            plan.reads_of(evaluator, expr, steps)?;
+        }
         Ok(plan)
+    }
+
+    /// What is read, by its matchers: the window that covers all places, and their number.
+    ///
+    /// # Errors
+    /// The query would fail.
+    pub fn all_reads(
+        evaluator: &Evaluator<'_>,
+        expr: &Expr,
+        steps: Steps,
+    ) -> Evaluated<Vec<(String, Window, usize)>> {
+        let mut plan = Self::default();
+        plan.mark(expr);
+        plan.reads_of(evaluator, expr, steps)?;
+        Ok(plan.reads.into_iter().map(|(key, read)| (key, read.window, read.uses)).collect())
     }
 
     pub fn is_invariant(&self, expr: &Expr) -> bool {
@@ -72,21 +91,21 @@ impl Plan {
         self.order_matters
     }
 
-    pub fn read(&self, key: &str) -> Option<&Read> {
-        self.reads.get(key)
-    }
-
-    pub fn all_reads(&self) -> Vec<(String, Window, usize)> {
-        self.reads.iter().map(|(key, read)| (key.clone(), read.window, read.uses)).collect()
+    /// What is read for a selector in all its places, if there is more than one.
+    pub fn shared(&self, matchers: &[Matcher]) -> Option<&Read> {
+        if self.reads.is_empty() {
+            return None;
+        }
+        self.reads.get(&key_of(matchers)).filter(|read| read.uses > 1)
     }
 
     fn mark(&mut self, expr: &Expr) -> bool {
         // All children are visited, so no early end.
-        let parts: Vec<bool> = expr.children().into_iter().map(|child| self.mark(child)).collect();
-        let all = parts.into_iter().all(|part| part);
+        let all = expr.children().into_iter().fold(true, |all, child| self.mark(child) & all);
         if let Expr::Aggregate(aggregate) = expr {
             self.order_matters |= picks(aggregate);
         }
+        self.selectors += usize::from(matches!(expr, Expr::Selector(_) | Expr::Range(_)));
         let invariant = match expr {
             Expr::Number(_) | Expr::Text(_) => true,
             Expr::Selector(selector) => selector.at.is_some(),

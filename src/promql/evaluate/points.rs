@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::super::Point;
 use crate::model::{Histogram, Labels, STALE, Timestamp, is_stale};
 
@@ -62,11 +64,14 @@ impl Scalars {
     }
 }
 
+/// A number for each step; rules have only one.
+pub(super) type Floats = SmallVec<[f64; 1]>;
+
 /// The values of one series at all steps. An absent value is the staleness marker in `floats`,
 /// which no computation can yield; a histogram's place holds it too.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Points {
-    pub floats: Vec<f64>,
+    pub floats: Floats,
     /// Empty when there is no histogram, else as long as `floats`.
     pub histograms: Vec<Option<Arc<Histogram>>>,
 }
@@ -74,7 +79,7 @@ pub(super) struct Points {
 impl Points {
     /// No values at all.
     pub fn absent(count: usize) -> Self {
-        Self { floats: vec![STALE; count], histograms: Vec::new() }
+        Self { floats: smallvec![STALE; count], histograms: Vec::new() }
     }
 
     pub fn get(&self, step: usize) -> Option<Point> {

@@ -6,7 +6,6 @@ use super::super::histogram::{detect_reset, is_custom};
 use super::super::syntax::{Extension, Selector};
 use super::super::{EvalError, Point};
 use super::notes::{Doing, Note};
-use super::plan::key_of;
 use super::points::{Series, Steps};
 use super::rate::{interpolate, interpolate_histograms};
 use super::{Evaluated, Evaluator, Sink};
@@ -52,8 +51,8 @@ impl Evaluator<'_> {
         window: Window,
         take: &mut OnSeries<'_>,
     ) -> Evaluated<()> {
-        match self.plan.read(&key_of(matchers)) {
-            Some(read) if read.uses > 1 => {
+        match self.plan.shared(matchers) {
+            Some(read) => {
                 let shared = match read.shared.get() {
                     Some(shared) => Rc::clone(shared),
                     None => {
@@ -72,7 +71,7 @@ impl Evaluator<'_> {
                 }
                 Ok(())
             }
-            _ => self.read_anew(matchers, window, take),
+            None => self.read_anew(matchers, window, take),
         }
     }
 

@@ -1,3 +1,5 @@
+use smallvec::{SmallVec, smallvec};
+
 use super::Span;
 use crate::model::{Matcher, Timestamp};
 
@@ -487,15 +489,15 @@ impl Expr {
     }
 
     /// The parts it is made of.
-    pub fn children(&self) -> Vec<&Expr> {
+    pub fn children(&self) -> SmallVec<[&Expr; 4]> {
         match self {
-            Self::Number(_) | Self::Text(_) | Self::Selector(_) | Self::Range(_) => Vec::new(),
-            Self::Subquery(node) => vec![&node.inner],
+            Self::Number(_) | Self::Text(_) | Self::Selector(_) | Self::Range(_) => smallvec![],
+            Self::Subquery(node) => smallvec![&node.inner],
             Self::Call(node) => node.arguments.iter().collect(),
             Self::Aggregate(node) => node.parameter.iter().chain([&node.inner]).collect(),
-            Self::Binary(node) => vec![&node.left, &node.right],
-            Self::Unary(node) => vec![&node.inner],
-            Self::Paren(node) => vec![&node.inner],
+            Self::Binary(node) => smallvec![&node.left, &node.right],
+            Self::Unary(node) => smallvec![&node.inner],
+            Self::Paren(node) => smallvec![&node.inner],
         }
     }
 

@@ -24,10 +24,10 @@ const FIRST_ROWS: usize = 4;
 const FAN_IN: usize = 4;
 /// Rows that stay open while the tail is read, after the first: what is read goes into larger chunks
 /// at once, and what is left is compressed when the next rows come.
-const RECOVERED_ROWS: usize = OPEN_ROWS * FAN_IN;
+const RECOVERED_ROWS: usize = 64;
 /// The latest chunks that stay small: rules look back five minutes again and again, and would
 /// unpack the rows of hours for it.
-const FRESH: usize = 2;
+const FRESH: usize = 1;
 /// Rows from which a chunk is large enough.
 const CHUNK_ROWS: usize = 256;
 /// Frames that are copied together when a snapshot still holds them.

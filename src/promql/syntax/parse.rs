@@ -405,6 +405,8 @@ impl<'a> Parser<'a> {
             }
             arguments.push(self.deeper(|parser| parser.binary(0))?);
             if self.eat(")") {
+                // Rules keep what they were parsed to for as long as they run.
+                arguments.shrink_to_fit();
                 return Ok(arguments);
             }
             self.expect(",", context, "")?;

@@ -47,6 +47,7 @@ impl Parser<'_> {
             }
             matchers.push(Matcher::metric(name));
         }
+        matchers.shrink_to_fit();
         Ok(Selector {
             name: written,
             matchers,

@@ -3,8 +3,14 @@
 
 #[path = "peers/harness.rs"]
 mod harness;
+#[path = "storage/lossy_disk.rs"]
+mod lossy_disk;
 #[path = "storage/power_loss.rs"]
 mod power_loss;
+#[path = "storage/queue.rs"]
+mod queue;
+#[path = "storage/trace.rs"]
+mod trace;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

@@ -2,15 +2,20 @@
 """Bytes per sample on disk against Prometheus and VictoriaMetrics: the same samples, in the same run.
 
     cargo build --release && benches/peers/disk.py [KIND…]
+    cargo build --release && benches/peers/disk.py fleet
 
 Needs promtool and prometheus' block writer (promtool alone), and victoria-metrics; a peer that is not there is left
 out. What is counted: the files that grow with the samples (blocks with their index; parts with their index; segments
 with their directory), after each has merged what it merges. Our catalogue, some 40 KiB however many samples there are,
 is not. The samples are those of 20 probes each 15 s for 8 h: all
 series of a probe at one instant that trembles by 20 ms, durations in whole microseconds.
+
+With `fleet` it is the mixture of fleet.py: 100 hosts with 50 series each, 1,440 samples 15 s apart, at the same instant
+for all. Beside it stands its entropy, which no lossless code can go below: of each metric for itself, and of the whole
+with what its columns share (buckets of one draw, a duration that is the sum of its phases).
 """
-import json, os, random, shutil, subprocess, sys, time
-import bench
+import json, math, os, random, shutil, subprocess, sys, time
+import bench, fleet
 from bench import WORK, find, get, ours, port, ready, row, spawn, stop
 
 TARGETS, ROWS, STEP = 20, 1920, 15
@@ -97,12 +102,124 @@ def victoria(d):
     return size(d + '/vm', ('/cache',))
 
 
+HOSTS, STEPS = 100, 1440
+
+
+def entropy(chances):
+    return -sum(p * math.log2(p) for p in chances if p > 0)
+
+
+def uniform_sum(widths):
+    """Bits of a sum of independent draws, each even over so many whole numbers: by counting in 4,000 classes."""
+    step = sum(widths) / 4000
+    chances = [1.0]
+    for width in widths:
+        n = max(1, round(width / step))
+        total, out = 0.0, []
+        for k in range(len(chances) + n - 1):
+            total += chances[k] if k < len(chances) else 0
+            total -= chances[k - n] if k >= n else 0
+            out.append(total / n)
+        chances = out
+    return entropy(chances) + math.log2(step)
+
+
+def fleet_bits():
+    """Bits of one step of a host on average: {metric: alone}, and together. What is drawn is in fleet.Host.step."""
+    alone, together = {}, 0.0
+    counts = range(200)
+    parts = (0, .02, .1, .3, .55, .8, .9, .96, .99, .998, 1)
+
+    def add(metric, bits, new):
+        nonlocal together
+        alone[metric] = alone.get(metric, 0) + bits / HOSTS
+        together += new / HOSTS
+
+    for number in range(HOSTS):
+        one = fleet.Host(number)
+        p = .001 + (.7 * .999 if one.bad else 0)
+        add('probe_success', entropy([p, 1 - p]), entropy([p, 1 - p]))
+        add('probe_http_status_code', entropy([p, 1 - p]), 0)
+        widths = [one.base * part * .4e9 for part in (.02, .1, .25, .5, .13)]
+        for width in widths:
+            add('probe_http_duration_seconds', math.log2(width), math.log2(width))
+        add('probe_duration_seconds', uniform_sum(widths), 0)
+        add('probe_ssl_earliest_cert_expiry', 0, 0)
+        few = entropy([.7 + .3 / 9] + [.3 / 9] * 8)
+        for k in range(9):
+            bits = math.log2(400) if k % 3 == 0 else few
+            add('http_requests_total', bits, bits)
+        for part in parts:
+            seen = [int(count * part + .5) for count in counts]
+            add('http_request_duration_seconds_bucket', entropy([seen.count(v) / 200 for v in set(seen)]), 0)
+        add('http_request_duration_seconds_count', math.log2(200), math.log2(200))
+        # Given the count, a tenth more or less of its mean; the count alone is known from it nearly always.
+        spread = sum(math.log2(count * one.base * .2e9) for count in counts if count) / 200
+        low, high = .9e9 * one.base, 1.1e9 * one.base
+        cells = 20000
+        density = [0.0] * (cells + 1)
+        for count in counts[1:]:
+            first, last = low * count / (high * 199) * cells, count / 199 * cells
+            for cell in range(int(first), min(int(last), cells) + 1):
+                share = min(cell + 1, last) - max(cell, first)
+                density[cell] += max(share, 0) / (last - first) / 200
+        add('http_request_duration_seconds_sum', entropy(density + [1 / 200]) + .995 * math.log2(high * 199 / cells), spread)
+        for k in range(8):
+            metric = 'ifHCInOctets' if k < 4 else 'ifHCOutOctets'
+            add(metric, math.log2(5e7), math.log2(5e7))
+        add('ifOperStatus', 0, 0)
+        for k in range(4):
+            add('printer_toner_level', entropy([.02, .98]), 0 if k else entropy([.02, .98]))
+        # As long as it is not empty any of 21 steps.
+        queue, bits = 0, 0.0
+        for _ in range(STEPS):
+            bits += entropy([max(0, 11 - queue) / 21] + [1 / 21] * min(20, queue + 10)) / STEPS
+            one.step()
+            queue = one.queue
+        add('postfix_queue_size', bits, bits)
+        # Even over a degree, told in tenths that the draw's borders do not meet.
+        tenths = .9 * math.log2(10) + .1 * (math.log2(10) + .7213)
+        add('node_temperature_celsius', tenths, tenths)
+        add('node_load1', math.log2(400), math.log2(400))
+    return alone, together
+
+
+def fleet_texts(d, whole, metric):
+    """The lines of one metric, or all, of the text of the whole."""
+    os.makedirs(d)
+    if metric is None:
+        shutil.copy(whole + '.om', d + '/page.om')
+        shutil.copy(whole + '.vm', d + '/page.txt')
+    else:
+        for end, name in (('.om', '/page.om'), ('.vm', '/page.txt')):
+            with open(whole + end) as lines, open(d + name, 'w') as out:
+                out.writelines(line for line in lines if line.startswith((metric + '{', f'# TYPE {metric} ', '# EOF')))
+
+
+def fleet_main(stores):
+    alone, together = fleet_bits()
+    whole = WORK + '/fleet'
+    fleet.write(whole, HOSTS, STEPS, START)
+    names = [name for name, _ in fleet.series(0)]
+    for metric in [None] + sorted(set(names), key=names.index):
+        d = f'{WORK}/{metric or "all"}'
+        fleet_texts(d, whole, metric)
+        series = names.count(metric) if metric else len(names)
+        each = [store(d) / (HOSTS * STEPS * series) for _, store in stores]
+        floor = (alone[metric] if metric else together) / series / 8
+        ratio = f'{each[0] / min(each[1:]):.2f}' if each[1:] else '-'
+        row(f'{metric or "all together"} (entropy {floor:.3f})', *(f'{e:.3f}' for e in each), ratio)
+        shutil.rmtree(d)
+
+
 def main():
     stores = [('augenmass', augenmass)]
     stores += [('Prometheus', prometheus)] if find('promtool') else []
     stores += [('VictoriaMetrics', victoria)] if find('victoria-metrics', 'victoria-metrics-prod') else []
     print(f'load before: {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores; bytes per sample')
     row('kind', *(name for name, _ in stores), 'better peer = 1', )
+    if 'fleet' in sys.argv[1:]:
+        return fleet_main(stores)
     chosen = [kind for kind in KINDS if not sys.argv[1:] or kind[0] in sys.argv[1:]]
     for name, kinds in [('all together', chosen)] + [(kind[0], [kind]) for kind in chosen]:
         d = f'{WORK}/{name.replace(" ", "-")}'

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::{Alert, Labels, Timestamp};
 use crate::ports::{Append, Clock, Queryable};
-use crate::rules::{Group, GroupRules, GroupView, Outcome};
+use crate::rules::{AlertState, Group, GroupRules, GroupView, Outcome};
 use crate::telemetry::{EvaluationLabels, GroupLabels, StateLabels, Telemetry};
 use schedule::{Cause, Slots};
 pub use settings::Settings;
@@ -41,7 +41,7 @@ pub struct Evaluator {
     places: Arc<Semaphore>,
     inbox: Mutex<Inbox>,
     news: Notify,
-    views: Mutex<Vec<GroupView>>,
+    shown: Mutex<Vec<Shown>>,
     /// Whether every group was evaluated since the start.
     first_round: watch::Sender<bool>,
 }
@@ -66,6 +66,13 @@ struct Place {
     group: Option<Group>,
     /// Whether it was evaluated since it was installed, or is not waited for.
     evaluated: bool,
+}
+
+/// What others see of a group, and how many of its alerts wait and fire.
+struct Shown {
+    view: GroupView,
+    pending: i64,
+    firing: i64,
 }
 
 /// What comes back from an evaluation.
@@ -98,7 +105,7 @@ impl Evaluator {
             places,
             inbox: Mutex::new(Inbox { rules, ..Inbox::default() }),
             news: Notify::new(),
-            views: Mutex::new(Vec::new()),
+            shown: Mutex::new(Vec::new()),
             first_round: watch::Sender::new(false),
         })
     }
@@ -132,7 +139,7 @@ impl Evaluator {
 
     /// What `/api/v1/rules` shows: a copy of this moment, in the order of the files.
     pub fn groups(&self) -> Arc<[GroupView]> {
-        locked(&self.views).clone().into()
+        locked(&self.shown).iter().map(|shown| shown.view.clone()).collect()
     }
 
     /// Runs until told to stop; evaluations that have begun are finished.
@@ -224,8 +231,8 @@ impl Evaluator {
                 });
             }
         }
-        let views = places.iter().filter_map(|place| Some(self.view(place.group.as_ref()?)));
-        *locked(&self.views) = views.collect();
+        let shown = places.iter().filter_map(|place| Some(self.shown(place.group.as_ref()?)));
+        *locked(&self.shown) = shown.collect();
         let mut inbox = locked(&self.inbox);
         inbox.running = rules;
         inbox.nudged.clear();
@@ -337,9 +344,9 @@ impl Evaluator {
         let running = locked(&self.inbox).running.get(done.position).cloned();
         let group = done.group.or_else(|| running.map(Group::new));
         if let Some(group) = &group {
-            let shown = self.view(group);
-            if let Some(view) = locked(&self.views).get_mut(done.position) {
-                *view = shown;
+            let now = self.shown(group);
+            if let Some(shown) = locked(&self.shown).get_mut(done.position) {
+                *shown = now;
             }
         }
         place.group = group;
@@ -347,21 +354,25 @@ impl Evaluator {
         self.count_alerts();
     }
 
-    fn view(&self, group: &Group) -> GroupView {
-        group.view(self.settings.interval, self.settings.world.query_offset)
-    }
-
-    fn count_alerts(&self) {
-        let views = locked(&self.views);
-        let alerts = views.iter().flat_map(|group| &group.rules).flat_map(|rule| &rule.alerts);
+    fn shown(&self, group: &Group) -> Shown {
+        let view = group.view(self.settings.interval, self.settings.world.query_offset);
         let (mut pending, mut firing) = (0, 0);
+        let alerts = view.rules.iter().flat_map(|rule| &rule.alerts);
         // What always fires to prove that alerts come through is none to count.
         for alert in alerts.filter(|alert| alert.labels.get("severity") != Some("none")) {
             match alert.state {
-                crate::rules::AlertState::Firing => firing += 1,
-                _ => pending += 1,
+                AlertState::Firing => firing += 1,
+                AlertState::Pending | AlertState::Inactive => pending += 1,
             }
         }
+        Shown { view, pending, firing }
+    }
+
+    fn count_alerts(&self) {
+        let shown = locked(&self.shown);
+        let pending = shown.iter().map(|group| group.pending).sum();
+        let firing = shown.iter().map(|group| group.firing).sum();
+        drop(shown);
         for (state, number) in [("pending", pending), ("firing", firing)] {
             self.telemetry.evaluate.alerts.get_or_create(&StateLabels { state }).set(number);
         }

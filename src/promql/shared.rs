@@ -81,12 +81,51 @@ struct State {
     found: HashMap<String, Vec<Found>>,
     series: HashMap<SeriesId, Kept>,
     samples: usize,
+    /// The times of what was kept last.
+    times: Arc<[Timestamp]>,
 }
 
 /// A series that will be wanted again.
 struct Kept {
     window: Window,
-    columns: Option<Arc<Columns>>,
+    samples: Option<Samples>,
+}
+
+/// What was read of a series. Most are floats at the same instants as those of a neighbour.
+enum Samples {
+    Floats { times: Arc<[Timestamp]>, values: Arc<[f64]> },
+    Other(Arc<Columns>),
+}
+
+impl Samples {
+    fn of(columns: &Columns, last_times: &mut Arc<[Timestamp]>) -> Self {
+        let (histograms, starts) = (&columns.histograms, &columns.starts);
+        if !histograms.is_empty() || !starts.is_empty() {
+            return Self::Other(Arc::new(columns.clone()));
+        }
+        if last_times[..] != columns.times[..] {
+            *last_times = Arc::from(&columns.times[..]);
+        }
+        Self::Floats { times: Arc::clone(last_times), values: Arc::from(&columns.values[..]) }
+    }
+
+    /// Replaces `into` by what lies in the window.
+    fn part(&self, window: Window, into: &mut Columns) {
+        match self {
+            Self::Floats { times, values } => {
+                into.clear();
+                let range = within(times, window);
+                into.times.extend_from_slice(&times[range.clone()]);
+                into.values.extend_from_slice(&values[range]);
+            }
+            Self::Other(columns) => part(columns, window, into),
+        }
+    }
+}
+
+fn within(times: &[Timestamp], window: Window) -> std::ops::Range<usize> {
+    let first = times.partition_point(|time| *time <= window.after);
+    first..times.partition_point(|time| *time <= window.through).max(first)
 }
 
 impl<'a> SharedReads<'a> {
@@ -131,9 +170,9 @@ impl Select for SharedReads<'_> {
         let mut state = self.state();
         for series in &found {
             let kept = state.series.entry(series.id);
-            let kept = kept.or_insert(Kept { window: all, columns: None });
+            let kept = kept.or_insert(Kept { window: all, samples: None });
             if !covers(kept.window, all) {
-                *kept = Kept { window: union(kept.window, all), columns: None };
+                *kept = Kept { window: union(kept.window, all), samples: None };
             }
         }
         state.found.insert(key, found.clone());
@@ -147,9 +186,9 @@ impl Select for SharedReads<'_> {
         into: &mut Columns,
     ) -> Result<(), SelectError> {
         let all = match self.state().series.get(&series) {
-            Some(kept) if covers(kept.window, window) => match &kept.columns {
-                Some(columns) => {
-                    part(columns, window, into);
+            Some(kept) if covers(kept.window, window) => match &kept.samples {
+                Some(samples) => {
+                    samples.part(window, into);
                     return Ok(());
                 }
                 None => kept.window,
@@ -159,7 +198,7 @@ impl Select for SharedReads<'_> {
         let mut columns = Columns::default();
         self.below.read(series, all, &mut columns)?;
         part(&columns, window, into);
-        self.keep(series, columns);
+        self.keep(series, &columns);
         Ok(())
     }
 
@@ -181,7 +220,7 @@ impl Select for SharedReads<'_> {
         if let Some(all) = self.unread(found).filter(|all| covers(*all, window)) {
             let mut columns = Columns::default();
             return self.below.read_each(found, all, &mut columns, &mut |series, columns| {
-                self.keep(series.id, columns.clone());
+                self.keep(series.id, columns);
                 if all == window {
                     return take(series, columns);
                 }
@@ -193,7 +232,7 @@ impl Select for SharedReads<'_> {
             // Better read again with its neighbours than one by one.
             return self.below.read_each(found, window, into, &mut |series, columns| {
                 if self.is_unread(series.id) {
-                    self.keep(series.id, columns.clone());
+                    self.keep(series.id, columns);
                 }
                 take(series, columns)
             });
@@ -212,7 +251,7 @@ impl SharedReads<'_> {
     }
 
     fn is_unread(&self, series: SeriesId) -> bool {
-        self.state().series.get(&series).is_some_and(|kept| kept.columns.is_none())
+        self.state().series.get(&series).is_some_and(|kept| kept.samples.is_none())
     }
 
     /// The one window that all these series are to be read in, when all are wanted again and none
@@ -221,18 +260,19 @@ impl SharedReads<'_> {
         let state = self.state();
         let mut windows = found.iter().map(|series| {
             let kept = state.series.get(&series.id)?;
-            kept.columns.is_none().then_some(kept.window)
+            kept.samples.is_none().then_some(kept.window)
         });
         let first = windows.next()??;
         windows.all(|window| window == Some(first)).then_some(first)
     }
 
-    fn keep(&self, series: SeriesId, columns: Columns) {
+    fn keep(&self, series: SeriesId, columns: &Columns) {
         let mut state = self.state();
-        if state.samples.saturating_add(columns.len()) <= KEPT_SAMPLES {
-            state.samples += columns.len();
-            if let Some(kept) = state.series.get_mut(&series) {
-                kept.columns = Some(Arc::new(columns));
+        let State { series: all, samples, times, .. } = &mut *state;
+        if samples.saturating_add(columns.len()) <= KEPT_SAMPLES {
+            *samples += columns.len();
+            if let Some(kept) = all.get_mut(&series) {
+                kept.samples = Some(Samples::of(columns, times));
             }
         }
     }
@@ -241,20 +281,15 @@ impl SharedReads<'_> {
 /// Replaces `into` by what lies in the window.
 fn part(columns: &Columns, window: Window, into: &mut Columns) {
     into.clear();
-    let range = |from: usize, to: usize| from..to.max(from);
-    let floats = range(
-        columns.times.partition_point(|time| *time <= window.after),
-        columns.times.partition_point(|time| *time <= window.through),
-    );
+    let floats = within(&columns.times, window);
     into.times.extend_from_slice(&columns.times[floats.clone()]);
     into.values.extend_from_slice(&columns.values[floats.clone()]);
     if !columns.starts.is_empty() {
         into.starts.extend_from_slice(&columns.starts[floats]);
     }
-    let histograms = range(
-        columns.histograms.partition_point(|(time, _)| *time <= window.after),
-        columns.histograms.partition_point(|(time, _)| *time <= window.through),
-    );
+    let first = columns.histograms.partition_point(|(time, _)| *time <= window.after);
+    let behind = columns.histograms.partition_point(|(time, _)| *time <= window.through);
+    let histograms = first..behind.max(first);
     into.histograms.extend_from_slice(&columns.histograms[histograms.clone()]);
     if !columns.histogram_starts.is_empty() {
         into.histogram_starts.extend_from_slice(&columns.histogram_starts[histograms]);

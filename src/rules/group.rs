@@ -38,6 +38,8 @@ pub struct Group {
 #[derive(Debug)]
 pub(super) struct RuleState {
     pub(super) rule: Arc<Rule>,
+    /// Its labels and annotations as they were written.
+    pub(super) written: (Labels, Labels),
     pub(super) alerts: Alerts,
     /// The series of the evaluation before.
     previous: HashSet<Labels>,
@@ -118,9 +120,9 @@ impl Group {
                 continue;
             }
             let Some(before) = same.first_mut().and_then(|first| first.take()) else { continue };
-            let rule = state.rule.clone();
+            let (rule, written) = (state.rule.clone(), state.written.clone());
             let shared = state.shared;
-            *state = RuleState { rule, shared, ..before };
+            *state = RuleState { rule, written, shared, ..before };
         }
         self.orphans = orphans;
         self.widows = widows;
@@ -219,6 +221,7 @@ impl Outcome {
 impl RuleState {
     fn new(rule: Arc<Rule>) -> Self {
         Self {
+            written: (rule.written_labels(), rule.written_annotations()),
             rule,
             alerts: Alerts::default(),
             previous: HashSet::new(),
@@ -234,7 +237,7 @@ impl RuleState {
         let alerting = |rule: &Rule| matches!(rule.kind, RuleKind::Alerting { .. });
         alerting(&self.rule) == alerting(&other.rule)
             && self.rule.name() == other.rule.name()
-            && self.rule.written_labels() == other.rule.written_labels()
+            && self.written.0 == other.written.0
     }
 
     /// Takes over what is within its scope from a rule that was about more, or about less.
@@ -374,13 +377,13 @@ impl Tick<'_> {
     }
 
     fn record(&self, rule: &Rule, record: &str, state: &mut RuleState) -> Result<Vec<Row>, String> {
-        let extra = rule.written_labels();
+        let extra = &state.written.0;
         let found = self.query(rule, &mut state.warnings)?;
         let mut seen = HashSet::with_capacity(found.len());
         let mut rows = Vec::with_capacity(found.len());
         for (labels, value) in found {
             let labels = labels.with(METRIC_NAME, record);
-            let labels = apply(&labels, rule, &extra);
+            let labels = apply(&labels, rule, extra);
             if !seen.insert(labels.clone()) {
                 let what =
                     "vector contains metrics with the same labelset after applying rule labels";

@@ -48,6 +48,11 @@ impl Expression {
         &self.text
     }
 
+    /// As it was written, shared.
+    pub fn text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
+    }
+
     /// What it means.
     pub fn expr(&self) -> &promql::Expr {
         &self.parsed

@@ -6,11 +6,12 @@
 //! rows with floats; with bit 1 a bitmap of the rows with histograms, the length of their run
 //! (varint) and the run ([`super::histograms`]); then the floats ([`super::floats`]).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::bits::{put_varint, take_bytes, take_varint};
 use super::piece::Loaded;
 use super::rows::Rows;
+use super::tail::Packed;
 use super::{floats, histograms, integers};
 use crate::model::Histogram;
 
@@ -29,8 +30,21 @@ pub(super) struct Chunk {
     width: u32,
     first: i64,
     last: i64,
-    /// Where the times and each column end behind this table ([`Chunk::end`]); then these.
-    bytes: Box<[u8]>,
+    bytes: Bytes,
+}
+
+/// Where the times and each column end behind this table ([`Chunk::end`]); then these.
+enum Bytes {
+    Here(Box<[u8]>),
+    /// As the tail on disk holds them, until somebody looks into them.
+    Packed(Box<Late>),
+}
+
+struct Late {
+    packed: Mutex<Option<Packed>>,
+    bytes: OnceLock<Box<[u8]>>,
+    /// Bytes of `packed`.
+    size: usize,
 }
 
 /// Most bytes for which two are enough to say where something ends.
@@ -174,25 +188,42 @@ impl Chunk {
     }
 
     fn pack(rows: usize, (first, last): (i64, i64), ends: &[u32], data: &[u8]) -> Chunk {
-        let narrow = data.len() <= NARROW;
-        let mut bytes = Vec::with_capacity(ends.len() * (4 - 2 * usize::from(narrow)) + data.len());
-        for end in ends {
-            bytes.extend_from_slice(&end.to_le_bytes()[..if narrow { 2 } else { 4 }]);
-        }
-        bytes.extend_from_slice(data);
         let (rows, width) = (rows as u32, ends.len() as u32 - 1);
-        Chunk { rows, width, first, last, bytes: bytes.into() }
+        Chunk { rows, width, first, last, bytes: Bytes::Here(table(ends, data)) }
+    }
+
+    /// Rows with a float in each column, as the tail has them, in the order of their times.
+    pub(super) fn packed(packed: Packed, rows: usize, (first, last): (i64, i64)) -> Chunk {
+        let (rows, width, size) = (rows as u32, packed.width as u32, packed.bytes.len());
+        let late = Late { packed: Mutex::new(Some(packed)), bytes: OnceLock::new(), size };
+        Chunk { rows, width, first, last, bytes: Bytes::Packed(Box::new(late)) }
+    }
+
+    /// Whether it is still as the tail had it.
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(&self.bytes, Bytes::Packed(late) if late.bytes.get().is_none())
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Here(bytes) => bytes,
+            Bytes::Packed(late) => late.bytes.get_or_init(|| {
+                let packed = late.packed.lock().unwrap_or_else(PoisonError::into_inner).take();
+                unpack(packed, self.rows as usize, self.width as usize)
+            }),
+        }
     }
 
     /// Bytes of one end in the table: two where that suffices.
     fn end_bytes(&self) -> usize {
         let entries = self.width as usize + 1;
-        if self.bytes.len() - 2 * entries <= NARROW { 2 } else { 4 }
+        if self.bytes().len() - 2 * entries <= NARROW { 2 } else { 4 }
     }
 
     /// The end of the times (0) or of a column (its slot + 1).
     fn end(&self, entry: usize) -> usize {
-        let byte = |at: usize| usize::from(self.bytes[at]);
+        let bytes = self.bytes();
+        let byte = |at: usize| usize::from(bytes[at]);
         if self.end_bytes() == 2 {
             return byte(2 * entry) | byte(2 * entry + 1) << 8;
         }
@@ -201,7 +232,7 @@ impl Chunk {
 
     fn between(&self, from: usize, end: usize) -> &[u8] {
         let table = (self.width as usize + 1) * self.end_bytes();
-        &self.bytes[table + from..table + end]
+        &self.bytes()[table + from..table + end]
     }
 
     /// The code of a column; empty when it has no values.
@@ -223,12 +254,21 @@ impl Chunk {
 
     /// Whether a column has any value.
     pub(super) fn has(&self, slot: usize) -> bool {
+        if self.is_packed() {
+            return slot < self.width as usize;
+        }
         !self.code(slot).is_empty()
     }
 
     /// Bytes on the heap.
     pub(super) fn heap(&self) -> usize {
-        self.bytes.len() + size_of::<Self>() + 16
+        let bytes = match &self.bytes {
+            Bytes::Here(bytes) => bytes.len(),
+            Bytes::Packed(late) => {
+                size_of::<Late>() + late.bytes.get().map_or(late.size, |bytes| bytes.len())
+            }
+        };
+        bytes + size_of::<Self>() + 16
     }
 
     /// Replaces `bits` by a column that has a float in each row; `false` when it is not such a one.
@@ -313,6 +353,42 @@ pub(super) fn join_times(parts: &[Part<'_>]) -> (Vec<i64>, Vec<Vec<u32>>) {
         })
         .collect();
     (all, maps)
+}
+
+fn table(ends: &[u32], data: &[u8]) -> Box<[u8]> {
+    let narrow = data.len() <= NARROW;
+    let mut bytes = Vec::with_capacity(ends.len() * (4 - 2 * usize::from(narrow)) + data.len());
+    for end in ends {
+        bytes.extend_from_slice(&end.to_le_bytes()[..if narrow { 2 } else { 4 }]);
+    }
+    bytes.extend_from_slice(data);
+    bytes.into()
+}
+
+/// The bytes of a chunk from those of the tail.
+fn unpack(packed: Option<Packed>, rows: usize, width: usize) -> Box<[u8]> {
+    let (mut times, mut cells) = (Vec::with_capacity(rows), Vec::with_capacity(rows * width));
+    let done = packed.and_then(|packed| {
+        packed.each(|at, floats| {
+            times.push(at);
+            cells.extend_from_slice(floats);
+        })
+    });
+    debug_assert!(done.is_some() && times.len() == rows, "it was passed over");
+    let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(1 + width));
+    let (mut column, mut scratch) = (Vec::with_capacity(rows), floats::Scratch::default());
+    integers::encode(&times, &mut bytes);
+    ends.push(bytes.len() as u32);
+    for slot in 0..width {
+        column.clear();
+        column.extend(cells.iter().skip(slot).step_by(width));
+        if !column.is_empty() {
+            bytes.push(0);
+            floats::encode(&column, &mut scratch, &mut bytes);
+        }
+        ends.push(bytes.len() as u32);
+    }
+    table(&ends, &bytes)
 }
 
 fn encode_column(spread: &mut Spread, scratch: &mut floats::Scratch, into: &mut Vec<u8>) {
@@ -420,7 +496,7 @@ mod tests {
             assert!(rows.push_full(row, (0..600).map(|slot| value(row, slot).to_bits())));
         }
         let chunk = Chunk::join(&[Part::Open(&rows)], |_| true).unwrap();
-        assert!(chunk.bytes.len() > NARROW && chunk.end_bytes() == 4);
+        assert!(chunk.bytes().len() > NARROW && chunk.end_bytes() == 4);
         for slot in [0, 1, 599] {
             let seen = read(&[Part::Closed(&chunk)], slot);
             assert_eq!(seen.values, (0..16).map(|row| value(row, slot)).collect::<Vec<_>>());

@@ -124,6 +124,43 @@ impl Columns {
         Some(())
     }
 
+    /// Passes over the next value of a column. Takes the same bytes as [`Columns::decode`] and refuses
+    /// the same; the last value of the column stays what it was.
+    #[inline]
+    pub(super) fn pass(&mut self, column: usize, from: &mut &[u8]) -> Option<()> {
+        let exponent = &mut self.exponents[column];
+        if *exponent == NOISE {
+            let sizes = take_byte(from)?;
+            return take_xor(0, sizes, from).map(|_| ());
+        }
+        // Most steps are of one or two bytes.
+        match *from {
+            [1..0x80, rest @ ..] | [0x80..=0xff, 1..0x80, rest @ ..] => {
+                *from = rest;
+                return Some(());
+            }
+            _ => {}
+        }
+        if take_varint(from)? != 0 {
+            return Some(());
+        }
+        match take_byte(from)? {
+            STALE => {}
+            mark if mark & EXPONENT == EXPONENT => {
+                *exponent = mark & !EXPONENT;
+                if *exponent > EXPONENT_LIMIT {
+                    return None;
+                }
+                take_varint(from)?;
+            }
+            sizes => {
+                *exponent = NOISE;
+                take_xor(0, sizes, from)?;
+            }
+        }
+        Some(())
+    }
+
     fn stepped(&self, column: usize, exponent: u8, step: u64) -> u64 {
         let whole = self.before(column, exponent).wrapping_add(unzigzag(step));
         unscale(whole, exponent).to_bits()
@@ -202,6 +239,42 @@ mod tests {
             columns.resize(1);
             let mut from = &bytes[..];
             while columns.decode(0, &mut from).is_some() {}
+        }
+
+        /// Passing over takes what decoding takes, of right bytes and of wrong ones.
+        #[test]
+        fn passing_over_is_as_strict(
+            values in proptest::collection::vec(value(), 0..20),
+            bytes in proptest::collection::vec(
+                prop_oneof![
+                    any::<u8>(),
+                    proptest::sample::select(vec![0u8, 1, 0x7f, 0x80, 0xe0, 0xe3, 0xea, STALE]),
+                ],
+                0..60,
+            ),
+        ) {
+            let (mut writer, mut code) = (Columns::default(), Vec::new());
+            writer.resize(1);
+            for bits in values {
+                if bits != writer.bits(0) {
+                    writer.encode(0, bits, &mut code);
+                }
+            }
+            for bytes in [code, bytes] {
+                let (mut decoding, mut passing) = (Columns::default(), Columns::default());
+                decoding.resize(1);
+                passing.resize(1);
+                let (mut from, mut beside) = (&bytes[..], &bytes[..]);
+                loop {
+                    let decoded = decoding.decode(0, &mut from);
+                    prop_assert_eq!(passing.pass(0, &mut beside), decoded);
+                    if decoded.is_none() {
+                        break;
+                    }
+                    prop_assert_eq!(from, beside);
+                    prop_assert_eq!(&decoding.exponents, &passing.exponents);
+                }
+            }
         }
     }
 

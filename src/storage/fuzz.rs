@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::disk::{Disk, Draft, Stored};
 use super::segment::Directory;
-use super::tail::{self, KnownShape, ShapeReader};
+use super::tail::{self, KnownShape, Packed, ShapeReader};
 use super::{deltas, exact_text, floats, histograms, integers, piece, tail_1};
 use crate::model::Labels;
 
@@ -40,8 +40,15 @@ fn shape_of(count: usize) -> KnownShape {
 fn tail_of(bytes: &[u8], count: usize) {
     drop(ShapeReader::default().read(bytes));
     let mut known = shape_of(count);
-    let mut from = bytes;
-    while !from.is_empty() && tail::decode(&mut from, 0, |_| Some(&mut known)).is_some() {}
+    let (mut from, mut passed, mut floats) = (bytes, Vec::new(), true);
+    while !from.is_empty() && tail::decode(&mut from, 0, |_| Some(&mut known)).is_some() {
+        floats &= known.packed().map(|code| passed.extend_from_slice(code)).is_some();
+        if !floats {
+            known.unpack(&passed);
+        }
+    }
+    let passed = Packed { width: known.labels.len(), bytes: passed.into() };
+    assert!(passed.each(|_, _| {}).is_some(), "what was passed over can be decoded");
 }
 
 fn tail_1_of(bytes: &[u8], count: usize) {

@@ -9,13 +9,14 @@ use hashbrown::HashMap;
 use super::chunk::{Cell, Chunk, Part};
 use super::commit::Pending;
 use super::index::{Adding, Index, Number};
+use super::recovery::Place;
 use super::rows::Rows;
 use super::tail::{Base, KnownShape};
 use crate::model::{Batch, Labels, Point, Row, STALE_BITS};
 
 /// Rows that stay open before they are compressed. More cost memory, fewer cost time.
 const OPEN_ROWS: usize = 16;
-/// Rows after which the first of a generation are compressed, at least: from there to [`OPEN_ROWS`],
+/// Rows after which the first of a generation, or after the start, are compressed, at least: from there to [`OPEN_ROWS`],
 /// by the number of the frame. Otherwise all frames would be at their largest at the same moment,
 /// and the memory of that moment stays with the process.
 const FIRST_ROWS: usize = 4;
@@ -68,15 +69,6 @@ struct Shape {
     base: Option<Base>,
 }
 
-/// The frame to which a shape's batches go row by row: its columns are the shape's in order, and no
-/// other source gives them.
-#[derive(Clone, Copy)]
-pub(super) struct Seat {
-    frame: u32,
-    /// Holds as long as no series got another source.
-    sharings: u64,
-}
-
 /// Sizes, for the own metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sizes {
@@ -118,7 +110,8 @@ impl Frame {
 
     /// Compresses the open rows when there are enough.
     fn close_full(&mut self, number: u32, generation: u64, open_rows: usize) {
-        let first = self.chunks.last().is_none_or(|(of, _)| *of != generation);
+        let begins = |(of, last): &(u64, Arc<Chunk>)| *of != generation || last.is_packed();
+        let first = self.chunks.last().is_none_or(begins);
         let spread = number as usize % (OPEN_ROWS - FIRST_ROWS + 1);
         if self.open.len() >= if first { FIRST_ROWS + spread } else { open_rows } {
             self.close(generation);
@@ -255,26 +248,66 @@ impl Head {
         frame.close_full(number, generation, self.open_rows);
     }
 
-    /// Adds the batch that was read last of a shape of the tail.
+    /// Adds the batch that was read last of a shape of the tail, and was decoded.
     pub(super) fn recover(&mut self, known: &mut KnownShape) {
-        if let Some(seat) = known.seat.filter(|seat| seat.sharings == self.sharings)
+        if let Some(Place { frame: number, seat: Some(sharings) }) = known.place
+            && sharings == self.sharings
             && let Some(floats) = known.floats()
         {
-            let frame = frame_mut(&mut self.blocks, seat.frame);
+            let frame = frame_mut(&mut self.blocks, number);
+            frame.open.widen(frame.columns.len());
             if frame.open.push_full(known.at(), floats.iter().copied()) {
-                frame.close_full(seat.frame, self.generation, self.open_rows);
+                frame.close_full(number, self.generation, self.open_rows);
                 return;
             }
         }
         self.append(&known.batch(), None);
-        let Some(source) = self.sources.get_mut(&known.source) else { return };
-        let Some(shape) = source.shapes.first_mut() else { return };
-        if known.seat.is_none() {
+        known.place = self.seat(&known.source);
+    }
+
+    /// Makes the series of a shape of the tail known; gives the place of its batches.
+    pub(super) fn place(&mut self, known: &KnownShape) -> Place {
+        let frame = self.shape(&known.batch());
+        let source = self.sources.get_mut(&known.source);
+        if let Some(shape) = source.and_then(|source| source.shapes.first_mut()) {
             // Once in memory is enough.
             shape.labels = Arc::clone(&known.labels);
         }
-        let seat = Seat { frame: source.frame, sharings: self.sharings };
-        known.seat = Some(seat).filter(|_| shape.in_order && shape.shared.is_empty());
+        self.seat(&known.source).unwrap_or(Place { frame, seat: None })
+    }
+
+    /// The place of the shape that a source gave last.
+    fn seat(&self, source: &str) -> Option<Place> {
+        let source = self.sources.get(source)?;
+        let shape = source.shapes.first()?;
+        let seated = shape.in_order && shape.shared.is_empty();
+        Some(Place { frame: source.frame, seat: seated.then_some(self.sharings) })
+    }
+
+    /// How often a series got another source.
+    pub(super) fn sharings(&self) -> u64 {
+        self.sharings
+    }
+
+    /// Compresses the open rows of a frame, for others that follow.
+    pub(super) fn close(&mut self, number: u32) {
+        if frame(&self.blocks, number).open.len() > 0 {
+            frame_mut(&mut self.blocks, number).close(self.generation);
+        }
+    }
+
+    /// How many chunks are as the tail had them.
+    #[cfg(test)]
+    pub(super) fn packed(&self) -> usize {
+        let frames = self.blocks.iter().flat_map(|block| block.iter());
+        let chunks = frames.flat_map(|frame| &frame.chunks);
+        chunks.filter(|(_, chunk)| chunk.is_packed()).count()
+    }
+
+    /// Adds rows to a frame that has no open ones.
+    pub(super) fn push(&mut self, number: u32, chunk: Chunk) {
+        let frame = frame_mut(&mut self.blocks, number);
+        frame.chunks.push((self.generation, Arc::new(chunk)));
     }
 
     /// Brings the batch's set of series to the front of its source's shapes; gives the frame.

@@ -12,7 +12,7 @@
 //! `segment` describes the file byte for byte) and `samples.lock`.
 //!
 //! What was sealed or appended together is a *generation*; later generations win over earlier ones.
-//! At start the tail is read into memory; a group that is damaged costs its era (256 groups), a
+//! At start the tail is read into memory, for the most part undecoded; a group that is damaged costs its era (256 groups), a
 //! damaged piece of a segment costs one series for the span of the segment, and is reported.
 
 mod bits;
@@ -35,6 +35,7 @@ mod openmetrics;
 mod past;
 mod piece;
 mod reading;
+mod recovery;
 mod rows;
 mod segment;
 mod settings;

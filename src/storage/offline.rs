@@ -13,6 +13,7 @@ use super::disk::Folder;
 use super::head::Head;
 use super::open::{CATALOGUE, OpenError, SEGMENTS};
 use super::past::{Archive, Past, Segment};
+use super::recovery::Recovery;
 use super::segment::{Directory, Meta, SegmentError};
 use super::snapshot::View;
 use super::tail::KnownShape;
@@ -150,7 +151,9 @@ impl Look {
         let archive = Archive::new(self.disk.clone(), Telemetry::new());
         let metas = self.metas()?;
         let mut head = Head::new(0);
-        self.catalogue.recover(|shape| head.recover(shape)).map_err(|e| self.sql(e))?;
+        let mut recovery = Recovery::new(&mut head);
+        self.catalogue.recover(|shape| recovery.take(shape)).map_err(|e| self.sql(e))?;
+        recovery.finish();
         let memory_from = metas.iter().map(|meta| meta.last).max().unwrap_or(i64::MIN);
         let segments = metas.into_iter().map(|meta| Segment::new(meta, Arc::clone(&archive)));
         Ok(View::new(head.view(), Past { segments: segments.collect(), memory_from }))

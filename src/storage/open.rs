@@ -12,6 +12,7 @@ use super::disk::{Disk, Folder};
 use super::durable::Durable;
 use super::head::Head;
 use super::past::{Archive, Segment};
+use super::recovery::Recovery;
 use super::segment::{self, SegmentError};
 use super::store::{Core, State};
 use crate::ports::Clock;
@@ -90,16 +91,16 @@ impl Core {
         let sealed = found.iter().map(|segment| segment.meta.last_generation + 1).max();
 
         let mut head = Head::new(0);
-        head.recovering(true);
+        let mut recovery = Recovery::new(&mut head);
         let (mut newest, mut oldest) = (i64::MIN, i64::MAX);
         let recovered = catalogue
             .recover(|shape| {
-                head.recover(shape);
+                recovery.take(shape);
                 newest = newest.max(shape.at());
                 oldest = oldest.min(shape.at());
             })
             .map_err(sql)?;
-        head.recovering(false);
+        recovery.finish();
         if recovered.damaged > 0 {
             archive.report(CATALOGUE, recovered.damaged, "groups of the newest samples", "check");
         }

@@ -23,7 +23,7 @@ use flate2::{FlushDecompress, Status};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bits::{put_varint, take_bytes, take_varint, unzigzag, zigzag};
-use super::head::Seat;
+use super::recovery::Place;
 use super::{deltas, histograms};
 use crate::model::{Batch, Histogram, Labels, Point, Row, STALE_BITS, Timestamp};
 
@@ -155,21 +155,27 @@ impl Group {
     }
 }
 
-/// A shape as the reader knows it, with the batch that was read last.
+/// A shape as the reader knows it, with the batch that was read last. As long as nobody asks for
+/// values in an era, its batches are only passed over ([`KnownShape::packed`]).
 pub(super) struct KnownShape {
     pub(super) source: Arc<str>,
     pub(super) labels: Arc<[Labels]>,
     pub(super) base: Base,
     /// (column, histogram); the bits of the column are then those of an earlier batch.
     late: Vec<(usize, Arc<Histogram>)>,
-    /// Where the head puts its batches.
-    pub(super) seat: Option<Seat>,
+    /// Batches of the era so far.
+    batches: usize,
+    /// The batch as [`Packed`] holds it; the columns of `base` then hold no values.
+    packed: Option<Vec<u8>>,
+    /// Where the head puts its batches, once it knows the shape.
+    pub(super) place: Option<Place>,
 }
 
 impl KnownShape {
     pub(super) fn new(number: u64, source: Arc<str>, labels: Vec<Labels>) -> Self {
         let base = Base::new(number, 0);
-        Self { source, labels: labels.into(), base, late: Vec::new(), seat: None }
+        let late = Vec::new();
+        Self { source, labels: labels.into(), base, late, batches: 0, packed: None, place: None }
     }
 
     /// The time of the batch.
@@ -177,12 +183,45 @@ impl KnownShape {
         self.base.at.unwrap_or(0)
     }
 
+    /// The shape and the era: batches of the same one build upon each other.
+    pub(super) fn run(&self) -> (u64, u64) {
+        (self.base.shape, self.base.era)
+    }
+
+    /// Whether the batch is the first of its era.
+    pub(super) fn is_first(&self) -> bool {
+        self.batches == 1
+    }
+
+    /// The batch as [`Packed`] takes it; `None` when it has histograms, or its values are known.
+    pub(super) fn packed(&self) -> Option<&[u8]> {
+        self.packed.as_deref().filter(|_| self.late.is_empty())
+    }
+
+    /// Decodes the batch, which builds upon these of the same era, from the first on. From now on the
+    /// values of this era's batches are decoded as they come.
+    pub(super) fn unpack(&mut self, before: &[u8]) {
+        let Some(last) = self.packed.take() else { return };
+        let mut base = Base::new(self.base.shape, 0);
+        base.enter(self.base.era, self.labels.len());
+        for mut from in [before, &last] {
+            while !from.is_empty() {
+                let done = next_packed(&mut base, self.labels.len(), &mut from);
+                debug_assert!(done.is_some(), "it was passed over");
+                if done.is_none() {
+                    return;
+                }
+            }
+        }
+        self.base.columns = base.columns;
+    }
+
     /// The floats of the batch, one for each column. `None` when it has histograms.
     pub(super) fn floats(&self) -> Option<&[u64]> {
         self.late.is_empty().then(|| self.base.columns.all())
     }
 
-    /// The batch.
+    /// The batch; its values are right only when they were decoded.
     pub(super) fn batch(&self) -> Batch {
         let mut batch = Batch::new(Arc::clone(&self.source), Timestamp::from_millis(self.at()));
         for (labels, bits) in self.labels.iter().zip(self.base.columns.all()) {
@@ -207,12 +246,98 @@ impl KnownShape {
         Some(())
     }
 
-    /// Makes room for the next batch; gives the number of its columns.
+    /// Makes room for the next batch, whose values are to be decoded; gives the number of its columns.
     pub(super) fn next(&mut self, era: u64) -> usize {
         self.late.clear();
+        self.packed = None;
         self.base.enter(era, self.labels.len());
         self.labels.len()
     }
+
+    /// Takes the next batch off the front, behind its shape.
+    fn take(&mut self, flags: u64, era: u64, from: &mut &[u8]) -> Option<()> {
+        let packed = match self.packed.take() {
+            _ if self.base.era != era => {
+                self.batches = 0;
+                Some(Vec::new())
+            }
+            packed => packed,
+        };
+        let width = self.next(era);
+        self.batches += 1;
+        if let Some(mut packed) = packed {
+            let start = *from;
+            take_body(&mut self.base, width, flags & 2 != 0, from, deltas::Columns::pass)?;
+            packed.clear();
+            packed.push((flags & 2) as u8);
+            packed.extend_from_slice(&start[..start.len() - from.len()]);
+            self.packed = Some(packed);
+        } else {
+            take_body(&mut self.base, width, flags & 2 != 0, from, deltas::Columns::decode)?;
+        }
+        if flags & 1 != 0 {
+            self.take_histograms(from)?;
+        }
+        Some(())
+    }
+}
+
+/// Batches of floats of one shape from the beginning of an era on, as they lie on the disk: each a
+/// byte with bit 1 of its flags, then what follows there from the time on.
+pub(super) struct Packed {
+    pub(super) width: usize,
+    pub(super) bytes: Box<[u8]>,
+}
+
+impl Packed {
+    /// Gives the time and the floats of each batch.
+    pub(super) fn each(&self, mut each: impl FnMut(i64, &[u64])) -> Option<()> {
+        let mut base = Base::default();
+        base.enter(u64::MAX, self.width);
+        let mut from = &self.bytes[..];
+        while !from.is_empty() {
+            next_packed(&mut base, self.width, &mut from)?;
+            each(base.at?, base.columns.all());
+        }
+        Some(())
+    }
+}
+
+fn next_packed(base: &mut Base, width: usize, from: &mut &[u8]) -> Option<()> {
+    let (flags, rest) = from.split_first()?;
+    *from = rest;
+    take_body(base, width, flags & 2 != 0, from, deltas::Columns::decode)
+}
+
+/// Takes the time and the values of a batch off the front; `value` takes one value.
+#[inline]
+fn take_body(
+    base: &mut Base,
+    width: usize,
+    same: bool,
+    from: &mut &[u8],
+    value: impl Fn(&mut deltas::Columns, usize, &mut &[u8]) -> Option<()>,
+) -> Option<()> {
+    base.follow(unzigzag(take_varint(from)?));
+    if !same {
+        base.map.clear();
+        base.map.extend_from_slice(take_bytes(from, width.div_ceil(8))?);
+    }
+    if base.map.len() < width.div_ceil(8) {
+        return None;
+    }
+    for (at, byte) in base.map.iter().enumerate() {
+        let mut left = *byte;
+        while left != 0 {
+            let column = at * 8 + left.trailing_zeros() as usize;
+            if column >= width {
+                break;
+            }
+            value(&mut base.columns, column, from)?;
+            left &= left - 1;
+        }
+    }
+    Some(())
 }
 
 /// The bytes of a row, if they are what was written.
@@ -230,30 +355,7 @@ pub(super) fn decode<'s>(
     let first = take_varint(from)?;
     let number = era.wrapping_add(unzigzag(first >> 2).cast_unsigned());
     let known = shape(number)?;
-    let width = known.next(era);
-    let base = &mut known.base;
-    base.follow(unzigzag(take_varint(from)?));
-    if first & 2 == 0 {
-        base.map.clear();
-        base.map.extend_from_slice(take_bytes(from, width.div_ceil(8))?);
-    }
-    if base.map.len() < width.div_ceil(8) {
-        return None;
-    }
-    for (at, byte) in base.map.iter().enumerate() {
-        let mut left = *byte;
-        while left != 0 {
-            let column = at * 8 + left.trailing_zeros() as usize;
-            if column >= width {
-                break;
-            }
-            base.columns.decode(column, from)?;
-            left &= left - 1;
-        }
-    }
-    if first & 1 != 0 {
-        known.take_histograms(from)?;
-    }
+    known.take(first & 3, era, from)?;
     Some(known)
 }
 
@@ -343,7 +445,7 @@ mod tests {
     proptest! {
         #[test]
         fn batches_come_back(
-            batches in proptest::collection::vec((any::<i64>(), proptest::collection::vec(point(), 3), any::<bool>()), 1..20),
+            batches in proptest::collection::vec((any::<i64>(), proptest::collection::vec(point(), 3), any::<bool>(), any::<bool>()), 1..20),
             start in 0u64..20,
         ) {
             let labels: Vec<Labels> =
@@ -351,8 +453,8 @@ mod tests {
             let decoded = ShapeReader::default().read(&encode_shape(labels.iter())).unwrap();
             let mut known = KnownShape::new(7, "s".into(), decoded);
             let mut base = Base::new(7, 0);
-            let mut era = start;
-            for (at, points, next) in batches {
+            let (mut era, mut passed) = (start, Vec::new());
+            for (at, points, next, wants) in batches {
                 era += u64::from(next);
                 let mut group = Group::new(0, era);
                 let mut batch = Batch::new("s".into(), Timestamp::from_millis(at));
@@ -360,8 +462,18 @@ mod tests {
                 group.push(&batch, &mut base);
                 let bytes = group.finish().to_vec();
                 let mut from = checked(&bytes).unwrap();
-                let back = decode(&mut from, era, |n| (n == 7).then_some(&mut known)).unwrap().batch();
+                let back = decode(&mut from, era, |n| (n == 7).then_some(&mut known)).unwrap();
                 prop_assert!(from.is_empty());
+                // At some point of the era somebody wants values; before, all are kept as they are.
+                if back.is_first() {
+                    passed.clear();
+                }
+                if !wants && let Some(code) = back.packed() {
+                    passed.extend_from_slice(code);
+                    continue;
+                }
+                back.unpack(&passed);
+                let back = back.batch();
                 prop_assert_eq!(back.at, batch.at);
                 // Bit for bit: NaN is not equal to itself.
                 prop_assert_eq!(format!("{:?}", bits(&back)), format!("{:?}", bits(&batch)));

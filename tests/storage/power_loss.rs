@@ -3,11 +3,6 @@
 //! is opened on it, and what was acknowledged before that moment must be there, all of it and nothing
 //! else. `AUGENMASS_SEEDS=5000` runs more, `AUGENMASS_SEED=17` one again.
 
-#[path = "lossy_disk.rs"]
-mod lossy_disk;
-#[path = "trace.rs"]
-mod trace;
-
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -24,8 +19,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::harness;
-use lossy_disk::{Disk, Random};
-use trace::{Call, Moment};
+use super::lossy_disk::{Disk, Random};
+use super::trace::{self, Call, Moment};
 
 const START: i64 = 1_780_000_000_000;
 /// Series of one source: enough that a tail is worth giving back, and its log is brought into the file.
@@ -88,7 +83,7 @@ fn batches(row: i64) -> Vec<Batch> {
 }
 
 /// In one call, so that the trace holds it in one piece.
-fn say(line: String) {
+pub fn say(line: String) {
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
@@ -119,28 +114,51 @@ async fn writes_and_says_what_is_durable() {
     running.await.unwrap();
 }
 
-/// One life of the child under strace.
-fn record(strace: &Path, data: &Path, from: i64, into: &Path) -> (Vec<Call>, Vec<Moment>) {
+/// A test of this program as a child under strace, and what it said. `None` when that cannot be.
+pub fn record(
+    child: &str,
+    environment: &[(&str, &str)],
+    into: &Path,
+) -> Option<(Vec<Call>, Vec<Moment>, String)> {
+    let strace = harness::require("strace")?;
+    let traced = Command::new(&strace).args(["-o", "/dev/null", "true"]).output().unwrap();
+    if !traced.status.success() {
+        harness::skip("processes may not be traced here");
+        return None;
+    }
     let output = Command::new(strace)
         .args(["-f", "-qq", "-xx", "-s", "100000000", "-e", &format!("trace={}", trace::CALLS)])
         .arg("-o")
         .arg(into)
         .arg(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "power_loss::writes_and_says_what_is_durable",
-            "--ignored",
-            "--nocapture",
-        ])
-        .env("AUGENMASS_TEST_FOLDER", data)
-        .env("AUGENMASS_TEST_FROM", from.to_string())
+        .args(["--exact", child, "--ignored", "--nocapture"])
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let (calls, moments) = trace::read(into);
+    Some((calls, moments, String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+/// One life of the child.
+fn life(data: &Path, from: i64, into: &Path) -> Option<(Vec<Call>, Vec<Moment>)> {
+    let environment = [
+        ("AUGENMASS_TEST_FOLDER", data.to_str().unwrap()),
+        ("AUGENMASS_TEST_FROM", &from.to_string()),
+    ];
+    let child = "power_loss::writes_and_says_what_is_durable";
+    let (calls, moments, said) = record(child, &environment, into)?;
     let last = format!("durable {}", from + COMMITS - 1);
     assert!(said.contains(&last), "{said}");
-    trace::read(into)
+    Some((calls, moments))
+}
+
+/// What a child says in a call.
+pub fn lines(call: &Call) -> Vec<String> {
+    if call.name != "write" || call.number(0) != 2 {
+        return Vec::new();
+    }
+    String::from_utf8(call.bytes(1)).unwrap().lines().map(str::to_owned).collect()
 }
 
 /// What the child said before a moment: rows it was about to write, and rows that are durable.
@@ -152,10 +170,7 @@ struct Said {
 
 impl Said {
     fn hear(&mut self, call: &Call) {
-        if call.name != "write" || call.number(0) != 2 {
-            return;
-        }
-        for line in String::from_utf8(call.bytes(1)).unwrap().lines() {
+        for line in lines(call) {
             let row = |word: &str| line.strip_prefix(word).and_then(|row| row.parse().ok());
             self.asked = row("asked ").unwrap_or(self.asked);
             self.durable = row("durable ").unwrap_or(self.durable);
@@ -201,7 +216,7 @@ fn check(data: &Path, said: Said) {
 }
 
 /// Memory instead of a disk where there is some: what is synced is in the trace anyway.
-fn scratch() -> tempfile::TempDir {
+pub fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let folder = memory.is_dir().then(|| tempfile::tempdir_in(memory).ok()).flatten();
     folder.unwrap_or_else(|| tempfile::tempdir().unwrap())
@@ -209,9 +224,8 @@ fn scratch() -> tempfile::TempDir {
 
 /// The moments at which the power fails, with their seeds; half of them near what is rarer than a
 /// commit: sealing, merging, bringing the log into the file, opening.
-fn cuts(calls: &[Call], moments: &[Moment]) -> BTreeMap<usize, Vec<u64>> {
+pub fn cuts(calls: &[Call], moments: &[Moment], usual: u64) -> BTreeMap<usize, Vec<u64>> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let usual = if cfg!(debug_assertions) { 150 } else { 400 };
     let seeds = match number("AUGENMASS_SEED") {
         Some(seed) => seed..=seed,
         None => 1..=number("AUGENMASS_SEEDS").unwrap_or(usual),
@@ -235,19 +249,16 @@ fn cuts(calls: &[Call], moments: &[Moment]) -> BTreeMap<usize, Vec<u64>> {
 
 #[test]
 fn after_power_loss_everything_acknowledged_is_there() {
-    let Some(strace) = harness::require("strace") else { return };
-    let traced = Command::new(&strace).args(["-o", "/dev/null", "true"]).output().unwrap();
-    if !traced.status.success() {
-        return harness::skip("processes may not be traced here");
-    }
     let folder = scratch();
     // The root stands for good; the data folder in it is the store's to make.
     let root = folder.path().join("root");
     std::fs::create_dir(&root).unwrap();
     let data = root.join("data");
-    let (mut calls, mut moments) = record(&strace, &data, 0, &folder.path().join("first"));
+    let first = life(&data, 0, &folder.path().join("first"));
+    let Some((mut calls, mut moments)) = first else { return };
     let lives = moments.len();
-    let (more, later) = record(&strace, &data, COMMITS, &folder.path().join("second"));
+    let second = life(&data, COMMITS, &folder.path().join("second"));
+    let (more, later) = second.unwrap();
     let first = calls.len();
     calls.extend(more);
     moments.extend(later.into_iter().map(|moment| match moment {
@@ -257,7 +268,8 @@ fn after_power_loss_everything_acknowledged_is_there() {
 
     let mut disk = Disk::new(&root);
     let mut said = Said { asked: -1, durable: -1 };
-    let cuts = cuts(&calls, &moments);
+    let usual = if cfg!(debug_assertions) { 150 } else { 400 };
+    let cuts = cuts(&calls, &moments, usual);
     let mut done = 0;
     for at in 0..=moments.len() {
         for seed in cuts.get(&at).into_iter().flatten() {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashMap;
 use smallvec::{SmallVec, smallvec};
 
 use super::super::exact::{Exact, Mean, Variance, quantile};
@@ -12,6 +11,7 @@ use super::super::syntax::{Aggregate, Aggregation, Expr, Type};
 use super::super::{EvalError, Point, Span, format_float};
 use super::elementwise::of_number;
 use super::notes::{Doing, Note};
+use super::places::Places;
 use super::points::{Points, Scalars, Series, Steps};
 use super::{Evaluated, Evaluator, METADATA_LABELS, Sink, histogram_point, text_of};
 use crate::model::{CounterReset, Labels, STALE, is_stale};
@@ -195,16 +195,16 @@ impl Evaluator<'_> {
         };
         let grouping = Grouping::new(node);
         let mut groups: Vec<Group> = Vec::new();
-        let mut places: HashMap<Key, usize> = HashMap::new();
+        let mut places = Places::default();
         let mut key = Key::new();
         self.names_unwanted.set(grouping.ignores_names() && drops_first(&node.inner));
         self.vector(&node.inner, steps, &mut |series| {
             grouping.write_key(&series.labels, &mut key);
-            let place = match places.get(&key[..]) {
-                Some(place) => *place,
+            let place = match places.find(&key, |place| &groups[place].labels) {
+                Some(place) => place,
                 None => {
                     self.hold(steps.count * 2)?;
-                    places.insert(key.clone(), groups.len());
+                    places.add(&key, groups.len(), |place| &groups[place].labels);
                     groups.push(Group {
                         labels: grouping.key(&series.labels),
                         drop_name: false,

@@ -12,6 +12,7 @@ mod labels;
 mod matching;
 mod notes;
 mod over_time;
+mod places;
 mod plan;
 mod points;
 mod rate;
@@ -22,7 +23,6 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-use hashbrown::HashMap;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,7 @@ use std::time::Duration;
 use smallvec::smallvec;
 
 use notes::{Note, Notes};
+use places::Places;
 use plan::Plan;
 pub(super) use plan::key_of;
 use points::{Floats, Points, Scalars, Series, Steps};
@@ -362,16 +363,16 @@ impl<'a> Evaluator<'a> {
     /// All series of a vector with their final names, each label set once.
     fn collected(&self, expr: &Expr, steps: &Steps) -> Evaluated<Vec<Series>> {
         let mut all: Vec<Series> = Vec::new();
-        let mut places: HashMap<Labels, usize> = HashMap::new();
+        let mut places = Places::default();
         self.vector(expr, steps, &mut |mut series| {
             if series.drop_name {
                 series.labels = series.labels.without(&METADATA_LABELS);
             }
-            match places.get(&series.labels) {
-                Some(place) => merge(&mut all[*place].points, series.points),
+            match places.find(series.labels.as_bytes(), |place| &all[place].labels) {
+                Some(place) => merge(&mut all[place].points, series.points),
                 None => {
                     self.hold(series.points.floats.len())?;
-                    places.insert(series.labels.clone(), all.len());
+                    places.add(series.labels.as_bytes(), all.len(), |place| &all[place].labels);
                     all.push(series);
                     Ok(())
                 }
@@ -505,17 +506,17 @@ impl<'a> Evaluator<'a> {
         produce: impl FnOnce(&mut Sink<'_>) -> Evaluated<()>,
     ) -> Evaluated<()> {
         let mut all: Vec<Series> = Vec::new();
-        let mut places: HashMap<Labels, usize> = HashMap::new();
+        let mut places = Places::default();
         produce(&mut |series| {
-            match places.get(&series.labels) {
+            match places.find(series.labels.as_bytes(), |place| &all[place].labels) {
                 Some(_) if strict => return Err(EvalError::execution(SAME_LABELS)),
                 Some(place) => {
-                    all[*place].drop_name |= series.drop_name;
-                    merge(&mut all[*place].points, series.points)?;
+                    all[place].drop_name |= series.drop_name;
+                    merge(&mut all[place].points, series.points)?;
                 }
                 None => {
                     self.hold(series.points.floats.len())?;
-                    places.insert(series.labels.clone(), all.len());
+                    places.add(series.labels.as_bytes(), all.len(), |place| &all[place].labels);
                     all.push(series);
                 }
             }

@@ -40,6 +40,23 @@ struct Entry {
     pub(super) meta: u32,
 }
 
+/// A series by the hash of the bytes it came as.
+struct Known {
+    /// As bytes: a number would be padded to twelve bytes more, for each series.
+    key: [u8; 16],
+    series: u32,
+}
+
+impl Known {
+    fn key(&self) -> u128 {
+        u128::from_le_bytes(self.key)
+    }
+
+    fn hash(&self) -> u64 {
+        self.key() as u64
+    }
+}
+
 struct Group {
     source: Arc<str>,
     members: Vec<u32>,
@@ -49,7 +66,7 @@ struct Group {
 pub(super) struct Directory {
     /// Random, so that nobody can make two series look like one.
     secret: [u8; 192],
-    by_key: HashTable<(u128, u32)>,
+    by_key: HashTable<Known>,
     by_labels: HashTable<u32>,
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
@@ -120,8 +137,8 @@ impl Directory {
         key: u128,
         labels: impl FnOnce() -> Result<Labels, Refusal>,
     ) -> Result<Place, Refusal> {
-        let same = |(other, _): &(u128, u32)| *other == key;
-        let known = self.by_key.find(key as u64, same).map(|(_, series)| *series);
+        let known = self.by_key.find(key as u64, |known| known.key() == key);
+        let known = known.map(|known| known.series);
         let series = match known {
             Some(series) => series,
             None => self.add(key, labels()?)?,
@@ -143,7 +160,8 @@ impl Directory {
             Some(series) => series,
             None => self.add_labels(hash, labels)?,
         };
-        self.by_key.insert_unique(key as u64, (key, series), |(key, _)| *key as u64);
+        let known = Known { key: key.to_le_bytes(), series };
+        self.by_key.insert_unique(key as u64, known, Known::hash);
         Ok(series)
     }
 
@@ -238,7 +256,7 @@ impl Directory {
         }
         let entries = &self.entries;
         let alive = |series: u32| entries[series as usize].is_some();
-        self.by_key.retain(|(_, series)| alive(*series));
+        self.by_key.retain(|known| alive(known.series));
         self.by_labels.retain(|series| alive(*series));
         for (number, slot) in self.groups.iter_mut().enumerate() {
             // A number that was given to another series must not stand in the old group.
@@ -257,7 +275,7 @@ impl Directory {
         let groups = &self.groups;
         self.open.retain(|_, (group, _)| groups[*group as usize].is_some());
         let entries = &self.entries;
-        self.by_key.shrink_to_fit(|(key, _)| *key as u64);
+        self.by_key.shrink_to_fit(Known::hash);
         self.by_labels.shrink_to_fit(|n| {
             entries[*n as usize].as_ref().map_or(0, |entry| entry.labels.fingerprint().0)
         });

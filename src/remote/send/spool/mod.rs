@@ -331,11 +331,9 @@ impl State {
     }
 }
 
-/// Makes the folder, so that its name too is on the disk.
+/// Makes the folder, so that its name too is on the disk: also when a life before this one made it, and
+/// ended too soon.
 fn make(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
     fs::create_dir_all(folder)?;
     match folder.parent().filter(|above| !above.as_os_str().is_empty()) {
         Some(above) => File::open(above)?.sync_all(),

@@ -250,10 +250,6 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<i64> {
     // Statements are kept: another parameter is no reason to plan one anew.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        connection.pragma_update(None, "page_size", v.parse::<i64>().unwrap_or(4096))?;
-    }
-        connection.pragma_update(None, "wal_autocheckpoint", v.parse::<i64>().unwrap_or(1000))?;
-    }
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     let found = schema::version(connection)?;
     if found > schema::SCHEMA {

@@ -51,7 +51,7 @@ impl Cast {
             one_way: seed % 5 == 1,
             flaky: seed % 5 == 3,
             inhibits: seed % 7 == 5,
-            muted: (seed % 3 == 1).then_some(if seed % 2 == 0 {
+            muted: (seed % 3 == 1).then_some(if seed.is_multiple_of(2) {
                 Muted::Within
             } else {
                 Muted::Outside

@@ -124,9 +124,15 @@ enum Bug {
     DigestForgetsOne,
     /// What was held is said to have begun with the hours.
     DigestForgetsSince,
+    /// A plain route's time intervals are not heeded.
+    IgnoresMute,
+    /// A plain route opens three minutes late.
+    MuteEndsLate,
+    /// What a closed route held waits for its group's next turn.
+    MutedWaits,
 }
 
-const BUGS: [Bug; 41] = [
+const BUGS: [Bug; 44] = [
     Bug::DiskLies,
     Bug::TicketsTorn,
     Bug::IncidentsTorn,
@@ -168,6 +174,9 @@ const BUGS: [Bug; 41] = [
     Bug::DigestInPieces,
     Bug::DigestForgetsOne,
     Bug::DigestForgetsSince,
+    Bug::IgnoresMute,
+    Bug::MuteEndsLate,
+    Bug::MutedWaits,
 ];
 
 /// How many worlds are lived through: `AUGENMASS_SIM_SEEDS`, else as many as fit into the patience
@@ -246,6 +255,7 @@ fn nobody_is_forgotten_and_nobody_is_told_twice() {
     assert!(total.refused > seeds() / 2 && total.duplicates > seeds() / 2, "{total:?}");
     assert!(total.next_ways > seeds() / 50 && total.damped > seeds() / 2, "{total:?}");
     assert!(total.outside_hours > seeds() && total.digests > seeds() / 50, "{total:?}");
+    assert!(total.muted > seeds(), "{total:?}");
 }
 
 #[test]

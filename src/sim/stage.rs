@@ -8,10 +8,10 @@ use super::story::Fault;
 use super::world::{BASE, TICK, TROUBLE_ENDS};
 use super::{Bug, Luck};
 use crate::alerting::{
-    Damping, Directory, Ends, InhibitRule, Notice, Owner, OwnerHours, Plan, Service, Silence,
-    Timing, Why,
+    Damping, Directory, Ends, GroupBy, InhibitRule, Notice, Owner, OwnerHours, Plan, RouteSpec,
+    RouteTree, Service, Silence, Timing, Why,
 };
-use crate::calendar::{DaySpan, ServiceHours};
+use crate::calendar::{DaySpan, ServiceHours, TimeInterval};
 use crate::model::{Labels, Matcher, NonEmpty, Timestamp};
 use crate::notify::Unreached;
 use crate::ports::{Address, Message, Urgency};
@@ -29,7 +29,18 @@ pub(super) struct Cast {
     pub(super) flaky: bool,
     /// Of what is down nobody is told that it is slow as well.
     pub(super) inhibits: bool,
+    /// Alerts about mail name no owner and take a plain route that is closed at certain times.
+    pub(super) muted: Option<Muted>,
     pub(super) bug: Option<Bug>,
+}
+
+/// How a plain route says when it is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Muted {
+    /// `mute_time_intervals`
+    Within,
+    /// `active_time_intervals`
+    Outside,
 }
 
 impl Cast {
@@ -40,6 +51,11 @@ impl Cast {
             one_way: seed % 5 == 1,
             flaky: seed % 5 == 3,
             inhibits: seed % 7 == 5,
+            muted: (seed % 3 == 1).then_some(if seed.is_multiple_of(2) {
+                Muted::Within
+            } else {
+                Muted::Outside
+            }),
             bug,
         }
     }
@@ -52,7 +68,10 @@ impl Cast {
 
     pub(super) fn plan(&self, directory: &Directory) -> Plan {
         let timing = Timing { repeat_interval: self.repeat(), ..Timing::default() };
-        let mut plan = Plan::of_owners(directory, timing).unwrap();
+        let mut plan = match self.muted {
+            Some(muted) => with_plain_route(muted, directory, timing, self.bug),
+            None => Plan::of_owners(directory, timing).unwrap(),
+        };
         if self.inhibits {
             plan.inhibit.push(InhibitRule {
                 source: vec![Matcher::equal("alertname", "ServiceDown")],
@@ -76,6 +95,49 @@ impl Cast {
         }
         plan
     }
+}
+
+/// Minutes of each half hour in which the plain route is closed.
+pub(super) const CLOSED: std::ops::Range<u16> = 10..18;
+
+/// Owners and services, and beside them a route as an `alertmanager.yml` has it.
+fn with_plain_route(muted: Muted, directory: &Directory, timing: Timing, bug: Option<Bug>) -> Plan {
+    let until = CLOSED.end + if bug == Some(Bug::MuteEndsLate) { 3 } else { 0 };
+    let spans = |from: u16, until: u16| TimeInterval {
+        times: Some((0..48).map(|half| (half * 30 + from, half * 30 + until)).collect()),
+        ..TimeInterval::always()
+    };
+    let (closed, open) = ("closed", "open");
+    let names = |of: Muted, name: &str| {
+        let heeded = muted == of && bug != Some(Bug::IgnoresMute);
+        heeded.then(|| name.into()).into_iter().collect()
+    };
+    let mail = RouteSpec {
+        receiver: Some("web".into()),
+        matchers: vec![Matcher::equal("service", "mail")],
+        group_by: Some(GroupBy::labels(&["alertname"])),
+        mute: names(Muted::Within, closed),
+        active: names(Muted::Outside, open),
+        ends: (bug == Some(Bug::MutedWaits)).then_some(Ends::AsAlertmanager),
+        ..RouteSpec::default()
+    };
+    let root = RouteSpec {
+        receiver: Some("dispatcher".into()),
+        group_wait: Some(timing.group_wait),
+        group_interval: Some(timing.group_interval),
+        repeat_interval: Some(timing.repeat_interval),
+        children: vec![mail],
+        ..RouteSpec::default()
+    };
+    let others = Plan {
+        intervals: [
+            (closed.into(), vec![spans(CLOSED.start, until)]),
+            (open.into(), vec![spans(0, CLOSED.start), spans(until, 30)]),
+        ]
+        .into(),
+        ..Plan::new(RouteTree::new(root.clone()).unwrap(), Ends::ReachWhoHeard)
+    };
+    Plan::beside(&others, root, directory, timing).unwrap()
 }
 
 /// From each full and each half hour on, for twenty minutes.
@@ -142,7 +204,7 @@ pub(super) fn addresses(directory: &Directory, owner: &str) -> Vec<Address> {
 pub(super) const FLAKY: &str = "mail/Flaky";
 
 /// What comes and goes all the time.
-pub(super) fn flaky(mut luck: Luck) -> Fault {
+pub(super) fn flaky(mut luck: Luck, cast: &Cast) -> Fault {
     let mut outages = Vec::new();
     let mut at = i64::try_from(luck.below(600_000)).unwrap();
     while at < TROUBLE_ENDS - 120_000 {
@@ -150,11 +212,19 @@ pub(super) fn flaky(mut luck: Luck) -> Fault {
         outages.push((at, at + length));
         at += length + i64::try_from(20_000 + luck.below(120_000)).unwrap();
     }
-    fault("mail", "web", "Flaky", outages)
+    fault("mail", "web", "Flaky", outages, cast)
 }
 
-fn fault(service: &str, owner: &'static str, name: &str, outages: Vec<(i64, i64)>) -> Fault {
-    let pairs = [("alertname", name), ("owner", owner), ("service", service)];
+fn fault(
+    service: &str,
+    owner: &'static str,
+    name: &str,
+    outages: Vec<(i64, i64)>,
+    cast: &Cast,
+) -> Fault {
+    let plain = cast.muted.is_some() && service == "mail";
+    let named = if plain { "" } else { owner };
+    let pairs = [("alertname", name), ("owner", named), ("service", service)];
     Fault {
         alert: format!("{service}/{name}"),
         owner,
@@ -170,7 +240,7 @@ fn fault(service: &str, owner: &'static str, name: &str, outages: Vec<(i64, i64)
     }
 }
 
-pub(super) fn faults(luck: &mut Luck) -> Vec<Fault> {
+pub(super) fn faults(luck: &mut Luck, cast: &Cast) -> Vec<Fault> {
     let mut faults = Vec::new();
     let services = [("home", "web"), ("mail", "web"), ("printer", "office"), ("uplink", "office")];
     for (service, owner) in services {
@@ -187,7 +257,7 @@ pub(super) fn faults(luck: &mut Luck) -> Vec<Fault> {
                 let gap = luck.below(if short { 60_000 } else { 1_200_000 });
                 at += length + i64::try_from(gap).unwrap() + 16_000;
             }
-            faults.push(fault(service, owner, name, outages));
+            faults.push(fault(service, owner, name, outages, cast));
         }
     }
     faults

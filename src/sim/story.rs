@@ -44,6 +44,8 @@ pub(super) struct Accidents {
     pub(super) acknowledged: u64,
     /// Looks of the rules at which something fired outside its owner's hours.
     pub(super) outside_hours: u64,
+    /// The same for a plain route that was closed.
+    pub(super) muted: u64,
     pub(super) digests: u64,
     /// Messages that were refused for good, and that the network duplicated.
     pub(super) refused: u64,
@@ -69,6 +71,7 @@ impl Accidents {
         self.escalated += other.escalated;
         self.acknowledged += other.acknowledged;
         self.outside_hours += other.outside_hours;
+        self.muted += other.muted;
         self.digests += other.digests;
         self.refused += other.refused;
         self.duplicates += other.duplicates;
@@ -133,7 +136,7 @@ pub(super) struct Story {
     pub(super) worded: BTreeMap<String, i64>,
     pub(super) told: Vec<Told>,
     pub(super) acknowledged: Vec<Acknowledged>,
-    /// Alerts that were held until an owner's hours began, and when those had begun.
+    /// Alerts that were held until an owner's hours began or a route opened, and when that was.
     pub(super) openings: Vec<(String, i64)>,
     pub(super) crashed: Vec<i64>,
     /// After this time what does not change is told again, milliseconds.

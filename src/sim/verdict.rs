@@ -24,7 +24,7 @@ pub(super) fn judge(story: &Story) -> Result<(), String> {
     nobody_waits_for_long(story)?;
     repeats_are_rare(story)?;
     who_knows_is_left_alone(story)?;
-    held::hours_begin_with_what_was_held(story)?;
+    held::an_opening_tells_what_was_held(story)?;
     held::what_was_held_comes_as_one(story)?;
     held::what_comes_and_goes_is_damped(story)?;
     in_place::who_stands_in_is_not_left_with_an_old_end(story)?;

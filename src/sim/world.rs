@@ -72,7 +72,7 @@ struct World {
     cast: Cast,
     /// Decides who acknowledges; of its own, so that other worlds stay as they were.
     people: Option<Luck>,
-    /// Alerts that were outside their owner's hours at the last look.
+    /// Alerts whose route was closed at the last look.
     outside: Vec<String>,
     /// Process, clock and plan are the same since then.
     settled_since: i64,
@@ -89,9 +89,9 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, verbose: bool) -> Story {
     let calm = seed.is_multiple_of(10);
     let full = !calm && luck.once_in(6);
     let cast = Cast::of(seed, bug);
-    let mut faults = faults(&mut luck);
+    let mut faults = faults(&mut luck, &cast);
     if cast.flaky {
-        faults.push(flaky(Luck::seeded(seed ^ 0xf1a)));
+        faults.push(flaky(Luck::seeded(seed ^ 0xf1a), &cast));
     }
     let mut world = World {
         bug,

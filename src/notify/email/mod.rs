@@ -140,7 +140,8 @@ impl EmailNotifier {
         let used = session.used;
         let work = async {
             let mut session = session.session;
-            session.reset().await?;
+            // A session is kept after a message that was taken, which leaves nothing to reset
+            // (RFC 5321 §4.1.1.4).
             let reply = self.message(&mut session, mail, &mut stage).await?;
             Ok((reply, session))
         };

@@ -243,11 +243,6 @@ impl Session {
         self.extension("AUTH").unwrap_or_default().to_owned()
     }
 
-    /// Forgets a transaction that was begun, so that the session can carry another message.
-    pub(super) async fn reset(&mut self) -> Result<(), Fault> {
-        self.command("RSET").await.map(|_| ())
-    }
-
     pub(super) async fn sender(
         &mut self,
         from: &Address,

@@ -11,13 +11,13 @@ use crate::sim::story::Told;
 const QUIET: i64 = 600_000 - 60_000;
 const HOUR: i64 = 3_600_000;
 
-/// Whether a crash forbids to ask for what happened when the hours began.
+/// Whether a crash forbids to ask for what happened when the route opened.
 fn is_disturbed(story: &Story, at: i64) -> bool {
     story.crashed.iter().any(|crash| (at - 60_000..=at + 2_000).contains(crash))
 }
 
-/// What was held until an owner's hours began is told when they begin.
-pub(super) fn hours_begin_with_what_was_held(story: &Story) -> Result<(), String> {
+/// What was held until an owner's hours began, or until a route opened, is told then.
+pub(super) fn an_opening_tells_what_was_held(story: &Story) -> Result<(), String> {
     for (alert, at) in &story.openings {
         if is_disturbed(story, *at) {
             continue;
@@ -25,7 +25,7 @@ pub(super) fn hours_begin_with_what_was_held(story: &Story) -> Result<(), String
         let of_it = |told: &&Told| !told.in_place && state(&told.text, alert).is_some();
         let last = story.told.iter().filter(of_it).rfind(|told| told.at <= *at + 1_000);
         if last.and_then(|told| state(&told.text, alert)) != Some(true) {
-            return Err(format!("the hours have begun at {at}, and {alert} is not told: {last:?}"));
+            return Err(format!("the route is open since {at}, and {alert} is not told: {last:?}"));
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use super::{HEALTHY, REPORTED_OVER, World};
 use crate::model::{Alert, Labels, Phase};
 use crate::ports::Channel;
 use crate::sim::Bug;
+use crate::sim::stage::CLOSED;
 use crate::sim::story::Fault;
 
 impl World {
@@ -11,8 +12,21 @@ impl World {
         self.known_silences().any(|silence| silence.covers(&fault.labels, self.wall()))
     }
 
+    /// Whether its owner is not told now, because of their hours or because the route is closed.
+    pub(super) fn is_closed(&self, fault: &Fault) -> bool {
+        self.is_outside_hours(fault) || self.is_muted(fault)
+    }
+
+    /// Whether it takes the plain route, and that is closed.
+    fn is_muted(&self, fault: &Fault) -> bool {
+        let minute = self.wall().millis().div_euclid(60_000).rem_euclid(30);
+        self.cast.muted.is_some()
+            && fault.alert.starts_with("mail/")
+            && CLOSED.contains(&u16::try_from(minute).unwrap())
+    }
+
     /// Whether its owner is not told at this hour.
-    pub(super) fn is_outside_hours(&self, fault: &Fault) -> bool {
+    fn is_outside_hours(&self, fault: &Fault) -> bool {
         let minute = self.wall().millis().div_euclid(60_000);
         self.cast.hours && fault.owner == "office" && minute.rem_euclid(30) >= 20
     }
@@ -111,11 +125,13 @@ impl World {
             let outage = outage.filter(|nth| fault.reported[*nth].is_some());
             self.accidents.silenced += u64::from(outage.is_some() && silenced);
             self.accidents.inhibited += u64::from(outage.is_some() && inhibited);
-            let outside = self.is_outside_hours(fault);
+            let (outside, muted) = (self.is_outside_hours(fault), self.is_muted(fault));
             self.accidents.outside_hours += u64::from(outage.is_some() && outside);
+            self.accidents.muted += u64::from(outage.is_some() && muted);
+            let closed = outside || muted;
             if outage.is_some() && !silenced && !inhibited {
                 let settled = self.process.is_some() && now - self.settled_since > 60_000;
-                if outside {
+                if closed {
                     self.outside.push(fault.alert.clone());
                 } else if settled && before.contains(&fault.alert) {
                     self.openings.push((fault.alert.clone(), now));
@@ -125,7 +141,7 @@ impl World {
             let working: Vec<Channel> =
                 [Channel::Email, Channel::Matrix].into_iter().filter(working).collect();
             let fault = &mut self.faults[at];
-            let Some(outage) = outage.filter(|_| !silenced && !inhibited && !outside) else {
+            let Some(outage) = outage.filter(|_| !silenced && !inhibited && !closed) else {
                 fault.free_since = None;
                 fault.healthy_since.clear();
                 continue;

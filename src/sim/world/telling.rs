@@ -88,7 +88,7 @@ impl World {
                 continue;
             };
             let Told { key, .. } = told;
-            if self.is_silenced(fault) || self.is_inhibited(fault) || self.is_outside_hours(fault) {
+            if self.is_silenced(fault) || self.is_inhibited(fault) || self.is_closed(fault) {
                 self.leaks.push(format!("{key} tells of {alert}, which is held back"));
             }
             let fired = fault.fired.map(|fired| fired.millis().to_string());

@@ -11,8 +11,6 @@ use crate::ports::{Change, Doing, Entry, Lookup, Notes, Remembered, State, State
 
 /// Pages of the file in memory; what is needed often are a few of them.
 const CACHE_KIB: i64 = 1024;
-/// Statements that are kept planned: all there are, so that none is planned anew in a storm.
-const STATEMENTS: usize = 32;
 /// Commands that may wait for the disk.
 const QUEUE: usize = 64;
 
@@ -249,7 +247,6 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<i64> {
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     // Statements are kept: another parameter is no reason to plan one anew.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     let found = schema::version(connection)?;
     if found > schema::SCHEMA {

@@ -237,46 +237,22 @@ fn settle(transaction: &Transaction<'_>, settled: &Settled) -> rusqlite::Result<
         Settlement::GivenUp => "given up",
         Settlement::Superseded => "superseded",
     };
-    let ticket = transaction
+    transaction
+        .prepare_cached(
+            "DELETE FROM letter WHERE serial =
+             (SELECT serial FROM ticket WHERE key = ?1 AND settled IS NULL)",
+        )?
+        .execute([&settled.key])?;
+    transaction
         .prepare_cached(
             "UPDATE ticket SET settled = ?2, how = ?3, heard = ?4, evidence = ?5, body = NULL
-             WHERE key = ?1 AND settled IS NULL
-             RETURNING serial, channel, incident, owner, number, escalated,
-             (SELECT grouped FROM incident WHERE id = ticket.incident)",
+             WHERE key = ?1",
         )?
-        .query_row(
-            params![settled.key, settled.at.millis(), how, settled.heard, settled.evidence],
-            |row| {
-                Ok(WasSettled {
-                    serial: row.get(0)?,
-                    channel: channel(row, 1)?,
-                    incident: row.get(2)?,
-                    owner: row.get(3)?,
-                    number: row.get(4)?,
-                    escalated: row.get(5)?,
-                    group: row.get(6)?,
-                })
-            },
-        )
-        .optional()?;
-    // Otherwise it is the same change again, or a ticket that is gone.
-    let Some(ticket) = ticket else { return Ok(()) };
-    transaction.prepare_cached("DELETE FROM letter WHERE serial = ?1")?.execute([ticket.serial])?;
+        .execute(params![settled.key, settled.at.millis(), how, settled.heard, settled.evidence])?;
     transaction
         .prepare_cached("DELETE FROM attachment WHERE ticket = ?1")?
         .execute([&settled.key])?;
-    log_settled(transaction, settled, how, ticket)
-}
-
-/// What stands in a ticket that was just settled.
-struct WasSettled {
-    serial: i64,
-    channel: Channel,
-    incident: String,
-    owner: std::sync::Arc<str>,
-    number: i64,
-    escalated: bool,
-    group: Option<Vec<u8>>,
+    log_settled(transaction, settled, how)
 }
 
 /// A line of the incident log: by which channel somebody was told, or not; no address.
@@ -284,14 +260,33 @@ fn log_settled(
     transaction: &Transaction<'_>,
     settled: &Settled,
     how: &str,
-    ticket: WasSettled,
 ) -> rusqlite::Result<()> {
     let event = match settled.how {
         Settlement::Delivered => Event::Delivered,
         Settlement::Rejected | Settlement::GivenUp => Event::NotDelivered,
         Settlement::Superseded => return Ok(()),
     };
-    let WasSettled { channel, incident, owner, number, escalated, group, .. } = ticket;
+    let ticket = transaction
+        .prepare_cached(
+            "SELECT t.channel, t.address, t.incident, t.owner, t.number, t.escalated, i.grouped
+             FROM ticket t LEFT JOIN incident i ON i.id = t.incident WHERE t.key = ?1",
+        )?
+        .query_row([&settled.key], |row| {
+            let group: Option<Vec<u8>> = row.get(6)?;
+            Ok((
+                address(row, 0)?.channel(),
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+                row.get(5)?,
+                group,
+            ))
+        })
+        .optional()?;
+    let Some((channel, incident, receiver, number, escalated, group)) = ticket else {
+        return Ok(());
+    };
+    let (number, escalated): (i64, bool) = (number, escalated);
     let instead = if escalated { ", because its owner could not be reached" } else { "" };
     let why = match event {
         Event::NotDelivered => format!(": {}", settled.evidence),
@@ -303,7 +298,7 @@ fn log_settled(
         reason: how.into(),
         detail: format!("message {number}{instead}{why}"),
         incident: Some(incident),
-        receiver: owner,
+        receiver,
         group: group.and_then(|bytes| Labels::from_bytes(&bytes)).unwrap_or_default(),
         alerts: Vec::new(),
         who: "".into(),
@@ -398,19 +393,13 @@ fn reached(connection: &Connection) -> rusqlite::Result<Vec<(String, u32)>> {
 }
 
 fn address(row: &Row<'_>, at: usize) -> rusqlite::Result<Address> {
-    let name: std::sync::Arc<str> = row.get(at + 1)?;
-    Ok(match channel(row, at)? {
-        Channel::Email => Address::Email(name),
-        Channel::Matrix => Address::Matrix(name),
-        Channel::Webhook => Address::Webhook(name),
-    })
-}
-
-fn channel(row: &Row<'_>, at: usize) -> rusqlite::Result<Channel> {
-    let name: String = row.get(at)?;
-    let known = [Channel::Email, Channel::Matrix, Channel::Webhook];
-    let found = known.into_iter().find(|channel| channel_name(*channel) == name);
-    found.ok_or_else(|| damaged(at, "no such channel"))
+    let (channel, name): (String, std::sync::Arc<str>) = (row.get(at)?, row.get(at + 1)?);
+    match channel.as_str() {
+        "email" => Ok(Address::Email(name)),
+        "matrix" => Ok(Address::Matrix(name)),
+        "webhook" => Ok(Address::Webhook(name)),
+        _ => Err(damaged(at, "no such channel")),
+    }
 }
 
 pub(super) fn channel_name(channel: Channel) -> &'static str {

@@ -71,7 +71,7 @@ impl Postfix {
     pub fn start(&self, main: &str, master: &str) {
         let here = self.path().display().to_string();
         let main = format!("{MAIN}{main}").replace("HERE", &here);
-        fs::write(self.path().join("etc/main.cf"), main).unwrap();
+        fs::write(self.path().join("etc/main.cf"), each_once(&main)).unwrap();
         fs::write(self.path().join("etc/master.cf"), format!("{master}{MASTER}")).unwrap();
         let log = || fs::read_to_string(self.path().join("data/mail.log")).unwrap_or_default();
         assert!(self.run(&self.program, &["start"]), "postfix does not start: {}", log());
@@ -113,6 +113,15 @@ impl Drop for Postfix {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Settings of which the last counts. Postfix warns of each that stands twice, and its logger, which
+/// reads them too, can wait for ever for a place in its own queue.
+fn each_once(settings: &str) -> String {
+    let key = |line: &str| line.split('=').next().unwrap_or("").trim().to_owned();
+    let lines: Vec<&str> = settings.lines().collect();
+    let last = |(n, line): &(usize, &&str)| !lines[n + 1..].iter().any(|l| key(l) == key(line));
+    lines.iter().enumerate().filter(last).map(|(_, line)| format!("{line}\n")).collect()
 }
 
 /// Runs a program that must succeed.

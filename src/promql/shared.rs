@@ -211,10 +211,10 @@ impl Select for SharedReads<'_> {
     ) -> Result<(), SelectError> {
         let known = {
             let state = self.state();
-            !state.series.is_empty()
-                && found.iter().any(|series| state.series.contains_key(&series.id))
+            found.iter().all(|series| state.series.contains_key(&series.id))
         };
         if !known {
+            // Better some of them again, with their neighbours, than one by one.
             return self.below.read_each(found, window, into, take);
         }
         if let Some(all) = self.unread(found).filter(|all| covers(*all, window)) {
@@ -228,32 +228,11 @@ impl Select for SharedReads<'_> {
                 take(series, into)
             });
         }
-        if self.wanted_in(found, window) {
-            // Better read again with its neighbours than one by one.
-            return self.below.read_each(found, window, into, &mut |series, columns| {
-                if self.is_unread(series.id) {
-                    self.keep(series.id, columns);
-                }
-                take(series, columns)
-            });
-        }
         self.read_one_by_one(found, window, into, take)
     }
 }
 
 impl SharedReads<'_> {
-    /// Whether some of them are wanted only now, and the others in the same window.
-    fn wanted_in(&self, found: &[Found], window: Window) -> bool {
-        let state = self.state();
-        let mut kept = found.iter().map(|series| state.series.get(&series.id));
-        kept.clone().any(|kept| kept.is_none())
-            && kept.all(|kept| kept.is_none_or(|kept| kept.window == window))
-    }
-
-    fn is_unread(&self, series: SeriesId) -> bool {
-        self.state().series.get(&series).is_some_and(|kept| kept.samples.is_none())
-    }
-
     /// The one window that all these series are to be read in, when all are wanted again and none
     /// has been read.
     fn unread(&self, found: &[Found]) -> Option<Window> {
@@ -375,6 +354,25 @@ mod tests {
         // One look-up for the shared selector, one for the other, whose series is known already.
         assert_eq!(counting.finds.load(Ordering::Relaxed), 2);
         assert_eq!(counting.reads.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn a_selector_beside_a_shared_part_of_it_is_read_whole() {
+        let counting = filled();
+        let options = Options::default();
+        let part = "rate(x_total{l=\"a\"}[5m])";
+        let queries = [part, "rate(x_total[2m])", part].map(|query| parse(query).unwrap());
+        let direct = queries
+            .each_ref()
+            .map(|query| instant(query, &counting, at(1400), &options).unwrap().value);
+        let common = CommonSelectors::of(&queries, at(1400), &options);
+        let shared = SharedReads::new(&counting, &common, at(1400));
+        counting.reads.store(0, Ordering::Relaxed);
+        for (query, direct) in queries.iter().zip(direct) {
+            assert_eq!(instant(query, &shared, at(1400), &options).unwrap().value, direct);
+        }
+        // Once the part, once all three of them; the part is still known at its second place.
+        assert_eq!(counting.reads.load(Ordering::Relaxed), 1 + 3);
     }
 
     #[test]

@@ -115,8 +115,8 @@ impl Drop for Postfix {
     }
 }
 
-/// Settings of which the last counts. Postfix warns of each that stands twice, and its logger, which
-/// reads them too, can wait for ever for a place in its own queue.
+/// Settings of which the last counts. Postfix warns of each that stands twice, and a server once waited
+/// for ever to log such a warning.
 fn each_once(settings: &str) -> String {
     let key = |line: &str| line.split('=').next().unwrap_or("").trim().to_owned();
     let lines: Vec<&str> = settings.lines().collect();

@@ -318,6 +318,9 @@ const MANY_TO_ONE: &str =
     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
 const NOT_UNIQUE: &str = "multiple matches for labels: grouping labels must ensure unique matches";
 
+/// Results of a group for which the table is kept for the next.
+const ROOM: usize = 64;
+
 /// Combines the series of one group after the other.
 struct Pairing<'p> {
     evaluator: &'p Evaluator<'p>,
@@ -365,6 +368,10 @@ impl<'p> Pairing<'p> {
         matched: &Matched,
     ) -> Evaluated<()> {
         self.filled = key;
+        // Clearing costs by capacity, and one large group must not make all others dear.
+        if self.places.capacity() > ROOM {
+            self.places = HashMap::new();
+        }
         self.places.clear();
         let (many_side, many_at, one_side, one_at) = if self.swapped {
             (right, &matched.right, left, &matched.left)

@@ -3,7 +3,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::notify::{Access, ClientCertificate, OAuth2, Pem, Proxies, TlsVersions};
+use crate::notify::{Access, ClientCertificate, Grant, OAuth2, Pem, Proxies, TlsVersions};
 use crate::ports::{Message, SystemClock};
 
 fn hook(url: &str, access: Access) -> WebhookSettings {
@@ -389,7 +389,7 @@ async fn a_socks_proxy_is_told_the_name() {
 fn client(port: u16) -> Option<Box<OAuth2>> {
     Some(Box::new(OAuth2 {
         client_id: "au gen".into(),
-        client_secret: Secret::new("ge:heim"),
+        grant: Grant::ClientCredentials(Secret::new("ge:heim")),
         token_url: Secret::new(&format!("http://127.0.0.1:{port}/token?x=y")),
         scopes: vec!["alerts".into(), "write".into()],
         parameters: vec![("audience".into(), Secret::new("chat&more"))],

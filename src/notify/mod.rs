@@ -10,6 +10,7 @@ mod matrix;
 mod oauth2;
 mod outbox;
 mod proxy;
+mod redirect;
 mod render;
 mod settings;
 mod teller;

@@ -239,6 +239,8 @@ pub struct Access {
     pub handshake: Handshake,
     /// The way there; direct when absent.
     pub proxies: Option<Proxies>,
+    /// Does not go on where the server sends us elsewhere.
+    pub stays: bool,
 }
 
 /// An HTTP endpoint that takes Alertmanager's webhook payload.

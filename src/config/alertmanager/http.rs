@@ -9,17 +9,15 @@ use super::tls::{pem, tls};
 use crate::model::Secret;
 use crate::notify::{Access, Assertion, Grant, OAuth2, Proxies, SigningAlgorithm};
 
-/// Options without which a call is the same.
-const IGNORED: &[&str] = &["follow_redirects", "enable_http2"];
-
 /// `http_config`, when it is given.
 pub(super) fn http(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<Access> {
     let node = fields.get("http_config")?;
     let mut inner = reader.fields(node, "http_config")?;
     let mut found = Access::default();
-    for &name in IGNORED {
-        let _ = inner.get(name);
-    }
+    // Without it a call is the same.
+    let _ = inner.get("enable_http2");
+    let follows = inner.get("follow_redirects");
+    found.stays = follows.and_then(|node| reader.boolean(node, "follow_redirects")) == Some(false);
     one_login(&mut inner, reader);
     if let Some(node) = inner.get("basic_auth")
         && let Some(mut login) = reader.fields(node, "basic_auth")

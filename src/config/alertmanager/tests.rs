@@ -226,7 +226,10 @@ fn a_statement_for_a_token_is_read() {
     for (more, why) in [
         ("iss: me", "cannot run: this grant needs a `client_certificate_key`"),
         ("client_certificate_key: a, client_certificate_key_file: b", "not both"),
-        ("client_certificate_key: a, signature_algorithm: HS256", "one of `RS256`, `RS384`, `RS512`"),
+        (
+            "client_certificate_key: a, signature_algorithm: HS256",
+            "one of `RS256`, `RS384`, `RS512`",
+        ),
         ("client_certificate_key: a, claims: [a]", "names and values"),
     ] {
         let found = refused(&format!("oauth2: {{{ASSERTION}, {more}}}"));
@@ -252,6 +255,7 @@ fn what_a_secret_manager_keeps_is_known_and_cannot_run() {
         assert!(refused(http).contains("not both"), "{http}");
     }
     assert_eq!(access("bearer_token: '', bearer_token_file: ''").bearer, None);
+    assert!(access("follow_redirects: false").stays && !access("follow_redirects: true").stays);
     assert!(refused("authorization: {type: Basic}").contains("`basic_auth` is for"));
 }
 

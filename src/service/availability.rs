@@ -88,6 +88,17 @@ pub enum DownWhen {
     All,
 }
 
+/// A target of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// Its name.
+    pub name: Arc<str>,
+    /// When it belonged to the service: at other times it says nothing about it.
+    pub range: TimeRange,
+    /// How it was.
+    pub history: History,
+}
+
 /// An outage of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
@@ -107,22 +118,29 @@ pub struct Availability {
 }
 
 impl Availability {
-    /// Of targets with their names. A service without targets is never known.
-    pub fn of(targets: &[(Arc<str>, History)], when: DownWhen, within: TimeRange) -> Self {
-        let starts = [within.start(), within.end()];
-        let edges = targets.iter().flat_map(|(_, history)| {
-            let all = history.down.iter().chain(&history.unknown);
-            all.flat_map(|range| [range.start(), range.end()])
+    /// Of its targets. When there were none, nobody knows.
+    pub fn of(targets: &[Watched], when: DownWhen, within: TimeRange) -> Self {
+        let edges = targets.iter().flat_map(|target| {
+            let all = target.history.down.iter().chain(&target.history.unknown);
+            all.chain([&target.range])
         });
-        let mut edges: Vec<Timestamp> = starts.into_iter().chain(edges).collect();
+        let edges = edges.chain([&within]).flat_map(|range| [range.start(), range.end()]);
+        let mut edges: Vec<Timestamp> =
+            edges.map(|at| at.clamp(within.start(), within.end())).collect();
         edges.sort_unstable();
         edges.dedup();
         let (mut down, mut unknown) = (Vec::new(), Vec::new());
         let mut cursors = vec![(0, 0); targets.len()];
         for pair in edges.windows(2) {
             let Some(piece) = TimeRange::new(pair[0], pair[1]) else { continue };
-            let (mut downs, mut unknowns) = (0, 0);
-            for ((_, history), (at_down, at_unknown)) in targets.iter().zip(&mut cursors) {
+            let (mut all, mut downs, mut unknowns) = (0, 0, 0);
+            for (Watched { range, history, .. }, (at_down, at_unknown)) in
+                targets.iter().zip(&mut cursors)
+            {
+                if !range.contains(piece.start()) {
+                    continue;
+                }
+                all += 1;
                 let covers = |ranges: &[TimeRange], at: &mut usize| {
                     while ranges.get(*at).is_some_and(|range| range.end() <= piece.start()) {
                         *at += 1;
@@ -132,9 +150,9 @@ impl Availability {
                 downs += usize::from(covers(&history.down, at_down));
                 unknowns += usize::from(covers(&history.unknown, at_unknown));
             }
-            let ups = targets.len().saturating_sub(downs + unknowns);
+            let ups = usize::saturating_sub(all, downs + unknowns);
             match when {
-                _ if targets.is_empty() => unknown.push(piece),
+                _ if all == 0 => unknown.push(piece),
                 DownWhen::Any if downs > 0 => down.push(piece),
                 DownWhen::Any if unknowns > 0 => unknown.push(piece),
                 DownWhen::All if ups > 0 => {}
@@ -146,8 +164,8 @@ impl Availability {
         let outage = |range: TimeRange| {
             let meets =
                 |history: &History| history.down.iter().any(|down| down.intersect(range).is_some());
-            let named = targets.iter().filter(|(_, history)| meets(history));
-            Outage { range, targets: named.map(|(name, _)| name.clone()).collect() }
+            let named = targets.iter().filter(|target| meets(&target.history));
+            Outage { range, targets: named.map(|target| target.name.clone()).collect() }
         };
         Self { outages: tidy(down).into_iter().map(outage).collect(), unknown: tidy(unknown) }
     }
@@ -206,7 +224,11 @@ mod tests {
     #[test]
     fn a_service_is_down_with_one_or_with_all() {
         let (a, b) = (history("uccuuuu?", 80), history("uuccuu??", 80));
-        let targets: [(Arc<str>, History); 2] = [("a".into(), a), ("b".into(), b)];
+        let target = |name: &str, from, to, history| {
+            let (name, range) = (name.into(), range(from, to));
+            Watched { name, range, history }
+        };
+        let targets = [target("a", 0, 80, a.clone()), target("b", 0, 80, b.clone())];
         let any = Availability::of(&targets, DownWhen::Any, range(0, 80));
         let both: Vec<Arc<str>> = vec!["a".into(), "b".into()];
         assert_eq!(any.outages, [Outage { range: range(10, 40), targets: both.clone() }]);
@@ -214,6 +236,13 @@ mod tests {
         let all = Availability::of(&targets, DownWhen::All, range(0, 80));
         assert_eq!(all.outages, [Outage { range: range(20, 30), targets: both }]);
         assert_eq!(all.unknown, [range(70, 80)]);
+        // `a` was taken away after 30 seconds, `b` came after 25.
+        let targets = [target("a", 0, 30, a), target("b", 25, 80, b)];
+        let moved = Availability::of(&targets, DownWhen::Any, range(0, 80));
+        assert_eq!(moved.outages[0].range, range(10, 40));
+        assert_eq!(moved.unknown, [range(60, 80)]);
+        let gone = Availability::of(&targets[..1], DownWhen::Any, range(0, 80));
+        assert_eq!((gone.outages[0].range, gone.unknown), (range(10, 30), vec![range(30, 80)]));
         let none = Availability::of(&[], DownWhen::Any, range(0, 80));
         assert_eq!((none.outages.len(), none.unknown), (0, vec![range(0, 80)]));
     }

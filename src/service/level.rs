@@ -97,6 +97,8 @@ pub enum Standing {
     Broken,
     /// It hangs on what happened when nobody looked.
     NotKnown,
+    /// The month goes on, and there is time left.
+    Open,
 }
 
 impl Level {
@@ -117,8 +119,11 @@ impl Level {
         self.ratio(self.counted + self.unknown)
     }
 
-    /// Whether the promise is kept so far.
+    /// Whether the promise is kept.
     pub fn standing(&self) -> Standing {
+        if self.passed < self.whole {
+            return if self.counted > self.allowed() { Standing::Broken } else { Standing::Open };
+        }
         if self.at_least() >= self.promised {
             Standing::Kept
         } else if self.at_most() < self.promised {
@@ -130,8 +135,12 @@ impl Level {
 
     /// How long it may still be down in the whole month.
     pub fn left(&self) -> Duration {
+        self.allowed().saturating_sub(self.counted)
+    }
+
+    fn allowed(&self) -> Duration {
         let allowed = self.whole.as_secs_f64() * (1.0 - self.promised);
-        Duration::try_from_secs_f64(allowed).unwrap_or_default().saturating_sub(self.counted)
+        Duration::try_from_secs_f64(allowed).unwrap_or_default()
     }
 }
 

@@ -201,6 +201,18 @@ fn a_month_that_goes_on_is_judged_so_far() {
     let found = judge(&promise(), november(), now, &availability, &[]).unwrap();
     assert_eq!(found.levels[0].passed, Duration::from_secs(10 * 11 * HOUR));
     assert_eq!(found.levels[0].whole, Duration::from_secs(30 * 11 * HOUR));
+    assert_eq!(found.levels[0].standing(), Standing::Open);
+    let early = |minutes| Availability {
+        outages: vec![outage("2026-11-01T08:00", minutes)],
+        unknown: vec![],
+    };
+    let standing = |minutes| {
+        let now = at("2026-11-02T00:00");
+        let found = judge(&promise(), november(), now, &early(minutes), &[]).unwrap();
+        found.levels[0].standing()
+    };
+    assert_eq!(standing(6 * 60 + 36), Standing::Open, "a day is bad, the month may be good");
+    assert_eq!(standing(6 * 60 + 37), Standing::Broken);
     assert_eq!(judge(&promise(), november(), at("2026-10-31T23:00"), &availability, &[]), None);
     let all = needed(november());
     assert!(all.contains(at("2026-10-26T00:00")) && all.contains(at("2026-12-06T23:59")));

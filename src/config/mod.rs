@@ -255,7 +255,7 @@ fn sections(
     let routed = foreign.is_some() || alertmanager.is_some();
     let owners = if routed { top.get("owners") } else { top.need("owners", reader) };
     let calendars = calendars::read(top.get("calendars"), &basics, reader);
-    let people = people::owners(owners, &basics, &mut channels, &calendars, reader);
+    let people = people::owners(owners, &basics, &mut channels, &calendars.all, reader);
     let owners = people.owners;
     let concurrency = top
         .get("concurrency")
@@ -286,6 +286,7 @@ fn sections(
             fallback,
             first_that_works: people.first_that_works,
             hours: people.hours,
+            reactions: services.reactions,
         },
         probes: probe::Settings {
             targets: services.targets,
@@ -293,7 +294,7 @@ fn sections(
         },
         notify: channels,
         templates,
-        calendars: calendars.into_iter().map(|(hours, _)| hours).collect(),
+        calendars: calendars.all.into_iter().map(|(hours, _)| hours).collect(),
         alerting,
         alertmanager: foreign,
         rules,

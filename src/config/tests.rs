@@ -321,6 +321,47 @@ services: {}
 }
 
 #[test]
+fn a_service_with_a_calendar_has_reaction_times() {
+    let text = "\
+calendars:
+  support: {hours: {mon-fri: \"08:30-17:00\"}, reaction: {1: 2h, 3: 2 days}}
+owners: {web: {notify: [{webhook: w}]}}
+notify: {webhooks: {w: {url: \"http://127.0.0.1:9/\"}}}
+services:
+  home: {owner: web, calendar: support}
+  blog: {owner: web}
+";
+    let config = Config::parse(text, Path::new(""), &given()).unwrap();
+    let times = &config.directory.reactions;
+    assert_eq!(times.keys().map(|name| &**name).collect::<Vec<_>>(), ["home"]);
+    let due = |class, since: &str| {
+        let at: jiff::Timestamp = since.parse().unwrap();
+        let due =
+            times["home"].due(class, crate::model::Timestamp::from_millis(at.as_millisecond()));
+        due.unwrap().to_string()
+    };
+    assert_eq!(due(1, "2026-11-23T09:00:00Z"), "2026-11-23T11:00:00.000Z");
+    assert_eq!(due(2, "2026-11-23T09:00:00Z"), "2026-11-23T15:00:00.000Z");
+    assert_eq!(due(3, "2026-11-23T09:00:00Z"), "2026-11-25T17:00:00.000Z");
+    let wrong = text.replace("1: 2h", "5: 2h").replace("2 days", "soon");
+    let problems = problems(&wrong).join("\n");
+    assert!(problems.contains(": `5` should be a class: 1, 2, 3 or 4"), "{problems}");
+    assert!(problems.contains("service hours such as `4h`, or service days such as `5 days`"));
+    let nobody = text.replace("calendar: support", "calendar: suport");
+    assert!(self::problems(&nobody).join("").contains("did you mean `support`?"));
+}
+
+#[test]
+fn a_room_that_begins_with_any_letter_is_a_problem_and_no_crash() {
+    for room in ["\u{fc}#web:example.org", "\u{1f600}", "\u{20ac}"] {
+        let text =
+            format!("owners: {{web: {{notify: [{{matrix: \"{room}\"}}]}}}}\nservices: {{}}\n");
+        let problems = problems(&text).join("\n");
+        assert!(problems.contains("a room such as"), "{problems}");
+    }
+}
+
+#[test]
 fn an_alertmanager_yml_stands_in_place_of_owners_or_beside_them() {
     let file = "route: {receiver: hook, routes: [{matchers: [a=b], receiver: web}]}\n\
                 receivers: [{name: hook, webhook_configs: [{url: \"http://127.0.0.1:9/\"}]}, {name: web}]\n";

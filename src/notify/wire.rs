@@ -18,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 use super::handshake::client_config;
 use super::proxy::{Proxy, ProxyKind, Router};
 use super::{Handshake, Proxies};
+use crate::model::{redacted, visible_line, without_ips};
 use crate::ports::Clock;
 
 /// Why a channel cannot be set up.
@@ -229,12 +230,13 @@ pub(super) async fn within<T>(
     }
 }
 
-/// Foreign words for a reason: on one line, short, without mail addresses and links.
+/// Foreign words for a reason: on one line, short, without mail addresses, links, addresses of
+/// machines (whose they are, nobody can know) and what is called a secret.
 pub(super) fn scrubbed(text: &str) -> String {
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
-    let shown = words
-        .filter(|word| !word.is_empty())
-        .map(|word| if word.contains('@') || word.contains("://") { "…" } else { word });
+    let line = without_ips(&redacted(&visible_line(text)));
+    let words = line.split(' ');
+    let shown =
+        words.map(|word| if word.contains('@') || word.contains("://") { "…" } else { word });
     let line = shown.collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(200) {
         Some((end, _)) => format!("{}…", &line[..end]),
@@ -253,6 +255,12 @@ mod tests {
                 "5.1.1 <joe@example.org>: Recipient\r\n address rejected, see https://x.org/?a=b"
             ),
             "5.1.1 … Recipient address rejected, see …"
+        );
+        assert_eq!(
+            scrubbed(
+                "550 client [203.0.113.77] (2001:db8::77) refused\u{202e}, token=abc \u{1b}[31m"
+            ),
+            "550 client […] (…) refused, token=… [31m"
         );
         assert_eq!(scrubbed(&"ü".repeat(300)).chars().count(), 201);
     }

@@ -1,1 +1,5 @@
 //! Services, dependencies, outages, service-level arithmetic, reaction deadlines. Pure.
+
+mod reaction;
+
+pub use reaction::{ReactionTimes, Within};

@@ -15,7 +15,7 @@ mod time;
 
 pub use acknowledgement::{AckKind, Acknowledgement, Way};
 pub use alert::{Alert, Phase};
-pub use foreign_text::{redacted, visible, visible_line, without_ips, without_userinfo};
+pub use foreign_text::{redacted, visible, visible_line, without_userinfo};
 pub use histogram::{CounterReset, Histogram, Span};
 pub use labels::{
     EscapedValue, Fingerprint, Labels, LabelsError, METRIC_NAME, is_legacy_label_name,

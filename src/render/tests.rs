@@ -322,8 +322,7 @@ fn the_first_line_says_it_all() {
 
 #[test]
 fn a_message_says_by_when_somebody_must_react() {
-    use crate::calendar::{DaySpan, ServiceHours};
-    use crate::service::ReactionTimes;
+    use crate::service::{DaySpan, ReactionTimes, ServiceHours};
     let mut week: [Vec<DaySpan>; 7] = Default::default();
     week[..5].fill(vec![DaySpan::parse("08:30-17:00").unwrap()]);
     let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();

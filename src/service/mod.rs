@@ -2,4 +2,5 @@
 
 mod reaction;
 
+pub use crate::calendar::{DaySpan, ServiceHours};
 pub use reaction::{ReactionTimes, Within};

@@ -180,7 +180,8 @@ impl App {
 
     /// Runs until told to stop, then comes to rest floor by floor: no more probes, the last
     /// evaluation, the last messages, the pages, the store. Gives the names of the floors that
-    /// did not come to rest in time; what they left undone is in the state file.
+    /// did not come to rest in time; what they left undone is in the state file. A floor that panics
+    /// ends all of it, and is one of those.
     pub async fn run(self, stop: CancellationToken) -> Vec<&'static str> {
         let (alerts_done, store_done) = (CancellationToken::new(), CancellationToken::new());
         let mut probes = JoinSet::new();
@@ -235,10 +236,22 @@ impl App {
         let mut keeping = JoinSet::new();
         keeping.spawn(self.store.clone().run(store_done.clone()));
 
-        stop.cancelled().await;
+        let fallen = tokio::select! {
+            () = stop.cancelled() => None,
+            () = fall(&mut probes) => Some("probes"),
+            () = fall(&mut evaluation) => Some("evaluation"),
+            () = fall(&mut telling) => Some("messages"),
+            () = fall(&mut pages) => Some("pages"),
+            () = fall(&mut pushing) => Some("remote write"),
+            () = fall(&mut keeping) => Some("storage"),
+        };
+        if let Some(name) = fallen {
+            tracing::error!("{name} broke down; stopping, so that all of it is started again");
+            stop.cancel();
+        }
         self.ending.cancel();
         let began = self.clock.mono();
-        let mut late = Vec::new();
+        let mut late: Vec<&'static str> = fallen.into_iter().collect();
         for (name, floor, order) in [
             ("probes", &mut probes, stop),
             ("evaluation", &mut evaluation, evaluation_stop),
@@ -256,6 +269,18 @@ impl App {
             }
         }
         late
+    }
+}
+
+/// Returns when a task of a floor panics: a house in which nobody tells anything any more must not
+/// look as if all were well.
+async fn fall(floor: &mut JoinSet<()>) {
+    loop {
+        match floor.join_next().await {
+            Some(Err(error)) if error.is_panic() => return,
+            Some(_) => {}
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -298,5 +323,20 @@ async fn forward(
             .map(|metric| labels.with(METRIC_NAME, metric))
             .collect();
         evaluator.nudge(&changed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_floor_falls_when_one_of_its_tasks_panics() {
+        let mut floor = JoinSet::new();
+        floor.spawn(async {});
+        let patience = std::time::Duration::from_millis(50);
+        assert!(tokio::time::timeout(patience, fall(&mut floor)).await.is_err(), "it ended well");
+        floor.spawn(async { panic!("as planned") });
+        fall(&mut floor).await;
     }
 }

@@ -1,1 +1,3 @@
 //! Services, dependencies, outages, service-level arithmetic, reaction deadlines. Pure.
+
+pub mod reaction;

@@ -49,6 +49,8 @@ pub(super) struct Open {
     messages: u32,
     pub(super) alerts: BTreeMap<Labels, Arc<Alert>>,
     pub(super) acknowledged: Option<Acknowledgement>,
+    /// Somebody knew of what had begun to fire by then, before the incident got worse.
+    pub(super) reacted: Option<Timestamp>,
 }
 
 impl Group {
@@ -81,7 +83,8 @@ impl Group {
         let alerts = alerts.into_iter().map(|alert| (alert.labels.clone(), alert.into())).collect();
         self.flushed = true;
         self.digest = digest;
-        self.incident = Some(Open { id, opened, told, messages, alerts, acknowledged });
+        let reacted = None;
+        self.incident = Some(Open { id, opened, told, messages, alerts, acknowledged, reacted });
     }
 
     /// Whether the alert was told as firing, and not as over yet.
@@ -118,6 +121,7 @@ impl Group {
         over: Vec<Arc<Alert>>,
         also_told: BTreeSet<Arc<str>>,
         flapping: bool,
+        react_by: Option<Timestamp>,
         max_alerts: usize,
         now: Timestamp,
     ) -> (Decision, Memory) {
@@ -133,6 +137,7 @@ impl Group {
             messages: 0,
             alerts: BTreeMap::new(),
             acknowledged: None,
+            reacted: None,
         });
         open.told = now;
         open.messages += 1;
@@ -157,6 +162,7 @@ impl Group {
             flapping,
             left_out,
             acknowledged: open.acknowledged.clone(),
+            react_by,
         };
         let decision = Decision { notice, number: open.messages, seen_at: None };
         let over = open.alerts.is_empty();
@@ -229,6 +235,7 @@ impl Group {
             flapping: false,
             left_out,
             acknowledged: Some(acknowledgement.clone()),
+            react_by: None,
         };
         Some(Decision { notice, number: open.messages, seen_at })
     }

@@ -11,6 +11,7 @@ mod problem;
 mod process;
 mod quantity;
 mod query;
+mod reactions;
 mod reader;
 mod remote;
 mod routes;
@@ -37,6 +38,7 @@ use crate::model::Labels;
 use crate::notify;
 use crate::probe;
 use crate::rules::tune::Tuning;
+use crate::service::reaction::Reactions;
 use reader::Reader;
 
 /// Where the configuration comes from: the file system and the environment, or a test's.
@@ -91,6 +93,8 @@ pub struct Config {
     pub templates: Option<PathBuf>,
     /// Service hours by name.
     pub calendars: Vec<ServiceHours>,
+    /// By when somebody must react to what.
+    pub reactions: Arc<Reactions>,
     /// When and how often people are told.
     pub alerting: AlertingSection,
     /// Routes and receivers of an `alertmanager.yml`.
@@ -266,6 +270,7 @@ fn sections(
     let common = Labels::from_pairs(common).unwrap_or_default();
     let services = if routed { top.get("services") } else { top.need("services", reader) };
     let services = services::read(services, &owners, &calendars, &defaults, &common, reader);
+    let reactions = reactions::read(top.get("reactions"), &calendars, services.hours, reader);
     let (alerting, fallback) = process::alerting(top.get("alerting"), &owners, reader);
     let foreign = routes::alertmanager(foreign, alertmanager, &owners, &basics, &channels, reader);
     let mut rules = process::rules(top.get("rules"), &owners, reader);
@@ -293,6 +298,7 @@ fn sections(
         },
         notify: channels,
         templates,
+        reactions: Arc::new(reactions),
         calendars: calendars.into_iter().map(|(hours, _)| hours).collect(),
         alerting,
         alertmanager: foreign,

@@ -14,6 +14,9 @@ use crate::model::{Labels, Timestamp};
 /// two years.
 const PATIENCE_DAYS: usize = 2 * 366;
 
+/// The shipped alert that tells of deadlines nobody met.
+pub const OVERDUE: &str = "ReactionOverdue";
+
 /// How long somebody has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Within {
@@ -104,9 +107,15 @@ impl Reactions {
         self.within.is_empty() || (self.hours.is_none() && self.services.is_empty())
     }
 
-    /// By when somebody must react to an alert with these labels that fires since `fired`.
+    /// By when somebody must react to an alert with these labels that fires since `fired`. An alert
+    /// that only proves that alerts come through (`severity="none"`) is no fault, and the one that
+    /// tells of missed deadlines has none itself: it would keep itself alive.
     pub fn due(&self, labels: &Labels, fired: Timestamp) -> Option<Timestamp> {
         let within = self.within.get(labels.get("class")?)?;
+        let is_no_fault = labels.get("severity") == Some("none");
+        if is_no_fault || labels.get("alertname") == Some(OVERDUE) {
+            return None;
+        }
         let own = labels.get("service").and_then(|service| self.services.get(service));
         due(own.or(self.hours.as_ref())?, fired, *within)
     }

@@ -133,6 +133,8 @@ fn class_and_service_decide() {
     assert_eq!(of(&[("class", "4")]), Some(at("2026-11-27T13:00")));
     assert_eq!(of(&[("class", "5")]), None);
     assert_eq!(of(&[("severity", "critical")]), None);
+    assert_eq!(of(&[("class", "4"), ("severity", "none")]), None);
+    assert_eq!(of(&[("class", "2"), ("alertname", OVERDUE)]), None);
     assert!(!reactions.is_empty() && Reactions::default().is_empty());
     let only_mail = Reactions { hours: None, ..reactions };
     let home = Labels::from_pairs([("class", "1"), ("service", "home")]).unwrap();
@@ -228,7 +230,6 @@ proptest! {
     #[test]
     fn what_begins_later_is_not_due_earlier(
         hours in any_hours(96),
-        // Clocks do not change in the evening, so that times of day are in the order of time.
         daily in any_hours(96),
         since in any_minute(),
         later in 0i64..4_000,
@@ -242,6 +243,7 @@ proptest! {
         if let Some(due) = due(&hours, since, within) {
             prop_assert!(Some(due) < super::due(&hours, since, longer));
         }
+        // Where clocks do not change, times of day are in the order of time.
         let quiet = ServiceHours { zone: TimeZone::UTC, ..daily };
         let due = |at, count| due(&quiet, at, days(count));
         prop_assert!(due(since, count) <= due(then, count));

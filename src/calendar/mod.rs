@@ -3,6 +3,7 @@
 mod holidays;
 mod hours;
 mod interval;
+mod open;
 mod opening;
 
 pub use holidays::Region;

@@ -9,6 +9,7 @@ mod people;
 mod probes;
 mod problem;
 mod process;
+mod promises;
 mod quantity;
 mod query;
 mod reactions;
@@ -38,6 +39,7 @@ use crate::model::Labels;
 use crate::notify;
 use crate::probe;
 use crate::rules::tune::Tuning;
+use crate::service::promise::{Excuse, Promise};
 use crate::service::reaction::Reactions;
 use reader::Reader;
 
@@ -95,6 +97,10 @@ pub struct Config {
     pub calendars: Vec<ServiceHours>,
     /// By when somebody must react to what.
     pub reactions: Arc<Reactions>,
+    /// Services whose availability somebody was promised.
+    pub promised: Vec<Promised>,
+    /// Services, and times in which their outages may not count.
+    pub maintenance: Vec<(Arc<str>, Excuse)>,
     /// When and how often people are told.
     pub alerting: AlertingSection,
     /// Routes and receivers of an `alertmanager.yml`.
@@ -109,6 +115,15 @@ pub struct Config {
     pub remote_write: Vec<crate::remote::Destination>,
     /// What a query may cost.
     pub query: crate::web::QueryLimits,
+}
+
+/// A service with a service-level agreement.
+#[derive(Clone, Debug)]
+pub struct Promised {
+    /// Its name.
+    pub service: Arc<str>,
+    /// What was promised.
+    pub promise: Arc<Promise>,
 }
 
 /// `alerting:` in the file.
@@ -269,6 +284,8 @@ fn sections(
     let common = [("instance", &*basics.instance), ("job", "augenmass")];
     let common = Labels::from_pairs(common).unwrap_or_default();
     let services = if routed { top.get("services") } else { top.need("services", reader) };
+    let promised = promises::read(top.get("promises"), services, &calendars, &basics, reader);
+    let maintenance = promises::maintenance(top.get("maintenance"), &promised, &basics, reader);
     let services = services::read(services, &owners, &calendars, &defaults, &common, reader);
     let reactions = reactions::read(top.get("reactions"), &calendars, services.hours, reader);
     let (alerting, fallback) = process::alerting(top.get("alerting"), &owners, reader);
@@ -300,6 +317,8 @@ fn sections(
         templates,
         reactions: Arc::new(reactions),
         calendars: calendars.into_iter().map(|(hours, _)| hours).collect(),
+        promised,
+        maintenance,
         alerting,
         alertmanager: foreign,
         rules,

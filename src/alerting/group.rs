@@ -79,11 +79,11 @@ impl Group {
 
     /// Goes on where an earlier process ended.
     pub(super) fn remember(&mut self, incident: Incident) {
-        let Incident { id, opened, told, messages, alerts, acknowledged, digest, .. } = incident;
+        let Incident { id, opened, told, messages, alerts, .. } = incident;
+        let Incident { acknowledged, reacted, digest, .. } = incident;
         let alerts = alerts.into_iter().map(|alert| (alert.labels.clone(), alert.into())).collect();
         self.flushed = true;
         self.digest = digest;
-        let reacted = None;
         self.incident = Some(Open { id, opened, told, messages, alerts, acknowledged, reacted });
     }
 
@@ -192,6 +192,7 @@ impl Open {
             messages: self.messages,
             alerts: self.alerts.values().map(|alert| Alert::clone(alert)).collect(),
             acknowledged: self.acknowledged.clone(),
+            reacted: self.reacted,
             digest,
         }
     }

@@ -65,8 +65,17 @@ fn the_earliest_deadline_is_told_until_somebody_knows() {
     assert_eq!((desk.overdue_incidents(), desk.missed_deadlines()), (0, 0));
     // It gets worse: what somebody has reacted to is not due again.
     desk.offer(at(200_000), vec![classed("Other", "2", at(200_000))]);
-    let again = told(&mut desk, at(300_000));
+    let mut memory = Vec::new();
+    let mut again = Vec::new();
+    while let Some(due) = desk.next_due().filter(|due| *due <= at(300_000)) {
+        let decided = desk.flush(due);
+        again.extend(decided.decisions.into_iter().map(|d| (d.notice.why, d.notice.react_by)));
+        memory.extend(decided.incidents);
+    }
     assert_eq!(again, [(Why::NewAlerts, Some(at(200_000 + 2 * HOUR)))]);
+    let restored = Desk::restore(plan(), memory.split_off(memory.len() - 1), at(310_000));
+    let due = restored.status(at(310_000))[0].react_by;
+    assert_eq!(due, Some(at(200_000 + 2 * HOUR)), "after a restart as well");
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub(super) struct Story {
     /// Counts, when it is about several alerts.
     pub(super) head: Option<String>,
     pub(super) items: Vec<Item>,
+    /// By when somebody must react.
+    pub(super) deadline: Option<String>,
     /// What the reader can do: sentence before the link, and the link.
     pub(super) actions: Vec<(String, String)>,
     /// What the picture of it shows, in words.
@@ -104,7 +106,11 @@ impl Reader<'_> {
             _ => told.iter().find_map(|alert| self.picture(alert, notice.at)),
         };
         let resolved = firing == 0;
-        Story { subject, lead, head, items, actions, picture, notes, footer, resolved }
+        let deadline = notice.react_by.filter(|_| !resolved).map(|by| {
+            let name = if by < notice.at { "react-by-passed" } else { "react-by" };
+            language.say(name, &[("instant", language.instant(by, &self.zone).into())])
+        });
+        Story { subject, lead, head, items, deadline, actions, picture, notes, footer, resolved }
     }
 
     /// What the alert's expression looked like, where the expression is known.

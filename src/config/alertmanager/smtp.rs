@@ -7,6 +7,7 @@ use super::super::problem::Position;
 use super::super::reader::{Fields, Reader};
 use super::http::secret;
 use super::plain;
+use super::scalars::{filled, flag};
 use super::tls::tls;
 use crate::model::Secret;
 use crate::notify::{EmailSettings, Handshake, SmtpTls};
@@ -19,6 +20,7 @@ pub(super) struct Names {
     username: &'static str,
     password: &'static str,
     password_file: &'static str,
+    identity: &'static str,
     secret: [&'static str; 2],
     require_tls: &'static str,
     implicit_tls: &'static str,
@@ -32,6 +34,7 @@ pub(super) const GLOBAL_NAMES: Names = Names {
     username: "smtp_auth_username",
     password: "smtp_auth_password",
     password_file: "smtp_auth_password_file",
+    identity: "smtp_auth_identity",
     secret: ["smtp_auth_secret", "smtp_auth_secret_file"],
     require_tls: "smtp_require_tls",
     implicit_tls: "smtp_force_implicit_tls",
@@ -45,6 +48,7 @@ pub(super) const EMAIL_NAMES: Names = Names {
     username: "auth_username",
     password: "auth_password",
     password_file: "auth_password_file",
+    identity: "auth_identity",
     secret: ["auth_secret", "auth_secret_file"],
     require_tls: "require_tls",
     implicit_tls: "force_implicit_tls",
@@ -75,10 +79,14 @@ pub(super) fn smtp(fields: &mut Fields<'_>, names: &Names, reader: &mut Reader<'
             let password = names.password;
             let message = format!("`{name}` (CRAM-MD5) is not supported, `{password}` is");
             reader.obstacle(node.at, message);
+            let _ = plain(node, name, reader);
         }
     }
+    if let Some(node) = fields.get(names.identity) {
+        let _ = plain(node, names.identity, reader);
+    }
     let flag = |fields: &mut Fields<'_>, name: &'static str, reader: &mut Reader<'_>| {
-        fields.get(name).and_then(|node| reader.boolean(node, name))
+        fields.get(name).and_then(|node| flag(node, name, reader))
     };
     Smtp {
         smarthost: smarthost(fields, names.smarthost, reader),
@@ -99,12 +107,18 @@ fn smarthost(
     reader: &mut Reader<'_>,
 ) -> Option<Arc<str>> {
     let node = fields.get(name)?;
-    let text = reader.text(node, name)?;
-    let port = text.rsplit_once(':').map(|(_, port)| port);
-    if !port.is_some_and(|port| !port.is_empty() && !port.contains(']')) {
-        reader.problem(node.at, format!("`{name}` should be `host:port`, found `{text}`"));
+    let text = filled(node, name, reader)?;
+    let fits = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let bare = |host: &str| !host.contains(['[', ']']);
+        let host = inner.map_or(bare(host) && !host.contains(':'), bare);
+        host && bare(port) && !port.is_empty()
+    });
+    if !fits {
+        let message = format!("`{name}` should be `host:port` or `[address]:port`, found `{text}`");
+        reader.problem(node.at, message);
     }
-    Some(text)
+    Some(text.into())
 }
 
 impl Smtp {

@@ -55,6 +55,8 @@ pub fn read(
         let title = one.get("title").and_then(|node| reader.text(node, "title"));
         let depends_on = dependencies(&mut one, key, entries, reader);
         calendar(&mut one, calendars, reader);
+        // Read by `promises`.
+        let _ = one.get("promise");
         let timing = defaults.read(Some(node), "", reader).taken(&mut one);
         let labels = labels(&mut one, common, reader);
         let names: Vec<&str> = owners.iter().map(|(owner, _)| &*owner.name).collect();

@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 
 use super::*;
+use crate::model::Secret;
+use crate::notify::MailLogin;
 use crate::ports::Address;
 use crate::probe::{Kind, MailQueueSource, Requirement};
 
@@ -102,8 +104,8 @@ fn thirty_lines_work() {
         if smtp.starttls == Requirement::Required));
     assert_eq!(config.calendars[0].week[4].len(), 1);
     let email = config.notify.email.unwrap();
-    let (user, password) = email.credentials.unwrap();
-    assert_eq!((&*user, password.reveal()), ("orwell", "secret-smtp-password"));
+    let expected = MailLogin::new("orwell", &Secret::new("secret-smtp-password"));
+    assert_eq!(email.login, Some(expected));
     assert_eq!(config.web.listen.to_string(), "127.0.0.1:9797");
 }
 
@@ -318,6 +320,16 @@ services: {}
     );
     let never = text.replace("mon-thu: \"08:30-17:00\", fri: \"08:30-14:00\"", "");
     assert!(self::problems(&never).join("").contains("the calendar `support` is never open"));
+}
+
+#[test]
+fn a_room_that_begins_with_any_letter_is_a_problem_and_no_crash() {
+    for room in ["\u{fc}#web:example.org", "\u{1f600}", "\u{20ac}"] {
+        let text =
+            format!("owners: {{web: {{notify: [{{matrix: \"{room}\"}}]}}}}\nservices: {{}}\n");
+        let problems = problems(&text).join("\n");
+        assert!(problems.contains("a room such as"), "{problems}");
+    }
 }
 
 #[test]

@@ -9,6 +9,9 @@ pub enum BadMatcher {
     /// Not of the form `name=value`.
     #[error("`{0}` is not a matcher, expected name=\"value\", name!=…, name=~… or name!~…")]
     Form(String),
+    /// Braces where one matcher should stand.
+    #[error("unexpected open or close brace: {0}")]
+    Braces(String),
     /// A quote begins and does not end, or stands where it must be escaped.
     #[error("`{0}`: the quotes do not fit together")]
     Quotes(String),
@@ -38,16 +41,34 @@ type Parts = (String, Operator, String);
 /// # Errors
 /// Neither form understands it, or a regular expression is wrong.
 pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, BadMatcher> {
-    let (newer, classic) = (Newer::parse(text), classic(text));
+    let all = |parts: Vec<Parts>| parts.into_iter().map(matcher).collect::<Result<Vec<_>, _>>();
+    let newer = || Newer::parse(text).and_then(all);
     // Where both understand it and disagree, the classic meaning is the one people rely on.
-    let parts = match (newer, classic) {
-        (_, Ok(classic)) => classic,
-        (Ok(newer), Err(_)) => newer,
-        (Err(error), Err(_)) => return Err(error),
+    let mut matchers = match classic(text).and_then(all) {
+        Ok(matchers) => matchers,
+        Err(classic) => newer().map_err(|newer| match (&newer, classic) {
+            (BadMatcher::Form(_), classic @ BadMatcher::Regex { .. }) => classic,
+            _ => newer,
+        })?,
     };
-    let mut matchers = parts.into_iter().map(matcher).collect::<Result<Vec<_>, _>>()?;
     sort_matchers(&mut matchers);
     Ok(matchers)
+}
+
+/// Reads one matcher, as in the addresses of the API: no braces around it, and in the classic form
+/// commas belong to the value.
+///
+/// # Errors
+/// Neither form understands it, there is another number of them, or the regular expression is
+/// wrong.
+pub fn parse_matcher(text: &str) -> Result<Matcher, BadMatcher> {
+    if text.starts_with('{') || text.ends_with('}') {
+        return Err(BadMatcher::Braces(shorten(text)));
+    }
+    classic_matcher(text).and_then(matcher).or_else(|error| {
+        let mut newer = Newer::parse(text).ok().filter(|parts| parts.len() == 1);
+        newer.as_mut().and_then(Vec::pop).map_or(Err(error), matcher)
+    })
 }
 
 /// A matcher from its parts, with a regular expression as Alertmanager means it: `.` does not
@@ -108,23 +129,29 @@ fn classic(text: &str) -> Result<Vec<Parts>, BadMatcher> {
         }
         token.push(c);
     }
-    if !token.is_empty() {
-        tokens.push(token);
+    let last = token.trim();
+    if !last.is_empty() {
+        tokens.push(last.to_owned());
     }
     tokens.iter().map(|token| classic_matcher(token)).collect()
 }
 
+/// White space of a regular expression in Go.
+fn is_blank(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\u{c}' | '\r' | ' ')
+}
+
 fn classic_matcher(text: &str) -> Result<Parts, BadMatcher> {
     let bad = || BadMatcher::Form(shorten(text));
-    let rest = text.trim_start();
+    let rest = text.trim_start_matches(is_blank);
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let end = rest.find(|c| !legal(c)).ok_or_else(bad)?;
     let (name, rest) = rest.split_at(end);
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(bad());
     }
-    let (operator, rest) = operator(rest.trim_start()).ok_or_else(bad)?;
-    Ok((name.to_owned(), operator, classic_value(rest.trim())?))
+    let (operator, rest) = operator(rest.trim_start_matches(is_blank)).ok_or_else(bad)?;
+    Ok((name.to_owned(), operator, classic_value(rest.trim_matches(is_blank))?))
 }
 
 fn classic_value(raw: &str) -> Result<String, BadMatcher> {
@@ -290,13 +317,28 @@ mod tests {
         assert_eq!(shown("a='b'"), r#"a="'b'""#);
         assert_eq!(shown(r#"a="\u00fc""#), r#"a="\\u00fc""#, "the classic meaning");
         assert_eq!(shown(r#""ä"="\u00fc""#), r#""ä"="ü""#);
+        assert_eq!(shown(r#"a=~"\u00fc""#), r#"a=~"ü""#, "the classic one is no expression");
         assert_eq!(shown(""), "");
+        assert_eq!(shown("a=b, \u{a0}"), r#"a="b""#);
+        assert_eq!(shown("\u{a0}a=b c"), r#"a="b c""#, "blanks around the last one are let go");
     }
 
     #[test]
     fn what_is_no_matcher_is_refused() {
-        for text in ["a", "=b", "{,a=b}", "a=\"b", "a!b", "'a'=b", "a=~(", "foo=b,baz"] {
+        for text in
+            ["a", "=b", "{,a=b}", "a=\"b", "a!b", "'a'=b", "a=~(", "foo=b,baz", "\u{a0}a=b c,"]
+        {
             assert!(parse_matchers(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_matcher_stands_alone() {
+        let shown = |text| parse_matcher(text).map(|one| one.to_string());
+        assert_eq!(shown("a=b,c=d").unwrap(), r#"a="b,c=d""#);
+        assert_eq!(shown(r#" "ä"="b" "#).unwrap(), r#""ä"="b""#);
+        for text in ["", "{a=b}", "a=b}", r#"a="b",c="d""#, r#""ä"="b","c"="d""#, "a"] {
+            assert!(parse_matcher(text).is_err(), "{text}");
         }
     }
 

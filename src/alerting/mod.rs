@@ -23,7 +23,7 @@ pub use explain::{Explained, Verdict, explain};
 pub use flapping::Damping;
 pub use inhibit::InhibitRule;
 pub use link::{BadLink, Invitation, LinkSigner};
-pub use matchers::{BadMatcher, parse_matchers, regex_matcher, sort_matchers};
+pub use matchers::{BadMatcher, parse_matcher, parse_matchers, regex_matcher, sort_matchers};
 pub use notice::{Notice, Why};
 pub use plan::{Ends, Plan, Timing};
 pub use route::{GroupBy, Route, RouteError, RouteId, RouteSpec, RouteTree};

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::instant::instant;
 use super::output::{Output, complain, say};
-use crate::alerting::{Directory, GroupBy, Plan, Route, RouteId, WhyNot};
+use crate::alerting::{Directory, GroupBy, Plan, Route, RouteId, WhyNot, parse_matchers};
 use crate::app::who_is_told;
 use crate::config::{AlertmanagerFile, Config, Integration, Receiver, System, show_duration};
-use crate::model::{Labels, Timestamp};
+use crate::model::{Labels, Test, Timestamp};
 use crate::ports::{Address, Clock, SystemClock};
 
 /// `augenmass routes …`
@@ -122,11 +122,18 @@ fn load(file: &File) -> Result<Routing, String> {
 fn parse_labels(written: &[String]) -> Result<Labels, String> {
     let mut pairs = Vec::new();
     for text in written {
+        // Either side may be quoted, as in a matcher.
+        if let Ok([only]) = parse_matchers(text).as_deref()
+            && let Test::Equal(value) = only.test()
+        {
+            pairs.push((only.name().to_owned(), value.to_string()));
+            continue;
+        }
         let (name, value) =
             text.split_once('=').ok_or_else(|| format!("`{text}` should be NAME=VALUE"))?;
-        let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-        pairs.push((name, quoted.unwrap_or(value)));
+        pairs.push((name.to_owned(), value.to_owned()));
     }
+    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     Labels::from_pairs(pairs).map_err(|error| error.to_string())
 }
 

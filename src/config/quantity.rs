@@ -12,6 +12,8 @@ const SPANS: &[(&str, u64)] = &[
     ("y", 31_536_000_000),
 ];
 
+const MOST_MILLIS: u64 = i64::MAX as u64 / 1_000_000;
+
 /// `500ms`, `15s`, `1h30m`, `7d`: Prometheus' notation, units in falling order, each once.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
@@ -35,7 +37,8 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         millis = millis.checked_add(number.checked_mul(*unit)?)?;
         rest = &rest[end..];
     }
-    Some(Duration::from_millis(millis))
+    // As far as the nanoseconds of Prometheus reach: 292 years.
+    (millis <= MOST_MILLIS).then(|| Duration::from_millis(millis))
 }
 
 /// The shortest way to write a span.

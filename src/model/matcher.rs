@@ -6,7 +6,7 @@ use regex_syntax::hir::Hir;
 use regex_syntax::hir::literal::Extractor;
 
 use super::labels::{EscapedValue, is_legacy_label_name};
-use super::{Labels, METRIC_NAME};
+use super::{Labels, METRIC_NAME, from_re2};
 
 /// One condition on one label. An absent label has the empty value.
 #[derive(Clone, Debug)]
@@ -115,11 +115,12 @@ impl Pattern {
     pub fn new(text: &str) -> Result<Self, BadPattern> {
         let bad = |reason: String| BadPattern { text: text.to_owned(), reason };
         // Checked alone first: `a)(b` must not become valid inside our brackets.
-        let alone = regex_syntax::Parser::new().parse(text).map_err(|e| bad(reason_of(&e)))?;
+        let inner = from_re2(text)?;
+        let alone = regex_syntax::Parser::new().parse(&inner).map_err(|e| bad(reason_of(&e)))?;
         if let Some(program) = Program::short(text, true) {
             return Ok(Self { text: text.into(), program });
         }
-        let regex = regex::RegexBuilder::new(&format!("^(?s:{text})$"))
+        let regex = regex::RegexBuilder::new(&format!("^(?s:{inner})$"))
             .size_limit(Self::SIZE_LIMIT)
             .build()
             .map_err(|e| bad(e.to_string()))?;
@@ -139,7 +140,7 @@ impl Pattern {
             Program::Anything | Program::Something => [].into(),
         };
         let bad = |reason: String| BadPattern { text: text.to_owned(), reason };
-        let regex = regex::RegexBuilder::new(&format!("^(?:{text})$"))
+        let regex = regex::RegexBuilder::new(&format!("^(?:{})$", from_re2(text)?))
             .size_limit(Self::SIZE_LIMIT)
             .build()
             .map_err(|e| bad(e.to_string()))?;

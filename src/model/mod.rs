@@ -8,6 +8,7 @@ mod labels;
 mod matcher;
 mod metric;
 mod nonempty;
+mod re2;
 mod sample;
 mod secret;
 mod silence;
@@ -24,6 +25,7 @@ pub use labels::{
 pub use matcher::{BadPattern, Literals, Matcher, Pattern, Test};
 pub use metric::{MetricMeta, MetricType};
 pub use nonempty::NonEmpty;
+pub use re2::from_re2;
 pub use sample::{Batch, Columns, Point, Row, STALE, STALE_BITS, is_stale};
 pub use secret::Secret;
 pub use silence::Silence;

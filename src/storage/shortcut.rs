@@ -2,7 +2,7 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-use crate::model::Test;
+use crate::model::{Test, from_re2};
 
 /// Which values are worth testing.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,12 +27,13 @@ impl Shortcut {
                 // As the pattern itself is compiled: `.` also matches a line feed.
                 let mut parser =
                     regex_syntax::ParserBuilder::new().dot_matches_new_line(true).build();
-                match parser.parse(pattern.as_str()) {
-                    Ok(hir) => match literals(&hir) {
+                let text = from_re2(pattern.as_str()).ok();
+                match text.and_then(|text| parser.parse(&text).ok()) {
+                    Some(hir) => match literals(&hir) {
                         Some(values) => Shortcut::OneOf(values),
                         None => Shortcut::Prefix(prefix(&hir)),
                     },
-                    Err(_) => Shortcut::Prefix(String::new()),
+                    None => Shortcut::Prefix(String::new()),
                 }
             }
             Test::NotEqual(_) | Test::NotMatch(_) => Shortcut::Prefix(String::new()),

@@ -107,12 +107,12 @@ impl Data {
                 ("Receiver", Value::text(&self.receiver)),
                 ("Status", Value::text(&self.status)),
                 ("Alerts", Value::list(ListKind::Alerts, alerts?)?),
+                ("NotificationReason", Value::text(&self.notification_reason)),
                 ("GroupLabels", kv(&self.group_labels)),
                 ("CommonLabels", kv(&self.common_labels)),
                 ("CommonAnnotations", kv(&self.common_annotations)),
                 ("RouteLabels", kv(&self.route_labels)),
                 ("ExternalURL", Value::text(&self.external_url)),
-                ("NotificationReason", Value::text(&self.notification_reason)),
             ],
         ))
     }
@@ -229,11 +229,9 @@ impl Functions for Own {
     fn call(&self, name: &str, args: &[Value], limit: usize) -> Result<Value, String> {
         let text = |text: String| bounded(&text, limit);
         match (name, args) {
-            ("toUpper", [Value::Text(subject)]) => text(subject.to_uppercase()),
-            ("toLower", [Value::Text(subject)]) => text(subject.to_lowercase()),
-            ("title", [Value::Text(subject)]) => {
-                text(super::prometheus::title(&subject.to_lowercase()))
-            }
+            ("toUpper", [Value::Text(subject)]) => text(mapped(subject, char::to_uppercase)),
+            ("toLower", [Value::Text(subject)]) => text(mapped(subject, char::to_lowercase)),
+            ("title", [Value::Text(subject)]) => text(title(&subject.to_lowercase())),
             ("trimSpace", [Value::Text(subject)]) => text(subject.trim().to_owned()),
             ("safeHtml", [Value::Text(subject)]) => Ok(Value::Safe(Safe::Html, subject.clone())),
             ("safeUrl", [Value::Text(subject)]) => Ok(Value::Safe(Safe::Url, subject.clone())),
@@ -272,6 +270,46 @@ impl Functions for Own {
             _ => Err("cannot be called like this".to_owned()),
         }
     }
+}
+
+/// Each character for itself, as Go's `strings.ToUpper` does: one that would become several (`ß`)
+/// stays, or becomes the first of them (`İ`).
+fn mapped<I: ExactSizeIterator<Item = char>>(text: &str, to: fn(char) -> I) -> String {
+    let one = |c: char| {
+        let mut all = to(c);
+        match (all.len(), c) {
+            (1, _) | (_, '\u{130}') => all.next().unwrap_or(c),
+            _ => c,
+        }
+    };
+    text.chars().map(one).collect()
+}
+
+/// The first letter of each word in upper case, be there digits before it.
+fn title(text: &str) -> String {
+    let mut titled = String::with_capacity(text.len());
+    let (mut inside, mut done) = (false, false);
+    for c in text.chars() {
+        let word = c.is_alphanumeric() || c == '_' || (inside && matches!(c, '\'' | '\u{2019}'));
+        done &= inside && word;
+        if word && !done && c.is_alphabetic() {
+            let mut upper = c.to_uppercase();
+            let first = upper.next().unwrap_or(c);
+            titled.push(match c {
+                '\u{1c6}' => '\u{1c5}',
+                '\u{1c9}' => '\u{1c8}',
+                '\u{1cc}' => '\u{1cb}',
+                '\u{1f3}' => '\u{1f2}',
+                _ => first,
+            });
+            titled.extend(upper.flat_map(char::to_lowercase));
+            done = true;
+        } else {
+            titled.push(c);
+        }
+        inside = word;
+    }
+    titled
 }
 
 fn join(between: &str, items: &[Value], limit: usize) -> Result<Value, String> {
@@ -398,11 +436,25 @@ mod tests {
             text("{{ (dict \"a\" 1).a }} {{ title \"ab CD\" }} {{ base64encode \"a\" }}"),
             "1 Ab Cd YQ=="
         );
+        assert_eq!(
+            text("{{ toUpper `Straße ﬁ` }} {{ toLower `İΟΣ` }} {{ title `$1x ß ǆ 2ab3c a_b` }}"),
+            "STRAßE ﬁ iοσ $1X Ss ǅ 2Ab3c A_b"
+        );
+        assert_eq!(text("{{ .Status | }}"), "firing", "as in Go, the last `|` is idle");
+        let all = text("{{ . }}");
+        assert!(
+            all.starts_with("{r firing [{firing alertname=A ") && all.contains("}]  "),
+            "{all}"
+        );
         assert_eq!(text("{{ toJson .CommonLabels }}"), r#"{"alertname":"A","b":"\u003c2\u003e"}"#);
         let html = |text: &str| Templates::default().html(text, &data, now).unwrap();
         assert_eq!(
             html("<a title={{ .CommonLabels.b }}>{{ .CommonLabels.b }}</a><!-- x -->"),
             "<a title=&lt;2&gt;>&lt;2&gt;</a>"
+        );
+        assert_eq!(
+            html("{{ .CommonLabels.b | html }} {{ toUpper (html .CommonLabels.b) }}"),
+            "&lt;2&gt; &amp;LT;2&amp;GT;"
         );
         assert!(Templates::default().html("<a href=\"", &data, now).is_err());
     }

@@ -3,7 +3,7 @@
 use super::builtins;
 use super::exec::{Ran, Run};
 use super::tree::{Command, Expr, Kind};
-use super::value::{Safe, Value};
+use super::value::Value;
 use super::{Param, Signature};
 
 impl Run<'_> {
@@ -29,14 +29,6 @@ impl Run<'_> {
             self.functions.call(name, &arguments, limit)
         } else {
             builtins::call(name, &arguments, limit)
-        };
-        // What `html` and `urlquery` have escaped is not escaped again.
-        let result = match (result, &self.html) {
-            (Ok(Value::Text(text)), Some(_)) if name == "html" => Ok(Value::Safe(Safe::Html, text)),
-            (Ok(Value::Text(text)), Some(_)) if name == "urlquery" => {
-                Ok(Value::Safe(Safe::Url, text))
-            }
-            (result, _) => result,
         };
         self.result(name, command, result)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::html::Context;
 use super::methods;
 use super::tree::{Branch, Command, Expr, Kind, Name, Node, Number, Pipe};
-use super::value::{Bounded, Value};
+use super::value::{Bounded, Safe, Value};
 use super::{Functions, Library, Limits, Mode, Source, TemplateError, line_of};
 
 /// What happens after a node.
@@ -125,6 +125,7 @@ impl Run<'_> {
             Node::Action(pipe) => {
                 let value = self.pipe(dot, pipe)?;
                 if pipe.variables.is_empty() {
+                    let value = if self.html.is_some() { escaped(pipe, value) } else { value };
                     self.print(pipe.at, &value)?;
                 }
             }
@@ -443,5 +444,20 @@ fn constant(number: Number) -> Value {
     match number.int {
         Some(int) if !number.is_float => Value::Int(int),
         _ => Value::Float(number.float),
+    }
+}
+
+/// What `html` or `urlquery` has escaped at the end of an action is not escaped again; elsewhere they
+/// give texts like others.
+fn escaped(pipe: &Pipe, value: Value) -> Value {
+    let last = pipe.commands.last().and_then(|command| command.words.first());
+    let name = match last.map(|word| &word.kind) {
+        Some(Kind::Function(name)) => &**name,
+        _ => "",
+    };
+    match (name, value) {
+        ("html", Value::Text(text)) => Value::Safe(Safe::Html, text),
+        ("urlquery", Value::Text(text)) => Value::Safe(Safe::Url, text),
+        (_, value) => value,
     }
 }

@@ -286,6 +286,10 @@ impl<'a> Parser<'a> {
                     return self.unexpected(token, context);
                 }
                 self.next += 1;
+                // Go lets a `|` before the end pass.
+                if self.skip_space().kind == end {
+                    continue;
+                }
             }
             commands.push(self.command(context)?);
         }

@@ -2,7 +2,7 @@
 
 use super::builtins::too_long;
 use super::text;
-use super::value::{Bounded, Value};
+use super::value::{ListKind, MapKind, Value};
 
 /// Wider than this is Go's `%!(BADWIDTH)`; Go allows a million, a message needs less.
 const WIDEST: usize = 10_000;
@@ -17,6 +17,8 @@ struct Directive {
     zero: bool,
     width: Option<usize>,
     precision: Option<usize>,
+    /// `[n]` where there is no such argument.
+    bad_index: bool,
 }
 
 /// Formats; no result is longer than `limit`.
@@ -25,14 +27,15 @@ struct Directive {
 /// The result gets too long.
 pub(super) fn printf(format: &str, args: &[Value], limit: usize) -> Result<Value, String> {
     let mut out = String::new();
-    let (mut rest, mut next) = (format, 0usize);
+    let (mut rest, mut next, mut reordered) = (format, 0usize, false);
     while let Some(at) = rest.find('%') {
         out.push_str(&rest[..at]);
         let mut chars = rest[at + 1..].chars().peekable();
-        let directive = directive(&mut chars, args, &mut next, &mut out);
+        let directive = directive(&mut chars, args, &mut next, &mut reordered, &mut out);
         match chars.next() {
             None => out.push_str("%!(NOVERB)"),
             Some('%') => out.push('%'),
+            Some(verb) if directive.bad_index => out.push_str(&format!("%!{verb}(BADINDEX)")),
             Some(verb) => match args.get(next) {
                 None => out.push_str(&format!("%!{verb}(MISSING)")),
                 Some(value) => {
@@ -48,7 +51,7 @@ pub(super) fn printf(format: &str, args: &[Value], limit: usize) -> Result<Value
         rest = &rest[rest.len() - left..];
     }
     out.push_str(rest);
-    if next < args.len() {
+    if !reordered && next < args.len() {
         let extra: Vec<String> =
             args[next..].iter().map(|v| format!("{}={}", v.type_name(), v.shown())).collect();
         out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
@@ -65,6 +68,7 @@ fn directive(
     chars: &mut Chars<'_>,
     args: &[Value],
     next: &mut usize,
+    reordered: &mut bool,
     out: &mut String,
 ) -> Directive {
     let mut directive = Directive::default();
@@ -79,14 +83,47 @@ fn directive(
         }
         chars.next();
     }
+    let mut index = |chars: &mut Chars<'_>, next: &mut usize, bad: &mut bool| {
+        let found = chars.peek() == Some(&'[');
+        if found {
+            *reordered = true;
+            match argument_index(chars).filter(|index| *index < args.len()) {
+                Some(index) => *next = index,
+                None => *bad = true,
+            }
+        }
+        found
+    };
+    let mut indexed = index(chars, next, &mut directive.bad_index);
+    let star = chars.peek() == Some(&'*');
     directive.width = number(chars, args, next, "%!(BADWIDTH)", &mut directive.minus, out);
+    directive.bad_index |= indexed && !star && directive.width.is_some();
+    indexed &= !star;
     if chars.peek() == Some(&'.') {
         chars.next();
+        directive.bad_index |= indexed;
+        indexed = index(chars, next, &mut directive.bad_index);
+        let star = chars.peek() == Some(&'*');
         let mut ignored = false;
         let found = number(chars, args, next, "%!(BADPREC)", &mut ignored, out);
         directive.precision = Some(found.unwrap_or(0));
+        indexed &= !star;
+    }
+    if !indexed {
+        index(chars, next, &mut directive.bad_index);
     }
     directive
+}
+
+/// `[n]`, where the first argument is 1.
+fn argument_index(chars: &mut Chars<'_>) -> Option<usize> {
+    chars.next();
+    if !chars.clone().any(|c| c == ']') {
+        return None;
+    }
+    let digits: String = chars.take_while(|c| *c != ']').collect();
+    let fits = digits.bytes().all(|digit| digit.is_ascii_digit());
+    fits.then(|| digits.parse::<usize>().ok()).flatten()?.checked_sub(1)
 }
 
 /// Digits, or `*` and an argument.
@@ -131,33 +168,95 @@ fn one(d: Directive, verb: char, value: &Value, limit: usize) -> Result<String, 
     if verb == 'T' {
         return Ok(padded(d, value.type_name().to_owned(), false));
     }
+    // `%+v` asks for the names of fields, not for a sign.
+    let d = if verb == 'v' { Directive { plus: false, ..d } } else { d };
+    formatted(d, verb, value, limit)
+}
+
+fn formatted(d: Directive, verb: char, value: &Value, limit: usize) -> Result<String, String> {
+    let as_text = matches!(verb, 'v' | 's' | 'q' | 'x' | 'X');
     match (verb, value) {
         ('v', Value::Nothing) => Ok(padded(d, "<nil>".to_owned(), false)),
         (_, Value::Nothing) => Ok(format!("%!{verb}(<nil>)")),
         ('v' | 't', Value::Bool(value)) => Ok(padded(d, value.to_string(), false)),
-        (_, Value::Int(value)) => Ok(integer(d, verb, *value, "int")),
-        ('v' | 's' | 'q', Value::Duration(nanos)) => {
+        (_, Value::Int(number)) => match integer(d, verb, *number) {
+            Some(text) => Ok(text),
+            None => bad_verb(d, verb, value, limit),
+        },
+        (_, Value::Duration(nanos)) if as_text => {
             Ok(string(d, verb, &super::time::duration(*nanos)))
         }
-        (_, Value::Duration(nanos)) => Ok(integer(d, verb, *nanos, "time.Duration")),
-        (_, Value::Float(value)) => Ok(float(d, verb, *value)),
-        ('v' | 's' | 'q' | 'x' | 'X', Value::Text(text)) => {
-            if text.len() > limit / 10 && matches!(verb, 'q' | 'x' | 'X') {
+        (_, Value::Duration(nanos)) => match integer(d, verb, *nanos) {
+            Some(text) => Ok(text),
+            None => bad_verb(d, verb, value, limit),
+        },
+        (_, Value::Float(number)) => match float(d, verb, *number) {
+            Some(text) => Ok(text),
+            None => bad_verb(d, verb, value, limit),
+        },
+        (_, Value::Text(text) | Value::Safe(_, text)) if as_text => {
+            if text.len() > limit / 20 && matches!(verb, 'q' | 'x' | 'X') {
                 return Err(too_long(limit));
             }
             Ok(string(d, verb, text))
         }
-        ('v' | 's', value) => {
-            let mut out = Bounded::new(limit);
-            value.print(&mut out).map_err(|_| too_long(limit))?;
-            Ok(padded(d, out.text, false))
+        // What has a text form of its own.
+        (_, Value::Time(_)) if as_text => spelled(d, verb, value, limit),
+        (_, Value::List(list)) if as_text && list.kind == ListKind::Pairs => {
+            spelled(d, verb, value, limit)
         }
-        (_, value) => Ok(bad_verb(verb, value.type_name(), &value.shown())),
+        (_, Value::Map(map)) if as_text && map.kind == MapKind::Kv => {
+            spelled(d, verb, value, limit)
+        }
+        (_, Value::List(list)) => {
+            let items = list.items.iter().map(|item| formatted(d, verb, item, limit));
+            Ok(format!("[{}]", joined(items, limit)?))
+        }
+        (_, Value::Map(map)) => {
+            let items = map.entries.iter().map(|(name, value)| {
+                let name = formatted(d, verb, &Value::Text(name.clone()), limit)?;
+                Ok(format!("{name}:{}", formatted(d, verb, value, limit)?))
+            });
+            Ok(format!("map[{}]", joined(items, limit)?))
+        }
+        (_, Value::Record(record)) => {
+            let items = record.fields.iter().map(|(_, field)| formatted(d, verb, field, limit));
+            Ok(format!("{{{}}}", joined(items, limit)?))
+        }
+        (_, value) => bad_verb(d, verb, value, limit),
     }
 }
 
-fn bad_verb(verb: char, type_name: &str, shown: &str) -> String {
-    format!("%!{verb}({type_name}={shown})")
+/// With a verb for strings, of what has a text form.
+fn spelled(d: Directive, verb: char, value: &Value, limit: usize) -> Result<String, String> {
+    let text = value.printed(limit / 20).map_err(|_| too_long(limit))?;
+    Ok(string(d, verb, &text))
+}
+
+fn joined(
+    items: impl Iterator<Item = Result<String, String>>,
+    limit: usize,
+) -> Result<String, String> {
+    let mut out = String::new();
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(' ');
+        }
+        out.push_str(&item?);
+        if out.len() > limit {
+            return Err(too_long(limit));
+        }
+    }
+    Ok(out)
+}
+
+/// The value as `%v` shows it with the same flags, and its type.
+fn bad_verb(d: Directive, verb: char, value: &Value, limit: usize) -> Result<String, String> {
+    let shown = match value {
+        Value::Time(_) => value.shown(),
+        value => formatted(d, 'v', value, limit)?,
+    };
+    Ok(format!("%!{verb}({}={shown})", value.type_name()))
 }
 
 fn padded(d: Directive, text: String, numeric: bool) -> String {
@@ -184,14 +283,39 @@ fn string(d: Directive, verb: char, text: &str) -> String {
     let shown = match verb {
         'q' if d.sharp && !cut.contains('`') => format!("`{cut}`"),
         'q' => text::quote(&cut),
-        'x' => cut.bytes().map(|b| format!("{b:02x}")).collect(),
-        'X' => cut.bytes().map(|b| format!("{b:02X}")).collect(),
+        'x' | 'X' => hexadecimal(d, verb == 'X', &text.as_bytes()[..cut_bytes(d, text)]),
+        'v' if d.sharp => text::quote(&cut),
         _ => cut,
     };
     padded(d, shown, false)
 }
 
-fn integer(d: Directive, verb: char, value: i64, type_name: &str) -> String {
+/// A precision counts bytes here.
+fn cut_bytes(d: Directive, text: &str) -> usize {
+    d.precision.map_or(text.len(), |most| most.min(text.len()))
+}
+
+fn hexadecimal(d: Directive, capital: bool, bytes: &[u8]) -> String {
+    let prefix = match (d.sharp, capital) {
+        (true, true) => "0X",
+        (true, false) => "0x",
+        _ => "",
+    };
+    let mut out = String::with_capacity(bytes.len() * 3);
+    for (index, byte) in bytes.iter().enumerate() {
+        if index > 0 && d.space {
+            out.push(' ');
+        }
+        if index == 0 || d.space {
+            out.push_str(prefix);
+        }
+        out.push_str(&if capital { format!("{byte:02X}") } else { format!("{byte:02x}") });
+    }
+    out
+}
+
+/// `None` when the verb is not for numbers of this kind.
+fn integer(d: Directive, verb: char, value: i64) -> Option<String> {
     let size = value.unsigned_abs();
     let digits = match verb {
         'v' | 'd' => size.to_string(),
@@ -207,18 +331,20 @@ fn integer(d: Directive, verb: char, value: i64, type_name: &str) -> String {
             let c = u32::try_from(value).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
             let shown = match verb {
                 'c' => c.to_string(),
-                'q' => format!("'{c}'"),
+                'q' if c == '"' => "'\"'".to_owned(),
+                'q' if c == '\'' => "'\\''".to_owned(),
+                'q' => format!("'{}'", text::quote(&c.to_string()).trim_matches('"')),
                 _ => format!("U+{:04X}", u32::from(c)),
             };
-            return padded(d, shown, false);
+            return Some(padded(d, shown, false));
         }
-        _ => return bad_verb(verb, type_name, &value.to_string()),
+        _ => return None,
     };
     let digits = match d.precision {
         Some(least) => "0".repeat(least.saturating_sub(digits.len())) + &digits,
         None => digits,
     };
-    padded(d, signed(d, value < 0, &digits), d.precision.is_none())
+    Some(padded(d, signed(d, value < 0, &digits), d.precision.is_none()))
 }
 
 fn signed(d: Directive, negative: bool, digits: &str) -> String {
@@ -231,7 +357,7 @@ fn signed(d: Directive, negative: bool, digits: &str) -> String {
     format!("{sign}{digits}")
 }
 
-fn float(d: Directive, verb: char, value: f64) -> String {
+fn float(d: Directive, verb: char, value: f64) -> Option<String> {
     let size = if value.is_sign_negative() && !value.is_nan() { -value } else { value };
     let digits = match verb {
         'v' | 'g' => text::general(size, d.precision, d.sharp),
@@ -239,7 +365,7 @@ fn float(d: Directive, verb: char, value: f64) -> String {
         'f' | 'F' => text::fixed(size, d.precision.unwrap_or(6)),
         'e' => text::exponential(size, d.precision.unwrap_or(6)),
         'E' => text::exponential(size, d.precision.unwrap_or(6)).to_uppercase(),
-        _ => return bad_verb(verb, "float64", &text::float(value)),
+        _ => return None,
     };
     let negative = value.is_sign_negative() && !value.is_nan();
     if !value.is_finite() {
@@ -250,9 +376,9 @@ fn float(d: Directive, verb: char, value: f64) -> String {
             (_, true, _) => "-Inf",
             _ => "+Inf",
         };
-        return padded(Directive { zero: false, ..d }, shown.to_owned(), false);
+        return Some(padded(Directive { zero: false, ..d }, shown.to_owned(), false));
     }
-    padded(d, signed(d, negative, &digits), true)
+    Some(padded(d, signed(d, negative, &digits), true))
 }
 
 #[cfg(test)]
@@ -292,6 +418,26 @@ mod tests {
         assert_eq!(print("%", &[]), "%!(NOVERB)");
         assert_eq!(print("%99999999d", &[Value::Int(1)]), "%!(BADWIDTH)1");
         assert_eq!(print("%s", &[Value::Nothing]), "%!s(<nil>)");
+        let two = [Value::text("a"), Value::Int(7)];
+        assert_eq!(print("%[2]d %[1]q %[2]*[1]s|", &two), "7 \"a\"       a|");
+        assert_eq!(print("%[3]d %[x]d %[1]s", &two), "%!d(BADINDEX) %!d(BADINDEX) a");
+        assert_eq!(print("% x %# x", &[Value::text("ab"), Value::text("ab")]), "61 62 0x61 0x62");
+        assert_eq!(print("%q %q", &[Value::Int(0), Value::Int(39)]), "'\\x00' '\\''");
+        assert_eq!(
+            print("%.3f|%+d", &[Value::Int(60), Value::Float(1e300)]),
+            "%!f(int=060)|%!d(float64=+1e+300)"
+        );
+        let list = Value::texts(["a", "bc"]);
+        assert_eq!(
+            print("%q %d", &[list.clone(), list.clone()]),
+            "[\"a\" \"bc\"] [%!d(string=a) %!d(string=bc)]"
+        );
+        assert_eq!(print("%3v|%x", &[list.clone(), list]), "[  a  bc]|[61 6263]");
+        let labels = Value::pairs(MapKind::Kv, [("b", "c")]);
+        assert_eq!(
+            print("%q %x %t", &[labels.clone(), labels.clone(), labels]),
+            "\"b=c\" 623d63 map[%!t(string=b):%!t(string=c)]"
+        );
     }
 
     proptest! {

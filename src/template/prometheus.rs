@@ -13,7 +13,7 @@ use super::builtins::{bounded, query_escape, too_long};
 use super::humanize;
 use super::value::{ListKind, MapKind, Value};
 use super::{Functions, Library, Limits, Mode, Param, Signature, TemplateError, exec};
-use crate::model::{Labels, Timestamp};
+use crate::model::{Labels, Timestamp, from_re2};
 
 /// What a template of one alert can see.
 #[derive(Clone, Copy, Debug)]
@@ -274,9 +274,11 @@ fn numbered(args: &[Value]) -> Result<Value, String> {
 
 /// A pattern, found anywhere in a text.
 pub(super) fn pattern_of(pattern: &str) -> Result<Regex, String> {
-    let built = RegexBuilder::new(pattern).size_limit(1 << 20).dfa_size_limit(1 << 20).build();
-    // The crate's message spans lines; what matters is that and where it is wrong.
-    built.map_err(|_| format!("error parsing regexp: {pattern:?}"))
+    // The crate's message spans lines; what matters is that it is wrong.
+    let bad = || format!("error parsing regexp: {pattern:?}");
+    let text = from_re2(pattern).map_err(|_| bad())?;
+    let built = RegexBuilder::new(&text).size_limit(1 << 20).dfa_size_limit(1 << 20).build();
+    built.map_err(|_| bad())
 }
 
 /// Replaces all matches; `$1` and `${name}` in `with` stand for groups.

@@ -355,7 +355,12 @@ fn check(
     if matchers.is_empty() {
         return refused("invalid silence: at least one matcher required");
     }
-    if matchers.iter().all(|matcher| matcher.accepts("")) {
+    // Of those that exclude something Alertmanager does not ask this.
+    let takes_nothing = |matcher: &Matcher| match matcher.test() {
+        Test::Equal(_) | Test::Match(_) => matcher.accepts(""),
+        Test::NotEqual(_) | Test::NotMatch(_) => false,
+    };
+    if matchers.iter().all(takes_nothing) {
         return refused("invalid silence: at least one matcher must not match the empty string");
     }
     Ok(())

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::super::reader::{Fields, Reader};
 use super::super::yaml::{Kind, Node};
-use super::plain;
+use super::scalars::{filled, flag, is_no_url_at_all, some_text};
 use super::tls::{pem, tls};
+use super::{items, plain};
 use crate::model::Secret;
 use crate::notify::{Access, Assertion, Grant, OAuth2, Proxies, SigningAlgorithm};
 
@@ -15,9 +16,9 @@ pub(super) fn http(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<A
     let mut inner = reader.fields(node, "http_config")?;
     let mut found = Access::default();
     // Without it a call is the same.
-    let _ = inner.get("enable_http2");
+    let _ = inner.get("enable_http2").map(|node| flag(node, "enable_http2", reader));
     let follows = inner.get("follow_redirects");
-    found.stays = follows.and_then(|node| reader.boolean(node, "follow_redirects")) == Some(false);
+    found.stays = follows.and_then(|node| flag(node, "follow_redirects", reader)) == Some(false);
     one_login(&mut inner, reader);
     if let Some(node) = inner.get("basic_auth")
         && let Some(mut login) = reader.fields(node, "basic_auth")
@@ -94,7 +95,7 @@ const OF_ASSERTIONS: &[&str] =
 fn oauth2(node: &Node, reader: &mut Reader<'_>) -> Option<OAuth2> {
     let mut inner = reader.fields(node, "oauth2")?;
     let client_id = inner.need("client_id", reader);
-    let client_id = client_id.and_then(|node| reader.text(node, "client_id"));
+    let client_id = client_id.and_then(|node| some_text(node, "client_id", reader));
     let grant_type = inner.get("grant_type");
     let grant = grant_type.and_then(|node| plain(node, "grant_type", reader)).unwrap_or_default();
     let grant = match (grant, grant_type) {
@@ -121,9 +122,10 @@ fn oauth2(node: &Node, reader: &mut Reader<'_>) -> Option<OAuth2> {
         }
     };
     let token_url = inner.need("token_url", reader);
-    let token_url = token_url.and_then(|node| reader.url(node, "token_url"));
-    let scopes = inner.get("scopes").map(|node| reader.list(node)).unwrap_or_default();
-    let scopes = scopes.into_iter().filter_map(|node| reader.text(node, "scopes")).collect();
+    let token_url = token_url.and_then(|node| token_url_of(node, reader));
+    let scopes = inner.get("scopes").map(|node| items(node, "scopes", reader));
+    let scopes = scopes.unwrap_or_default().into_iter();
+    let scopes = scopes.filter_map(|node| filled(node, "scopes", reader)).map(Arc::from).collect();
     let mut parameters = Vec::new();
     let more = inner.get("endpoint_params");
     let more = more.and_then(|node| reader.fields(node, "endpoint_params"));
@@ -136,14 +138,25 @@ fn oauth2(node: &Node, reader: &mut Reader<'_>) -> Option<OAuth2> {
     let handshake = tls(&mut inner, "tls_config", reader).unwrap_or_default();
     inner.finish(reader);
     Some(OAuth2 {
-        client_id: client_id?,
+        client_id: client_id?.into(),
         grant: grant?,
-        token_url: Secret::new(token_url?.as_str()),
+        token_url: token_url?,
         scopes,
         parameters,
         handshake,
         proxies,
     })
+}
+
+/// Any text is a well-written `token_url`.
+fn token_url_of(node: &Node, reader: &mut Reader<'_>) -> Option<Secret> {
+    let text = some_text(node, "token_url", reader)?;
+    let url = url::Url::parse(text);
+    if !url.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+        reader.obstacle(node.at, "`token_url` should be a http or https URL with a host");
+        return None;
+    }
+    Some(Secret::new(text))
 }
 
 /// What belongs to a grant by assertion.
@@ -183,14 +196,17 @@ fn proxies(inner: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<Proxies> {
     let no_proxy = inner.get("no_proxy").filter(|node| !node.is_empty_text());
     let surroundings = inner.get("proxy_from_environment");
     let surroundings =
-        surroundings.filter(|node| reader.boolean(node, "proxy_from_environment") == Some(true));
+        surroundings.filter(|node| flag(node, "proxy_from_environment", reader) == Some(true));
     let connect = inner.get("proxy_connect_header");
+    let said_empty = proxy.is_some_and(Node::is_empty_text);
     let proxy = proxy.filter(|node| !node.is_empty_text());
     if let (Some(node), Some(_)) = (surroundings, proxy.or(no_proxy)) {
         let message = "`proxy_from_environment` goes without `proxy_url` and `no_proxy`";
         reader.problem(node.at, message);
     }
-    if let (None, None, Some(node)) = (proxy, surroundings, no_proxy.or(connect)) {
+    if let (None, None, Some(node)) = (proxy, surroundings, no_proxy.or(connect))
+        && !said_empty
+    {
         reader.problem(node.at, "there is no `proxy_url` to which this belongs");
     }
     let connect_headers = connect.map(|node| connect_headers(node, reader)).unwrap_or_default();
@@ -212,6 +228,10 @@ fn proxies(inner: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<Proxies> {
     }
     let node = proxy?;
     let text = plain(node, "proxy_url", reader)?;
+    if is_no_url_at_all(text) {
+        reader.problem(node.at, "`proxy_url` is no URL");
+        return None;
+    }
     if !crate::notify::is_proxy(text) {
         // It may hold a password: where, not what.
         reader.obstacle(node.at, "`proxy_url` should be a http, https or socks5 URL with a host");
@@ -228,7 +248,7 @@ fn connect_headers(node: &Node, reader: &mut Reader<'_>) -> Vec<(Arc<str>, Secre
     let Some(mut names) = reader.fields(node, "proxy_connect_header") else { return found };
     for (key, node) in names.all() {
         let Some(name) = header_name(key, reader) else { continue };
-        for item in reader.list(node) {
+        for item in items(node, &key.text, reader) {
             let value = plain(item, &key.text, reader).map(Secret::new);
             found.extend(value.map(|value| (name.clone(), value)));
         }
@@ -252,8 +272,14 @@ fn headers(node: &Node, reader: &mut Reader<'_>) -> Vec<(Arc<str>, Secret)> {
         let Some(name) = header_name(key, reader) else { continue };
         let Some(mut one) = reader.fields(node, &key.text) else { continue };
         for (kind, is_file) in [("values", false), ("secrets", false), ("files", true)] {
-            for item in one.get(kind).map(|node| reader.list(node)).unwrap_or_default() {
+            for item in one.get(kind).map(|node| items(node, kind, reader)).unwrap_or_default() {
                 let value = match is_file {
+                    true if plain(item, kind, reader)
+                        .is_some_and(|file| file.trim().is_empty()) =>
+                    {
+                        reader.obstacle(item.at, "`files`: this is no name of a file");
+                        None
+                    }
                     true => reader.content(item, kind).map(|text| Secret::new(text.trim())),
                     false => plain(item, kind, reader).map(Secret::new),
                 };

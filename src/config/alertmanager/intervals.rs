@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::super::reader::{Fields, Reader};
 use super::super::yaml::Node;
+use super::scalars::some_text;
 use super::{items, plain};
 use crate::calendar::{
     BadInterval, TimeInterval, parse_days_of_month, parse_months, parse_times, parse_weekdays,
@@ -19,7 +20,10 @@ pub(super) fn read(
 ) {
     for item in items(node, "time_intervals", reader) {
         let Some(mut fields) = reader.fields(item, "a time interval") else { continue };
-        let name = fields.need("name", reader).and_then(|node| reader.text(node, "name"));
+        let name = fields
+            .need("name", reader)
+            .and_then(|node| some_text(node, "name", reader))
+            .map(Arc::<str>::from);
         let parts = fields.get("time_intervals");
         let parts = parts.map(|node| items(node, "time_intervals", reader)).unwrap_or_default();
         let parts = parts.into_iter().filter_map(|part| interval(part, reader)).collect();

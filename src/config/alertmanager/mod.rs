@@ -6,6 +6,7 @@ mod intervals;
 mod outfit;
 mod receivers;
 mod routes;
+mod scalars;
 mod smtp;
 mod tls;
 
@@ -24,6 +25,7 @@ use crate::model::{Matcher, Secret};
 use crate::render::TemplateFiles;
 pub use outfit::Outfit;
 pub use receivers::{Integration, MailWords, Receiver};
+use scalars::some_text;
 
 /// What an `alertmanager.yml` says.
 #[derive(Clone, Debug)]
@@ -152,14 +154,17 @@ fn templates(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> (Vec<Arc<str>>
     let (mut found, mut words) = (Vec::new(), TemplateFiles::default());
     let Some(node) = fields.get("templates") else { return (found, words) };
     for item in items(node, "templates", reader) {
-        let Some(text) = reader.text(item, "templates") else { continue };
+        let Some(text) = plain(item, "templates", reader) else { continue };
+        if text.trim().is_empty() {
+            continue;
+        }
         let open = text.rfind('[').is_some_and(|at| !text[at..].contains(']'));
         if open || text.ends_with('\\') {
             reader.problem(item.at, format!("`{text}` is no file name pattern: `[` has no end"));
             continue;
         }
-        let pattern = reader.folder().join(&*text);
-        found.push(text);
+        let pattern = reader.folder().join(text);
+        found.push(text.into());
         // A pattern that fits no file is no problem, as in Alertmanager.
         for path in expand_files(&[pattern]).unwrap_or_default() {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -256,10 +261,11 @@ fn items<'n>(node: &'n Node, what: &str, reader: &mut Reader<'_>) -> Vec<&'n Nod
     }
 }
 
-/// Text, which may be empty.
+/// Text, which may be empty; nothing is an empty text.
 fn plain<'n>(node: &'n Node, what: &str, reader: &mut Reader<'_>) -> Option<&'n str> {
     match &node.kind {
         Kind::Scalar { text, .. } => Some(text),
+        Kind::Null => Some(""),
         _ => reader.expected(node, what, "a text"),
     }
 }
@@ -288,16 +294,17 @@ fn matchers(
                 reader.problem(key.at, format!("`{name}`: a label name is empty"));
             }
             if regex {
+                if matches!(value.kind, Kind::Null) {
+                    reader.expected::<()>(value, &key.text, "a regular expression");
+                    continue;
+                }
                 let Some(text) = plain(value, &key.text, reader) else { continue };
                 match crate::alerting::regex_matcher(&key.text, text, true) {
                     Ok(matcher) => found.push(matcher),
                     Err(error) => reader.problem(value.at, error.to_string()),
                 }
             } else {
-                let text = match &value.kind {
-                    Kind::Null => "",
-                    _ => plain(value, &key.text, reader).unwrap_or_default(),
-                };
+                let text = plain(value, &key.text, reader).unwrap_or_default();
                 found.push(Matcher::equal(&key.text, text));
             }
         }
@@ -314,31 +321,31 @@ fn matchers(
     found
 }
 
-/// Label names.
-fn label_names(node: &Node, what: &str, reader: &mut Reader<'_>) -> Vec<Arc<str>> {
-    let mut names: Vec<Arc<str>> = Vec::new();
-    for item in items(node, what, reader) {
-        let Some(name) = reader.text(item, what) else { continue };
-        if names.contains(&name) {
-            reader.problem(item.at, format!("`{what}` names `{name}` twice"));
-        }
-        names.push(name);
-    }
-    names
+/// Label names, with their places.
+fn label_names<'n>(
+    node: &'n Node,
+    what: &str,
+    reader: &mut Reader<'_>,
+) -> Vec<(&'n Node, &'n str)> {
+    let named = items(node, what, reader).into_iter();
+    named.filter_map(|item| Some((item, some_text(item, what, reader)?))).collect()
 }
 
 fn inhibit(node: &Node, reader: &mut Reader<'_>) -> Option<InhibitRule> {
     let mut fields = reader.fields(node, "an inhibition rule")?;
-    let name = fields.get("name").and_then(|node| reader.text(node, "name"));
+    let name = fields.get("name").and_then(|node| plain(node, "name", reader));
     let source =
         matchers(&mut fields, ["source_match", "source_match_re", "source_matchers"], reader);
     let target =
         matchers(&mut fields, ["target_match", "target_match_re", "target_matchers"], reader);
     let equal = fields.get("equal").map(|node| label_names(node, "equal", reader));
     fields.finish(reader);
-    let equal = equal.unwrap_or_default();
+    let mut equal: Vec<Arc<str>> =
+        equal.unwrap_or_default().into_iter().map(|(_, name)| name.into()).collect();
+    equal.sort();
+    equal.dedup();
     Some(InhibitRule {
-        name: name.unwrap_or_else(|| "".into()),
+        name: name.unwrap_or_default().into(),
         source,
         target,
         equal,

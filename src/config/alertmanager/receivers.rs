@@ -5,6 +5,7 @@ use super::super::problem::Position;
 use super::super::reader::{Fields, Reader};
 use super::super::yaml::{Key, Kind, Node};
 use super::http::{http, one_of};
+use super::scalars::{flag, go_duration, some_text, whole};
 use super::smtp::{EMAIL_NAMES, GLOBAL_NAMES, Smtp, smtp};
 use super::{items, plain, span};
 use crate::model::Secret;
@@ -164,7 +165,8 @@ pub(super) fn read(node: &Node, global: &Global, reader: &mut Reader<'_>) -> Vec
     let mut receivers: Vec<Receiver> = Vec::new();
     for item in items(node, "receivers", reader) {
         let Some(mut fields) = reader.fields(item, "a receiver") else { continue };
-        let name = fields.need("name", reader).and_then(|node| reader.text(node, "name"));
+        let name = fields.need("name", reader).and_then(|node| some_text(node, "name", reader));
+        let name = name.map(Arc::<str>::from);
         let mut integrations = Vec::new();
         for (kind, read) in [
             ("email_configs", email as fn(&mut Fields<'_>, &Global, &mut Reader<'_>) -> _),
@@ -245,7 +247,11 @@ fn email(fields: &mut Fields<'_>, global: &Global, reader: &mut Reader<'_>) -> O
     let send_resolved = send_resolved(fields, false, reader);
     let words = words(fields, reader);
     let node = fields.need("to", reader)?;
-    let to = reader.text(node, "to")?;
+    let to: Arc<str> = some_text(node, "to", reader)?.into();
+    if separated(&to).next().is_none() {
+        reader.obstacle(node.at, "`to`: there is no mail address");
+    }
+    threading(fields, reader);
     let is_address = |one: &&str| one.parse::<lettre::message::Mailbox>().is_ok();
     if !to.contains("{{")
         && let Some(bad) = separated(&to).find(|one| !is_address(one))
@@ -254,6 +260,21 @@ fn email(fields: &mut Fields<'_>, global: &Global, reader: &mut Reader<'_>) -> O
         reader.obstacle(node.at, format!("`to`: `{bad}` is no mail address"));
     }
     Some(Integration::Email { to, from, send_resolved, settings, words })
+}
+
+/// Mails hang together here anyway; what is written must be right nevertheless.
+fn threading(fields: &mut Fields<'_>, reader: &mut Reader<'_>) {
+    let Some(node) = fields.get("threading") else { return };
+    let Some(mut inner) = reader.fields(node, "threading") else { return };
+    if let Some(node) = inner.get("enabled") {
+        let _ = flag(node, "enabled", reader);
+    }
+    if let Some(node) = inner.need("thread_by_date", reader)
+        && !matches!(plain(node, "thread_by_date", reader), None | Some("none" | "daily"))
+    {
+        reader.expected::<()>(node, "thread_by_date", "`none` or `daily`");
+    }
+    inner.finish(reader);
 }
 
 fn words(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> MailWords {
@@ -288,7 +309,7 @@ fn webhook(
     }
     one_of_each_pair(fields, WEBHOOK, reader);
     let http = http(fields, reader).unwrap_or_else(|| global.http.clone());
-    let timeout = fields.get("timeout").and_then(|node| span(node, "timeout", reader));
+    let timeout = fields.get("timeout").and_then(|node| timeout(node, reader));
     let timeout = timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(WEBHOOK_TIMEOUT);
     let body = fields.get("payload").map(Node::json);
     let at = fields.at;
@@ -302,7 +323,7 @@ fn webhook(
         }
     };
     let max_alerts = fields.get("max_alerts");
-    let max_alerts = max_alerts.and_then(|node| reader.number(node, "max_alerts", 0, u64::MAX));
+    let max_alerts = max_alerts.and_then(|node| whole(node, "max_alerts", reader));
     let send_resolved = send_resolved(fields, true, reader);
     Some(Integration::Webhook {
         url,
@@ -312,6 +333,18 @@ fn webhook(
         timeout,
         body,
     })
+}
+
+/// In Go's notation. Nobody means the nanoseconds that a number without a unit stands for.
+fn timeout(node: &Node, reader: &mut Reader<'_>) -> Option<Duration> {
+    let timeout = go_duration(node, "timeout", reader)?;
+    if timeout < Duration::from_millis(1) && !timeout.is_zero() {
+        let message = "`timeout`: a number without a unit is nanoseconds, in which nothing \
+                       answers: the usual 30s are waited";
+        reader.remark(node.at, message);
+        return None;
+    }
+    Some(timeout)
 }
 
 fn matrix(fields: &mut Fields<'_>, _: &Global, reader: &mut Reader<'_>) -> Option<Integration> {
@@ -326,7 +359,7 @@ fn matrix(fields: &mut Fields<'_>, _: &Global, reader: &mut Reader<'_>) -> Optio
 
 fn send_resolved(fields: &mut Fields<'_>, usual: bool, reader: &mut Reader<'_>) -> bool {
     let node = fields.get("send_resolved");
-    node.and_then(|node| reader.boolean(node, "send_resolved")).unwrap_or(usual)
+    node.and_then(|node| flag(node, "send_resolved", reader)).unwrap_or(usual)
 }
 
 /// A web address, or the template of one.
@@ -334,6 +367,10 @@ fn address(node: &Node, reader: &mut Reader<'_>) -> Option<Secret> {
     let text = plain(node, "url", reader)?;
     if text.contains("{{") {
         return Some(Secret::new(text));
+    }
+    if text == "<secret>" {
+        reader.obstacle(node.at, "`url`: this stands for an address that was left out");
+        return None;
     }
     reader.url(node, "url").map(|url| Secret::new(url.as_str()))
 }

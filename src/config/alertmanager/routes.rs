@@ -2,8 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::reader::{Fields, Reader};
-use super::super::yaml::Node;
-use super::{Known, items, label_names, matchers, span, unknown};
+use super::super::yaml::{Kind, Node};
+use super::scalars::{filled, flag};
+use super::{Known, items, label_names, matchers, plain, span, unknown};
 use crate::alerting::{GroupBy, RouteSpec};
 
 /// The root: it must name a receiver and match everything (which [`crate::alerting::RouteTree`]
@@ -18,9 +19,12 @@ pub(super) fn root(node: &Node, known: &Known, reader: &mut Reader<'_>) -> Optio
 }
 
 fn route(node: &Node, known: &Known, reader: &mut Reader<'_>) -> Option<RouteSpec> {
+    if matches!(node.kind, Kind::Null) {
+        return reader.expected(node, "routes", "a list of routes");
+    }
     let mut fields = reader.fields(node, "a route")?;
     let receiver = fields.get("receiver").and_then(|node| {
-        let name = reader.text(node, "receiver")?;
+        let name: Arc<str> = filled(node, "receiver", reader)?.into();
         if !known.receivers.contains(&name) {
             unknown(node, "receiver", &name, &known.receivers, reader);
         }
@@ -28,17 +32,22 @@ fn route(node: &Node, known: &Known, reader: &mut Reader<'_>) -> Option<RouteSpe
     });
     let group_by = fields.get("group_by").map(|node| {
         let names = label_names(node, "group_by", reader);
-        if names.iter().all(|name| **name != *"...") {
-            let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+        for (index, (item, name)) in names.iter().enumerate() {
+            if *name != "..." && names[..index].iter().any(|(_, known)| known == name) {
+                reader.problem(item.at, format!("`group_by` names `{name}` twice"));
+            }
+        }
+        let names: Vec<&str> = names.into_iter().map(|(_, name)| name).collect();
+        if names.iter().all(|name| *name != "...") {
             return GroupBy::labels(&names);
         }
-        if names.len() > 1 {
+        if names.iter().any(|name| *name != "...") {
             reader.problem(node.at, "`group_by` is either `['...']` alone, or label names");
         }
         GroupBy::All
     });
     let matchers = matchers(&mut fields, ["match", "match_re", "matchers"], reader);
-    let go_on = fields.get("continue").and_then(|node| reader.boolean(node, "continue"));
+    let go_on = fields.get("continue").and_then(|node| flag(node, "continue", reader));
     let group_wait = fields.get("group_wait").and_then(|node| span(node, "group_wait", reader));
     let group_interval = timer(&mut fields, "group_interval", reader);
     let repeat_interval = timer(&mut fields, "repeat_interval", reader);
@@ -82,7 +91,8 @@ fn intervals(
     let Some(node) = fields.get(name) else { return Vec::new() };
     let mut found = Vec::new();
     for item in items(node, name, reader) {
-        let Some(interval) = reader.text(item, name) else { continue };
+        let Some(interval) = plain(item, name, reader) else { continue };
+        let interval: Arc<str> = interval.into();
         if !known.intervals.contains(&interval) {
             unknown(item, "time interval", &interval, &known.intervals, reader);
         }

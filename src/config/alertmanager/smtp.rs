@@ -7,6 +7,7 @@ use super::super::problem::Position;
 use super::super::reader::{Fields, Reader};
 use super::http::secret;
 use super::plain;
+use super::scalars::{filled, flag};
 use super::tls::tls;
 use crate::model::Secret;
 use crate::notify::{EmailSettings, Handshake, MailLogin, SmtpTls};
@@ -80,7 +81,7 @@ pub(super) fn smtp(fields: &mut Fields<'_>, names: &Names, reader: &mut Reader<'
         (!text.is_empty()).then(|| Arc::<str>::from(text))
     };
     let flag = |fields: &mut Fields<'_>, name: &'static str, reader: &mut Reader<'_>| {
-        fields.get(name).and_then(|node| reader.boolean(node, name))
+        fields.get(name).and_then(|node| flag(node, name, reader))
     };
     Smtp {
         smarthost: smarthost(fields, names.smarthost, reader),
@@ -103,12 +104,18 @@ fn smarthost(
     reader: &mut Reader<'_>,
 ) -> Option<Arc<str>> {
     let node = fields.get(name)?;
-    let text = reader.text(node, name)?;
-    let port = text.rsplit_once(':').map(|(_, port)| port);
-    if !port.is_some_and(|port| !port.is_empty() && !port.contains(']')) {
-        reader.problem(node.at, format!("`{name}` should be `host:port`, found `{text}`"));
+    let text = filled(node, name, reader)?;
+    let fits = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let bare = |host: &str| !host.contains(['[', ']']);
+        let host = inner.map_or(bare(host) && !host.contains(':'), bare);
+        host && bare(port) && !port.is_empty()
+    });
+    if !fits {
+        let message = format!("`{name}` should be `host:port` or `[address]:port`, found `{text}`");
+        reader.problem(node.at, message);
     }
-    Some(text)
+    Some(text.into())
 }
 
 impl Smtp {

@@ -357,3 +357,64 @@ fn a_broken_template_is_remarked() {
     }
     assert!(file.obstacles.is_empty(), "{:?}", file.obstacles);
 }
+
+/// Verdicts of amtool 0.33.1 on a good file with one thing replaced.
+#[test]
+fn odd_values_are_judged_as_by_amtool() {
+    let whole = "global: {smtp_smarthost: 'h:25', smtp_auth_identity: i, smtp_from: a@b.c,
+      http_config: {proxy_url: 'http://p:8', follow_redirects: true, http_headers: {A: {values: [b]}}}}
+route: {receiver: a, group_by: [x], group_wait: 5s, routes: [{continue: true, matchers: [b=c]}]}
+templates: ['*.none']
+inhibit_rules: [{name: n, equal: [e]}]
+receivers:
+- {name: a, email_configs: [{to: 'a@b.c', threading: {thread_by_date: daily}, headers: {X-Y: z}}],
+  webhook_configs: [{url: 'http://h/', timeout: 3s, max_alerts: 7, http_config: {
+    tls_config: {min_version: TLS12}, oauth2: {client_id: i, token_url: 'http://t/', scopes: [s]}}}]}
+";
+    let judge = |from: &str, to: &str| {
+        assert!(whole.contains(from), "{from}");
+        AlertmanagerFile::parse(&whole.replace(from, to), Path::new("am.yml"), &System).is_ok()
+    };
+    let both = [
+        (
+            "continue: true",
+            vec!["continue: yes", "continue: On", "continue: n"],
+            vec!["continue: 1"],
+        ),
+        (
+            "follow_redirects: true",
+            vec!["follow_redirects: FALSE"],
+            vec!["follow_redirects: 'true'"],
+        ),
+        ("'h:25'", vec!["'[::1]:25'"], vec!["'1:2:3'", "'h'"]),
+        ("identity: i", vec!["identity: 5"], vec!["identity: [i]"]),
+        ("'http://p:8'", vec!["''"], vec!["'12:30'", "\"a\\nb\""]),
+        ("values: [b]", vec!["values: [~]"], vec!["values: b"]),
+        (
+            "group_by: [x]",
+            vec!["group_by: [' ']", "group_by: ['...', '...']"],
+            vec!["group_by: [x, x]"],
+        ),
+        ("group_wait: 5s", vec!["group_wait: 292y"], vec!["group_wait: 293y"]),
+        ("matchers: [b=c]", vec!["matchers: [~]"], vec!["matchers: [b]"]),
+        ("[{continue", vec![], vec!["[~, {continue"]),
+        ("'*.none'", vec!["''", "~"], vec!["'[a'"]),
+        ("name: n", vec!["name: ''"], vec!["name: []"]),
+        ("equal: [e]", vec!["equal: [e, e]"], vec!["equal: ['']"]),
+        ("{thread_by_date: daily}", vec!["~"], vec!["{}", "{thread_by_date: weekly}", "x"]),
+        ("X-Y: z", vec!["X-Y: ~"], vec!["X-Y: []"]),
+        ("timeout: 3s", vec!["timeout: 1.5h", "timeout: 5", "timeout: 30m1h"], vec!["timeout: 1d"]),
+        (
+            "max_alerts: 7",
+            vec!["max_alerts: 0x10", "max_alerts: 1e3"],
+            vec!["max_alerts: '7'", "max_alerts: -1"],
+        ),
+        ("TLS12", vec!["TLS13", "~"], vec!["''", "TLS9"]),
+        ("'http://t/'", vec!["t"], vec!["''", "~"]),
+        ("scopes: [s]", vec!["scopes: ['', ~]"], vec!["scopes: s"]),
+    ];
+    for (from, accepted, refused) in both {
+        assert!(accepted.iter().all(|to| judge(from, to)), "{from}: {accepted:?}");
+        assert!(!refused.iter().any(|to| judge(from, to)), "{from}: {refused:?}");
+    }
+}

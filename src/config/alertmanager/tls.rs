@@ -4,6 +4,7 @@ use super::super::reader::{Fields, Reader};
 use super::super::yaml::Kind;
 use super::http::one_of;
 use super::plain;
+use super::scalars::{filled, flag};
 use crate::model::Secret;
 use crate::notify::{ClientCertificate, Handshake, Pem, TlsVersions};
 
@@ -30,12 +31,13 @@ pub(super) fn tls(
             None
         }
     };
-    let server_name = inner.get("server_name").filter(|node| !node.is_empty_text());
-    let server_name = server_name.and_then(|node| reader.text(node, "server_name"));
+    let server_name = inner.get("server_name");
+    let server_name = server_name.and_then(|node| filled(node, "server_name", reader));
+    let server_name = server_name.map(|name| name.into());
     let versions = versions(&mut inner, reader);
     let anybody = inner.get("insecure_skip_verify");
     let trusts_anybody =
-        anybody.is_some_and(|node| reader.boolean(node, "insecure_skip_verify") == Some(true));
+        anybody.is_some_and(|node| flag(node, "insecure_skip_verify", reader) == Some(true));
     if let (true, Some(node)) = (trusts_anybody, anybody) {
         let message = "with `insecure_skip_verify` whoever stands in between reads and changes \
                        everything: give the issuer's certificate as `ca_file` instead";
@@ -68,7 +70,7 @@ const VERSIONS: [&str; 4] = ["TLS10", "TLS11", "TLS12", "TLS13"];
 
 fn versions(inner: &mut Fields<'_>, reader: &mut Reader<'_>) -> TlsVersions {
     let mut version = |name: &'static str| {
-        let node = inner.get(name).filter(|node| !node.is_empty_text())?;
+        let node = inner.get(name)?;
         let text = plain(node, name, reader)?;
         let place = VERSIONS.iter().position(|version| *version == text);
         match place {

@@ -33,8 +33,8 @@ impl Evaluator<'_> {
             ))
         };
         // Alone first, so that it cannot break out of the brackets.
-        regex_syntax::Parser::new().parse(pattern).map_err(|_| bad())?;
-        let regex = regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
+        let inner = crate::model::from_re2(pattern).map_err(|_| bad())?;
+        let regex = regex::RegexBuilder::new(&format!("^(?s:{inner})$"))
             .size_limit(1 << 20)
             .build()
             .map_err(|_| bad())?;

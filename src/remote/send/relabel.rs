@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use crate::model::Labels;
+use crate::model::{BadPattern, Labels, from_re2};
 
 /// What a rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +63,11 @@ impl Relabel {
     ///
     /// # Errors
     /// It is no regular expression.
-    pub fn pattern(text: &str) -> Result<Regex, regex::Error> {
-        regex::RegexBuilder::new(&format!("^(?s:{text})$")).size_limit(1 << 20).build()
+    pub fn pattern(text: &str) -> Result<Regex, BadPattern> {
+        let inner = from_re2(text)?;
+        let built =
+            regex::RegexBuilder::new(&format!("^(?s:{inner})$")).size_limit(1 << 20).build();
+        built.map_err(|error| BadPattern { text: text.to_owned(), reason: error.to_string() })
     }
 
     fn apply(&self, labels: Labels) -> Option<Labels> {

@@ -1,19 +1,18 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::super::access;
 use super::super::connection::Peer;
 use super::super::people::look;
 use super::super::router::Shared;
 use super::Refusal;
-use super::body::{Asked, bytes, moment, need, parsed};
+use super::body::{Asked, bytes, moment, parsed, required, written};
 use super::reply::good;
 use super::reported;
 use crate::alerting::{AlertView, GroupView};
@@ -164,19 +163,30 @@ fn sort(
     now: Timestamp,
     timeout: std::time::Duration,
 ) -> Result<(Vec<Alert>, Vec<String>), (usize, Refusal)> {
-    let Value::Array(items) = parsed(body, "alerts").map_err(|refusal| (0, refusal))? else {
-        let message = "parsing alerts body from \"\" failed, because it is no list";
-        return Err((0, Refusal::Coded(StatusCode::BAD_REQUEST, 400, message.to_owned())));
-    };
+    let value = parsed(body, "alerts").map_err(|refusal| (0, refusal))?;
+    let count = value.as_array().map_or(0, Vec::len);
+    let items: Vec<Written> = written(value, "alerts").map_err(|refusal| (count, refusal))?;
+    let read = read_all(&items, now, timeout).map_err(|refusal| (count, refusal))?;
     let (mut good, mut bad) = (Vec::with_capacity(items.len()), Vec::new());
-    for (at, item) in items.iter().enumerate() {
-        match read(item, at, now, timeout) {
+    for alert in read {
+        match alert {
             Ok(alert) => good.push(alert),
-            Err(Refusal::Text(_, reason)) => bad.push(reason),
-            Err(refusal) => return Err((items.len(), refusal)),
+            Err(reason) => bad.push(reason),
         }
     }
     Ok((good, bad))
+}
+
+/// An alert as it is written, each field of the right type.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    labels: Option<BTreeMap<String, Option<String>>>,
+    annotations: Option<BTreeMap<String, Option<String>>>,
+    starts_at: Option<String>,
+    ends_at: Option<String>,
+    #[serde(rename = "generatorURL")]
+    generator_url: Option<String>,
 }
 
 /// Whether it may stand where a page's address is expected.
@@ -184,40 +194,57 @@ pub(super) fn is_page(text: &str) -> bool {
     text.is_empty() || text.starts_with('/') || url::Url::parse(text).is_ok()
 }
 
-/// One alert as a Prometheus sends it, with Alertmanager's defaults for the times.
-fn read(
-    item: &Value,
-    at: usize,
+/// Alerts as a Prometheus sends them, with Alertmanager's defaults for the times; of each that
+/// cannot be taken why.
+fn read_all(
+    items: &[Written],
     now: Timestamp,
     timeout: std::time::Duration,
-) -> Result<Alert, Refusal> {
-    let path = at.to_string();
-    let labels = pairs(need(item, &path, "labels")?, &format!("{path}.labels"))?;
-    let annotations = match item.get("annotations") {
-        None | Some(Value::Null) => Labels::empty(),
-        Some(value) => pairs(value, &format!("{path}.annotations"))?,
-    };
-    let starts = moment(item, &path, "startsAt")?;
-    let ends = moment(item, &path, "endsAt")?;
-    let generator = item.get("generatorURL").and_then(Value::as_str).unwrap_or("");
-    if !is_page(generator) {
-        let shown: String = generator.chars().take(80).collect();
-        let message = format!("{path}.generatorURL in body must be of type uri: {shown:?}");
-        return Err(Refusal::form(601, message));
+) -> Result<Vec<Result<Alert, String>>, Refusal> {
+    // First all times, then what must be there, then what it means: so does Alertmanager.
+    let mut times = Vec::with_capacity(items.len());
+    for item in items {
+        let starts = moment(item.starts_at.as_deref(), "alerts")?;
+        times.push((starts, moment(item.ends_at.as_deref(), "alerts")?));
     }
+    for (at, item) in items.iter().enumerate() {
+        let path = at.to_string();
+        if item.labels.is_none() {
+            return Err(required(&path, "labels"));
+        }
+        let generator = item.generator_url.as_deref().unwrap_or("");
+        if !is_page(generator) {
+            let shown: String = generator.chars().take(80).collect();
+            let message = format!("{path}.generatorURL in body must be of type uri: {shown:?}");
+            return Err(Refusal::form(601, message));
+        }
+    }
+    let items = items.iter().zip(times);
+    Ok(items.map(|(item, (starts, ends))| read(item, starts, ends, now, timeout)).collect())
+}
+
+fn read(
+    item: &Written,
+    starts: Option<Timestamp>,
+    ends: Option<Timestamp>,
+    now: Timestamp,
+    timeout: std::time::Duration,
+) -> Result<Alert, String> {
+    let labels = pairs(item.labels.as_ref())?;
+    let annotations = pairs(item.annotations.as_ref())?;
     let fired = starts.or(ends).unwrap_or(now);
     let ends = ends.unwrap_or(now + timeout);
     if labels.is_empty() {
-        return Err(Refusal::bad("at least one label pair required"));
+        return Err("at least one label pair required".to_owned());
     }
     if ends < fired {
-        return Err(Refusal::bad("start time must be before end time"));
+        return Err("start time must be before end time".to_owned());
     }
     let phase = match ends <= now {
         true => Phase::Resolved { fired, resolved: ends },
         false => Phase::Firing { since: fired, fired },
     };
-    let generator = without_userinfo(generator);
+    let generator = without_userinfo(item.generator_url.as_deref().unwrap_or(""));
     Ok(Alert { labels, annotations, phase, value: None, ends: Some(ends), generator })
 }
 
@@ -232,21 +259,16 @@ pub(super) fn without_userinfo(text: &str) -> Arc<str> {
     }
 }
 
-fn pairs(value: &Value, path: &str) -> Result<Labels, Refusal> {
-    let form = |reason: &str| Refusal::form(601, format!("{path} in body must be {reason}"));
-    let object = value.as_object().ok_or_else(|| form("of type object"))?;
-    if MOST_LABELS < object.len() {
-        return Err(Refusal::bad(format!("more than {MOST_LABELS} labels or annotations")));
+fn pairs(written: Option<&BTreeMap<String, Option<String>>>) -> Result<Labels, String> {
+    let Some(written) = written else { return Ok(Labels::empty()) };
+    if MOST_LABELS < written.len() {
+        return Err(format!("more than {MOST_LABELS} labels or annotations"));
     }
-    let mut found = Vec::with_capacity(object.len());
-    for (name, value) in object {
-        let value = value.as_str().ok_or_else(|| form("a set of texts"))?;
-        if LONGEST_NAME < name.len() || LONGEST_VALUE < value.len() {
-            return Err(Refusal::bad("a label or annotation is too long"));
-        }
-        found.push((name.as_str(), value));
+    let found = written.iter().map(|(name, value)| (&**name, value.as_deref().unwrap_or("")));
+    if found.clone().any(|(name, value)| LONGEST_NAME < name.len() || LONGEST_VALUE < value.len()) {
+        return Err("a label or annotation is too long".to_owned());
     }
-    Labels::from_pairs(found).map_err(|error| Refusal::bad(format!("invalid label set: {error}")))
+    Labels::from_pairs(found).map_err(|error| format!("invalid label set: {error}"))
 }
 
 /// Labels as an object.

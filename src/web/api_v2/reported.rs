@@ -12,7 +12,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::alerts::{LONGEST_NAME, LONGEST_VALUE, MOST_LABELS, is_page, without_userinfo};
-use super::body::instant;
+use super::body::{instant, is_zero};
 use crate::model::{Alert, Labels, Phase, Timestamp};
 
 #[derive(Deserialize)]
@@ -68,9 +68,7 @@ pub(super) fn alerts(body: &[u8], now: Timestamp, timeout: Duration) -> Option<V
 fn moment(text: Option<Text<'_>>) -> Option<Option<Timestamp>> {
     match text {
         None => Some(None),
-        Some(Text(text)) if text.is_empty() || text.starts_with("0001-01-01T00:00:00") => {
-            Some(None)
-        }
+        Some(Text(text)) if is_zero(&text) => Some(None),
         Some(Text(text)) => instant(&text).map(Some),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::access;
@@ -11,7 +12,7 @@ use super::super::connection::Peer;
 use super::super::people::look;
 use super::super::router::Shared;
 use super::Refusal;
-use super::body::{Asked, json as read_json, moment, need, text};
+use super::body::{Asked, json as read_json, moment, required, written};
 use super::reply::good;
 use crate::alerting::{BadMatcher, regex_matcher};
 use crate::model::{Labels, Matcher, Silence, Test, Timestamp, Way};
@@ -71,22 +72,10 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<
     Ok(good(&list))
 }
 
-/// Whether a silence's matchers fit a filter, by Alertmanager's rule: the filter looks at the
-/// values that the silence's matchers name.
+/// Whether a filter picks a silence: each of its matchers is one of the silence's own, as in
+/// Alertmanager 0.33.
 fn fits(silence: &Silence, filter: &[Matcher]) -> bool {
-    filter.iter().all(|wanted| {
-        let own = silence.matchers.iter().rev().find(|own| own.name() == wanted.name());
-        let value = own.map(|own| match own.test() {
-            Test::Equal(value) | Test::NotEqual(value) => &**value,
-            Test::Match(pattern) | Test::NotMatch(pattern) => pattern.as_str(),
-        });
-        match (wanted.test(), value) {
-            (Test::NotEqual(_) | Test::NotMatch(_), value) => wanted.accepts(value.unwrap_or("")),
-            (Test::Equal(text), Some(_)) if text.is_empty() => true,
-            (_, Some(value)) => wanted.accepts(value),
-            (_, None) => false,
-        }
-    })
+    filter.iter().all(|wanted| silence.matchers.contains(wanted))
 }
 
 /// One silence.
@@ -123,20 +112,28 @@ pub(super) async fn set(
 ) -> Result<Response, Refusal> {
     access::may_change(peer, request.headers())?;
     let body = read_json(&shared, request, "silence").await?;
-    let comment = text(&body, "", "comment")?;
-    let created_by = text(&body, "", "createdBy")?;
-    let required = |name: &str| Refusal::form(602, format!("{name} in body is required"));
-    let ends = moment(&body, "", "endsAt")?.ok_or_else(|| required("endsAt"))?;
-    let matchers = matchers(need(&body, "", "matchers")?)?;
-    let starts = moment(&body, "", "startsAt")?.ok_or_else(|| required("startsAt"))?;
+    let body: Written = written(body, "silence")?;
+    let (starts, ends) = (body.starts_at.as_deref(), body.ends_at.as_deref());
+    let times = (moment(starts, "silence")?, moment(ends, "silence")?);
+    let comment = body.comment.as_deref().ok_or_else(|| required("", "comment"))?;
+    let created_by = body.created_by.as_deref().ok_or_else(|| required("", "createdBy"))?;
+    ends.ok_or_else(|| required("", "endsAt"))?;
+    let items = body.matchers.as_deref().ok_or_else(|| required("", "matchers"))?;
+    must_be_whole(items)?;
+    starts.ok_or_else(|| required("", "startsAt"))?;
+    let matchers = matchers(items)?;
+    let starts = times.0;
+    let ends = times.1.ok_or_else(|| {
+        Refusal::bad("Failed to create silence: start time must be before end time")
+    })?;
     if LONGEST_COMMENT < comment.len() || LONGEST_COMMENT < created_by.len() {
         return Err(Refusal::bad("the comment or the name is too long"));
     }
-    let id = body.get("id").and_then(Value::as_str).filter(|id| !id.is_empty());
+    let id = body.id.as_deref().filter(|id| !id.is_empty());
     let order = SilenceOrder {
         id: id.map(Into::into),
         scope: Scope::Matching(matchers),
-        starts: Some(starts),
+        starts,
         until: Until::Instant(ends),
         comment: comment.into(),
     };
@@ -145,23 +142,50 @@ pub(super) async fn set(
     Ok(good(&json!({ "silenceID": &*id })))
 }
 
-fn matchers(value: &Value) -> Result<Vec<Matcher>, Refusal> {
-    let items = value
-        .as_array()
-        .ok_or_else(|| Refusal::form(601, "matchers in body must be of type array"))?;
+/// A silence as it is written, each field of the right type.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    id: Option<String>,
+    comment: Option<String>,
+    created_by: Option<String>,
+    starts_at: Option<String>,
+    ends_at: Option<String>,
+    matchers: Option<Vec<WrittenMatcher>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenMatcher {
+    name: Option<String>,
+    value: Option<String>,
+    is_regex: Option<bool>,
+    is_equal: Option<bool>,
+}
+
+fn must_be_whole(items: &[WrittenMatcher]) -> Result<(), Refusal> {
     if items.is_empty() {
         return Err(Refusal::form(612, "matchers in body should have at least 1 items"));
     }
+    for (at, item) in items.iter().enumerate() {
+        let path = format!("matchers.{at}");
+        item.is_regex.ok_or_else(|| required(&path, "isRegex"))?;
+        item.name.as_ref().ok_or_else(|| required(&path, "name"))?;
+        item.value.as_ref().ok_or_else(|| required(&path, "value"))?;
+    }
+    Ok(())
+}
+
+fn matchers(items: &[WrittenMatcher]) -> Result<Vec<Matcher>, Refusal> {
     if MOST_MATCHERS < items.len() {
         return Err(Refusal::bad(format!("invalid silence: more than {MOST_MATCHERS} matchers")));
     }
     let mut found = Vec::with_capacity(items.len());
     for (at, item) in items.iter().enumerate() {
-        let path = format!("matchers.{at}");
-        let regex = need(item, &path, "isRegex")?.as_bool().unwrap_or(false);
-        let name = text(item, &path, "name")?;
-        let value = text(item, &path, "value")?;
-        let equal = item.get("isEqual").and_then(Value::as_bool).unwrap_or(true);
+        let regex = item.is_regex.unwrap_or(false);
+        let name = item.name.as_deref().unwrap_or("");
+        let value = item.value.as_deref().unwrap_or("");
+        let equal = item.is_equal.unwrap_or(true);
         let broken = |reason: String| {
             Refusal::bad(format!("invalid silence: invalid label matcher {at}: {reason}"))
         };
@@ -196,9 +220,8 @@ pub(super) async fn expire(
     match shared.doors.act.expire(&id, by).await {
         Ok(()) => Err(Refusal::Bare(StatusCode::OK)),
         Err(ActError::NoSilence(_)) => Err(Refusal::Bare(StatusCode::NOT_FOUND)),
-        Err(ActError::Refused(reason)) => {
-            Err(Refusal::Text(StatusCode::INTERNAL_SERVER_ERROR, reason))
-        }
+        // It is over already, which was wanted.
+        Err(ActError::Refused(_)) => Err(Refusal::Bare(StatusCode::OK)),
         Err(error) => Err(error.into()),
     }
 }

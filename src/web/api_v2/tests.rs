@@ -25,11 +25,40 @@ fn matchers_come_from_the_address() {
     assert_eq!(asked.matchers("filter").ok().unwrap().len(), 2);
     let asked = Asked::of(&"/?filter=a".parse().unwrap());
     assert!(asked.matchers("filter").is_err());
+    let asked = Asked::of(&"/?filter=%7Ba%3Db%7D&none=&active=".parse().unwrap());
+    assert!(asked.matchers("filter").is_err(), "one filter is one matcher");
+    assert!(asked.matchers("none").is_err());
+    assert!(asked.wants("active"), "nothing written is the default");
 }
 
 #[test]
 fn instants_are_rfc_3339() {
     assert!(instant("2026-01-01T00:00:00Z").is_some());
     assert!(instant("2026-01-01T00:00:00.5+02:00").is_some());
-    assert!(instant("yesterday").is_none());
+    let millis = |text| instant(text).map(|at| at.millis());
+    assert_eq!(millis("1970-01-02T01:00:00.1239+01:00"), Some(86_400_123));
+    let also = [
+        "1970-01-02",
+        "1970-01-02T00:00",
+        "1970-01-02T00:00Z",
+        "1970-01-02 00:00:00",
+        "1970-01-02T00:00:00",
+    ];
+    assert!(also.into_iter().all(|text| millis(text) == Some(86_400_000)));
+    assert_eq!(millis(""), Some(0));
+    assert!(instant("9999-12-31T23:59:59Z").is_some());
+    for text in [
+        "yesterday",
+        "2026-11-23t10:00:00Z",
+        "2026-11-23T10:00:00z",
+        "2026-11-23 10:00:00Z",
+        "2026-11-23T24:00:00Z",
+        "2026-11-23T10:00:60Z",
+        "2026-13-01T00:00:00Z",
+        "10000-01-01T00:00:00Z",
+        "2026-11-23T10:00:00.Z",
+        "2026-11-23T10:00:00+2:00",
+    ] {
+        assert!(instant(text).is_none(), "{text}");
+    }
 }

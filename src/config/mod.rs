@@ -12,6 +12,7 @@ mod process;
 mod promises;
 mod quantity;
 mod query;
+mod reactions;
 mod reader;
 mod remote;
 mod routes;
@@ -39,6 +40,7 @@ use crate::notify;
 use crate::probe;
 use crate::rules::tune::Tuning;
 use crate::service::promise::{Excuse, Promise};
+use crate::service::reaction::Reactions;
 use reader::Reader;
 
 /// Where the configuration comes from: the file system and the environment, or a test's.
@@ -93,6 +95,8 @@ pub struct Config {
     pub templates: Option<PathBuf>,
     /// Service hours by name.
     pub calendars: Vec<ServiceHours>,
+    /// By when somebody must react to what.
+    pub reactions: Arc<Reactions>,
     /// Services whose availability somebody was promised.
     pub promised: Vec<Promised>,
     /// Services, and times in which their outages may not count.
@@ -283,6 +287,7 @@ fn sections(
     let promised = promises::read(top.get("promises"), services, &calendars, &basics, reader);
     let maintenance = promises::maintenance(top.get("maintenance"), &promised, &basics, reader);
     let services = services::read(services, &owners, &calendars, &defaults, &common, reader);
+    let reactions = reactions::read(top.get("reactions"), &calendars, services.hours, reader);
     let (alerting, fallback) = process::alerting(top.get("alerting"), &owners, reader);
     let foreign = routes::alertmanager(foreign, alertmanager, &owners, &basics, &channels, reader);
     let mut rules = process::rules(top.get("rules"), &owners, reader);
@@ -310,6 +315,7 @@ fn sections(
         },
         notify: channels,
         templates,
+        reactions: Arc::new(reactions),
         calendars: calendars.into_iter().map(|(hours, _)| hours).collect(),
         promised,
         maintenance,

@@ -5,6 +5,7 @@ use super::alerts;
 use super::probes::{self, Timing};
 use super::problem::{Position, suggestion};
 use super::process::known_owner;
+use super::reactions;
 use super::reader::{Fields, Reader};
 use super::yaml::{Key, Node};
 use crate::alerting::{Owner, Service};
@@ -19,6 +20,8 @@ pub struct Services {
     pub services: Vec<Service>,
     pub targets: Vec<Target>,
     pub tunings: Vec<Tuning>,
+    /// Hours of the services that name a calendar.
+    pub hours: HashMap<Arc<str>, Arc<ServiceHours>>,
 }
 
 /// What a service hands down to its probes.
@@ -54,7 +57,9 @@ pub fn read(
         });
         let title = one.get("title").and_then(|node| reader.text(node, "title"));
         let depends_on = dependencies(&mut one, key, entries, reader);
-        calendar(&mut one, calendars, reader);
+        if let Some(hours) = reactions::hours(&mut one, calendars, reader) {
+            all.hours.insert(key.text.as_str().into(), hours);
+        }
         // Read by `promises`.
         let _ = one.get("promise");
         let timing = defaults.read(Some(node), "", reader).taken(&mut one);
@@ -132,19 +137,6 @@ fn cycles(services: &[Service], entries: &[(Key, std::rc::Rc<Node>)], reader: &m
                 todo.extend(service.depends_on.iter().map(|name| &**name));
             }
         }
-    }
-}
-
-fn calendar(
-    fields: &mut Fields<'_>,
-    calendars: &[(ServiceHours, Position)],
-    reader: &mut Reader<'_>,
-) {
-    let Some(node) = fields.get("calendar") else { return };
-    let Some(name) = reader.text(node, "calendar") else { return };
-    if !calendars.iter().any(|(hours, _)| *hours.name == *name) {
-        let near = suggestion(&name, calendars.iter().map(|(hours, _)| &*hours.name));
-        reader.problem(node.at, format!("there is no calendar `{name}` in `calendars`{near}"));
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Story {
     /// Counts, when it is about several alerts.
     pub(super) head: Option<String>,
     pub(super) items: Vec<Item>,
+    /// By when somebody must react.
+    pub(super) deadline: Option<String>,
     /// What the reader can do: sentence before the link, and the link.
     pub(super) actions: Vec<(String, String)>,
     /// What the picture of it shows, in words.
@@ -104,7 +106,11 @@ impl Reader<'_> {
             _ => told.iter().find_map(|alert| self.picture(alert, notice.at)),
         };
         let resolved = firing == 0;
-        Story { subject, lead, head, items, actions, picture, notes, footer, resolved }
+        let deadline = notice.react_by.filter(|_| !resolved).map(|by| {
+            let name = if by < notice.at { "react-by-passed" } else { "react-by" };
+            language.say(name, &[("instant", language.instant(by, &self.zone).into())])
+        });
+        Story { subject, lead, head, items, deadline, actions, picture, notes, footer, resolved }
     }
 
     /// What the alert's expression looked like, where the expression is known.
@@ -235,6 +241,11 @@ impl Reader<'_> {
         let since = alert.phase.since();
         let mut said = vec![("since", self.language.instant(since, &self.zone).into())];
         let name = match alert.phase {
+            // The clock was set back meanwhile: nobody knows how long it lasted.
+            Phase::Resolved { resolved, .. } if resolved < since => {
+                said.push(("until", self.language.instant(resolved, &self.zone).into()));
+                "lead-over".to_owned()
+            }
             Phase::Resolved { resolved, .. } => {
                 let lasted = alert.phase.lasted().unwrap_or_default();
                 said.push(("duration", self.language.duration(lasted).into()));
@@ -355,10 +366,13 @@ pub(super) fn class_of(alert: &Alert) -> Option<u8> {
     }
 }
 
-/// A link that a person can follow.
+/// A link that a person can follow: not one to the machine on which it is read.
 fn page(text: &str) -> Option<String> {
     let text = text.trim();
-    let fine = text.starts_with("https://") || text.starts_with("http://");
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let host = host.split(['/', '?', '#']).next()?.rsplit('@').next()?;
+    let here = ["localhost", "127.0.0.", "[::1]", "0.0.0.0", "[::]"];
+    let fine = !host.is_empty() && !here.iter().any(|here| host.starts_with(here));
     (fine && visible_line(text) == text && !text.contains(' ')).then(|| redacted(text))
 }
 

@@ -13,6 +13,7 @@ lead-firing = Seit { $since }, seit { $duration }.
 lead-firing-value = Seit { $since }, seit { $duration }. Wert: { $value }.
 lead-new = Seit { $since }.
 lead-new-value = Seit { $since }. Wert: { $value }.
+lead-over = Vorbei seit { $until }.
 lead-resolved = Nach { $duration } vorbei: { $since } bis { $until }.
 
 head-mixed = { $service }: { $firing ->
@@ -41,6 +42,8 @@ class-3 = Klasse 3: leichter Fehler.
 class-4 = Klasse 4: unkritisch.
 what-to-do = Was tun: { $link }
 details = Einzelheiten: { $link }
+react-by = Reaktion fällig bis { $instant }.
+react-by-passed = Die Reaktion war bis { $instant } fällig; noch hat sich niemand gemeldet.
 take-over = Ich kümmere mich darum: { $link }
 picture = Verlauf: { $what }
 templates-broken = Eigene Textvorlagen sind fehlerhaft ({ $names }); an ihrer Stelle stehen die mitgelieferten Texte.

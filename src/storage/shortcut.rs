@@ -28,12 +28,12 @@ impl Shortcut {
                 let mut parser =
                     regex_syntax::ParserBuilder::new().dot_matches_new_line(true).build();
                 let text = from_re2(pattern.as_str()).ok();
-                match text.map(|text| parser.parse(&text)) {
-                    Some(Ok(hir)) => match literals(&hir) {
+                match text.and_then(|text| parser.parse(&text).ok()) {
+                    Some(hir) => match literals(&hir) {
                         Some(values) => Shortcut::OneOf(values),
                         None => Shortcut::Prefix(prefix(&hir)),
                     },
-                    Some(Err(_)) | None => Shortcut::Prefix(String::new()),
+                    None => Shortcut::Prefix(String::new()),
                 }
             }
             Test::NotEqual(_) | Test::NotMatch(_) => Shortcut::Prefix(String::new()),

@@ -10,6 +10,7 @@ mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -30,6 +31,11 @@ use window::Windows;
 
 pub(super) type GroupId = u64;
 
+/// After a reload, what would be told to somebody who was not told before waits until it is reported
+/// again, and no longer than this: twice the interval that rules usually have. A service that was
+/// taken out, or given to somebody else, is gone by then.
+const CONFIRM: Duration = Duration::from_secs(35);
+
 /// Collects alerts into groups and decides what is told to whom, when, and why.
 #[derive(Debug)]
 pub struct Desk {
@@ -49,6 +55,8 @@ pub struct Desk {
     windows: Windows,
     /// Deadlines of what nobody knows of.
     watch: Watch,
+    /// Groups that a reload opened, none of whose alerts was reported since.
+    unconfirmed: BTreeSet<GroupId>,
     /// When silences that end with their alerts are looked at again.
     resolved_check: Timestamp,
     /// What was done on somebody's order, until the next look.
@@ -146,6 +154,7 @@ impl Desk {
             hold: None,
             windows: Windows::default(),
             watch: Watch::default(),
+            unconfirmed: BTreeSet::new(),
             resolved_check: Timestamp::MIN,
             pending: Decided::default(),
         }
@@ -217,22 +226,33 @@ impl Desk {
         let empty: Vec<GroupId> =
             self.groups.iter().filter(|(_, g)| g.incident.is_none()).map(|(&id, _)| id).collect();
         let mut waits = HashMap::new();
+        let mut before = BTreeMap::new();
         for id in empty {
             if let Some(group) = self.groups.get(&id) {
                 waits.insert(group.key.clone(), group.due);
+                before.insert(id, group.key.clone());
             }
             self.close_group(id);
         }
         let alerts: Vec<Labels> = self.alerts.keys().cloned().collect();
+        let first = self.next_group;
         for labels in alerts {
             self.place(&labels, now);
         }
-        // A reload does not make a group wait anew.
-        for (key, due) in waits {
-            if let Some(&id) = self.by_key.get(&key) {
-                self.reschedule(id, due);
+        let opened: Vec<GroupId> = self.groups.range(first..).map(|(&id, _)| id).collect();
+        for id in opened {
+            let Some(group) = self.groups.get(&id) else { continue };
+            match waits.get(&group.key) {
+                // A reload does not make a group wait anew.
+                Some(&due) => self.reschedule(id, due),
+                None => {
+                    let due = group.due.max(now + CONFIRM);
+                    self.reschedule(id, due);
+                    self.unconfirmed.insert(id);
+                }
             }
         }
+        self.keep_windows(&before, now);
         self.alerts.retain(|_, known| !known.groups.is_empty());
         self.inhibitor = Inhibitor::new(&self.plan.inhibit, self.alerts.keys());
         self.watch_anew();
@@ -290,6 +310,22 @@ impl Desk {
                     self.inhibitor.came(&labels);
                     self.place(&labels, now);
                 }
+                self.confirm(&labels, now);
+            }
+        }
+    }
+
+    /// What was reported again after a reload need not wait any longer.
+    fn confirm(&mut self, labels: &Labels, now: Timestamp) {
+        if self.unconfirmed.is_empty() {
+            return;
+        }
+        let Some(known) = self.alerts.get(labels).filter(|known| known.is_firing(now)) else {
+            return;
+        };
+        for id in known.groups.clone() {
+            if self.unconfirmed.remove(&id) {
+                self.reschedule(id, now);
             }
         }
     }
@@ -345,6 +381,7 @@ impl Desk {
     fn close_group(&mut self, id: GroupId) {
         if let Some(group) = self.groups.remove(&id) {
             self.due.remove(&(group.due, id));
+            self.unconfirmed.remove(&id);
             if self.by_key.get(&group.key) == Some(&id) {
                 self.by_key.remove(&group.key);
             }

@@ -152,7 +152,9 @@ fn who_heard_the_beginning_hears_the_end_after_a_reload() {
     let first = desk.flush(at(100)).decisions.remove(0).notice;
     assert_eq!(&*first.receiver, "web");
     desk.replace(owners(&["office"]), at(1_000));
-    let to_office = desk.flush(at(1_100));
+    assert_eq!(desk.flush(at(1_100)).decisions.len(), 0, "it may be gone by now");
+    desk.offer(at(1_200), vec![firing("Down", "home", at(0))]);
+    let to_office = desk.flush(at(1_200));
     assert_eq!(to_office.decisions.len(), 1);
     assert_eq!(&*to_office.decisions[0].notice.receiver, "office");
     assert_eq!(to_office.decisions[0].notice.why, Why::First);
@@ -168,6 +170,30 @@ fn who_heard_the_beginning_hears_the_end_after_a_reload() {
         [("office".to_owned(), Why::AllResolved), ("web".to_owned(), Why::AllResolved)]
     );
     assert!(desk.alerts.is_empty() && desk.groups.is_empty());
+}
+
+/// A service that a reload takes out, or gives to somebody else, ends a moment later; until then its
+/// alert has an owner whom nobody knows.
+#[test]
+fn what_is_gone_after_a_reload_is_told_to_nobody_new() {
+    let start = || {
+        let mut desk = Desk::new(owners(&["web", "office"]));
+        desk.offer(at(0), vec![firing("Down", "home", at(0))]);
+        assert_eq!(desk.flush(at(100)).decisions.len(), 1);
+        desk.replace(owners(&["office"]), at(1_000));
+        desk
+    };
+    let mut desk = start();
+    desk.offer(at(9_000), vec![over("Down", "home", at(0), at(9_000))]);
+    let mut told = Vec::new();
+    while let Some(due) = desk.next_due().filter(|due| *due < at(100_000)) {
+        told.extend(desk.flush(due).decisions.into_iter().map(|d| d.notice.receiver.to_string()));
+    }
+    assert_eq!(told, ["web"], "only who heard of it hears its end");
+    // Nobody says anything of it: it is told when the time is over.
+    let mut desk = start();
+    let late = whys(&run(&mut desk, at(60_000)));
+    assert_eq!(late, [(36_000, Why::First, 1)]);
 }
 
 #[test]

@@ -21,6 +21,8 @@ const KEPT: usize = 16;
 /// The least and the longest time shown.
 const SHORTEST: Duration = Duration::from_secs(3 * 3600);
 const LONGEST: Duration = Duration::from_secs(48 * 3600);
+/// What was measured for a part of that time only fills the picture, but for the first minutes.
+const LEAST: Duration = Duration::from_secs(600);
 /// Points of a curve.
 const POINTS: u32 = 240;
 /// Curves of a picture.
@@ -163,6 +165,10 @@ fn chart(plot: &Plot, language: &str, store: &dyn Select, stop: &AtomicBool) -> 
         });
         curves.extend(points.take(CURVES - curves.len()));
     }
+    // A line in the last corner shows nobody anything.
+    let first = curves.iter().filter_map(|curve| curve.first()).map(|(at, _)| *at).min();
+    let begins_late = first.filter(|first| from + length / 2 < *first);
+    let from = begins_late.map_or(from, |first| from.max(first.min(plot.until - LEAST)));
     Some(Chart {
         curves,
         from,
@@ -253,6 +259,20 @@ mod tests {
         stop.store(true, Ordering::Relaxed);
         // Stopped between pieces of work: a small one may be done already.
         let _ = of("seconds > 2");
+    }
+
+    #[test]
+    fn what_was_measured_for_minutes_only_fills_the_picture() {
+        let mut store = MemoryStore::new();
+        let labels = Labels::from_pairs([("__name__", "seconds"), ("target", "a")]).unwrap();
+        for number in 170..=190 {
+            store.append(&labels, minute(number), Point::Float(1.0), None);
+        }
+        let stop = AtomicBool::new(false);
+        let drawn = chart(&plot("seconds > 2"), "de", &store, &stop).unwrap();
+        let shown = drawn.to.since(drawn.from).unwrap();
+        assert!(shown >= LEAST && shown < Duration::from_secs(1_300), "{shown:?}");
+        assert!(png(&drawn).is_some());
     }
 
     #[tokio::test]

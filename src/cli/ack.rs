@@ -30,10 +30,9 @@ pub struct Arguments {
 
 /// Exit code 1 when nothing was found, or something was refused; 2 when a matcher is none.
 pub fn run(arguments: Arguments) -> ExitCode {
-    let (ids, written): (Vec<&String>, Vec<&String>) = arguments
-        .what
-        .iter()
-        .partition(|text| text.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    let (ids, written): (Vec<&String>, Vec<&String>) = arguments.what.iter().partition(|text| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    });
     let mut matchers = Vec::new();
     for text in written {
         match parse_matchers(text) {

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use super::instant::instant;
 use super::output::{Output, complain, say};
 use super::remote::{Server, labels, parameter, report};
 
@@ -39,7 +40,7 @@ enum What {
         #[arg(long = "annotation", value_name = "NAME=VALUE")]
         annotations: Vec<String>,
         /// It fires until then, unless it is reported again
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = instant)]
         ends: Option<jiff::Timestamp>,
         #[command(flatten)]
         server: Server,

@@ -4,8 +4,10 @@ use clap::Args;
 use http::Method;
 use serde_json::Value;
 
+use super::instant::instant;
 use super::output::{Output, complain, say};
 use super::remote::{Server, labels, parameter, report};
+use crate::model::visible_line;
 
 /// `augenmass explain`
 #[derive(Debug, Args)]
@@ -17,7 +19,7 @@ pub struct Arguments {
     #[arg(long, value_name = "OWNER")]
     to: String,
     /// When; now, when absent
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
     at: Option<jiff::Timestamp>,
     /// How to write it
     #[arg(short, long, value_enum, default_value_t)]
@@ -51,7 +53,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
 }
 
 fn show(answer: &Value) {
-    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    let text = |value: &Value| visible_line(value.as_str().unwrap_or(""));
     let decisions = answer["decisions"].as_array().map(Vec::as_slice).unwrap_or_default();
     if decisions.is_empty() {
         say(&format!("No alert fired at {}.", text(&answer["at"])));

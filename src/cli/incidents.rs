@@ -4,8 +4,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::Value;
 
+use super::instant::instant;
 use super::output::{Output, say};
 use super::remote::{Server, labels, parameter, report};
+use crate::model::visible_line;
 
 /// `augenmass incidents …`
 #[derive(Debug, Args)]
@@ -34,10 +36,10 @@ enum What {
         #[arg(long, value_name = "ID")]
         incident: Option<String>,
         /// Not before
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = instant)]
         from: Option<jiff::Timestamp>,
         /// Not after
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = instant)]
         to: Option<jiff::Timestamp>,
         /// How to write it
         #[arg(short, long, value_enum, default_value_t)]
@@ -88,11 +90,13 @@ fn list(all: &Value, output: Output) {
         say(&all.to_string());
         return;
     }
-    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    let text = |value: &Value| visible_line(value.as_str().unwrap_or(""));
     for group in all.as_array().into_iter().flatten() {
         let id = group["incident"].as_str().unwrap_or("(not told yet)");
         let known = match group["acknowledged"]["by"].as_str() {
-            Some(by) => format!("; {} by {by}", text(&group["acknowledged"]["kind"])),
+            Some(by) => {
+                format!("; {} by {}", text(&group["acknowledged"]["kind"]), visible_line(by))
+            }
             None => String::new(),
         };
         let react_by = match group["react_by"].as_str() {

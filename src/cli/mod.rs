@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 mod import;
 mod incidents;
+mod instant;
 mod output;
 mod probe;
 mod query;

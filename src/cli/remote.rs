@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::output::complain;
+use crate::model::{visible, visible_line};
 
 /// Where the running program is.
 #[derive(Clone, Debug, Args)]
@@ -213,22 +214,26 @@ pub fn report(result: Result<(), String>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            complain(&problem);
+            complain(&visible(&problem));
             ExitCode::FAILURE
         }
     }
 }
 
-/// A query parameter.
-pub fn parameter(name: &str, value: &str) -> String {
-    let value = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
-    format!("{name}={value}")
+/// A part of a path: an id that somebody mistyped leads nowhere else.
+pub fn segment(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-/// Labels of an object, as people write them.
+/// A query parameter.
+pub fn parameter(name: &str, value: &str) -> String {
+    format!("{name}={}", segment(value))
+}
+
+/// Labels of an object, as people write them. Whatever they hold, the terminal stays as it is.
 pub fn labels(value: &Value) -> String {
     let pairs = value.as_object().into_iter().flatten();
     let pairs: Vec<String> =
         pairs.map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or(""))).collect();
-    pairs.join(" ")
+    visible_line(&pairs.join(" "))
 }

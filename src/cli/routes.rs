@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::instant::instant;
 use super::output::{Output, complain, say};
 use crate::alerting::{Directory, GroupBy, Plan, Route, RouteId, WhyNot};
 use crate::app::who_is_told;
@@ -40,7 +41,7 @@ enum What {
         #[arg(required = true, value_name = "NAME=VALUE")]
         labels: Vec<String>,
         /// When, such as 2026-11-22T18:30:00+01:00; now, when absent
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = instant)]
         at: Option<jiff::Timestamp>,
         /// How to write it
         #[arg(short, long, value_enum, default_value_t)]

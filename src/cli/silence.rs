@@ -7,10 +7,12 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
+use super::instant::instant;
 use super::output::{Output, complain, say};
-use super::remote::{Server, account, report};
+use super::remote::{Server, account, report, segment};
 use crate::alerting::parse_matchers;
 use crate::config::parse_duration;
+use crate::model::visible_line;
 
 /// `augenmass silence …`
 #[derive(Debug, Args)]
@@ -74,7 +76,7 @@ struct Add {
     #[arg(long = "for", value_name = "DURATION", conflicts_with_all = ["until", "until_resolved"])]
     length: Option<String>,
     /// Until an instant, such as 2026-11-23T08:00:00+01:00
-    #[arg(long, value_name = "TIME", conflicts_with = "until_resolved")]
+    #[arg(long, value_name = "TIME", value_parser = instant, conflicts_with = "until_resolved")]
     until: Option<jiff::Timestamp>,
     /// Until none of its alerts fires any more
     #[arg(long)]
@@ -83,7 +85,7 @@ struct Add {
     #[arg(long, value_name = "DURATION", default_value = "7d", requires = "until_resolved")]
     at_most: String,
     /// From an instant; now when absent
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
     from: Option<jiff::Timestamp>,
     /// Why
     #[arg(short, long, value_name = "TEXT")]
@@ -111,13 +113,15 @@ pub fn run(arguments: Arguments) -> ExitCode {
             }
         },
         What::Expire { ids, server } => super::block_on(async {
+            let mut code = ExitCode::SUCCESS;
             for id in ids {
-                let path = format!("{PATH}/{id}");
+                let path = format!("{PATH}/{}", segment(&id));
+                // The others are ended all the same.
                 if let Err(problem) = server.json(Method::DELETE, &path, None).await {
-                    return report(Err(problem));
+                    code = report(Err(problem));
                 }
             }
-            ExitCode::SUCCESS
+            code
         }),
         What::Query { expired, output, server } => super::block_on(async {
             let all = server.json(Method::GET, PATH, None).await;
@@ -161,7 +165,7 @@ fn wish(add: &Add) -> Result<Value, String> {
 }
 
 fn list(all: Value, expired: bool, output: Output) {
-    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    let text = |value: &Value| visible_line(value.as_str().unwrap_or(""));
     let silences = all.as_array().into_iter().flatten();
     let silences: Vec<&Value> =
         silences.filter(|silence| expired || silence["state"] != "expired").collect();

@@ -222,7 +222,8 @@ fn matrix_room(
     reader: &mut Reader<'_>,
 ) -> Option<Address> {
     let text = reader.text(node, "matrix")?;
-    let has_server = text[1..].split_once(':').is_some_and(|(room, server)| {
+    let name = text.get(1..).unwrap_or_default();
+    let has_server = name.split_once(':').is_some_and(|(room, server)| {
         !room.is_empty() && !server.is_empty() && !text.contains(char::is_whitespace)
     });
     // Room ids of version 12 rooms have no server part.

@@ -323,6 +323,16 @@ services: {}
 }
 
 #[test]
+fn a_room_that_begins_with_any_letter_is_a_problem_and_no_crash() {
+    for room in ["\u{fc}#web:example.org", "\u{1f600}", "\u{20ac}"] {
+        let text =
+            format!("owners: {{web: {{notify: [{{matrix: \"{room}\"}}]}}}}\nservices: {{}}\n");
+        let problems = problems(&text).join("\n");
+        assert!(problems.contains("a room such as"), "{problems}");
+    }
+}
+
+#[test]
 fn an_alertmanager_yml_stands_in_place_of_owners_or_beside_them() {
     let file = "route: {receiver: hook, routes: [{matchers: [a=b], receiver: web}]}\n\
                 receivers: [{name: hook, webhook_configs: [{url: \"http://127.0.0.1:9/\"}]}, {name: web}]\n";

@@ -2,6 +2,7 @@
 
 mod acknowledgement;
 mod alert;
+mod foreign_text;
 mod histogram;
 mod labels;
 mod matcher;
@@ -14,6 +15,7 @@ mod time;
 
 pub use acknowledgement::{AckKind, Acknowledgement, Way};
 pub use alert::{Alert, Phase};
+pub use foreign_text::{redacted, visible, visible_line, without_userinfo};
 pub use histogram::{CounterReset, Histogram, Span};
 pub use labels::{
     EscapedValue, Fingerprint, Labels, LabelsError, METRIC_NAME, is_legacy_label_name,

@@ -20,17 +20,25 @@ pub trait Render: Send + Sync {
         Wording::Usual
     }
 
-    /// The same message for the fallback owner, or by the owner's next way, with a first line that
-    /// says why.
+    /// The same message for the fallback owner, or by the owner's next way, which says why below its
+    /// first line: that one is for what is wrong.
     fn escalated(&self, mut message: Message, unreached: &Unreached, to: &Owner) -> Message {
-        let line = unreached.line(message.language.starts_with("de"), to);
-        message.text = format!("{line}\n\n{}", message.text);
+        let line = unreached.line(to.language.starts_with("de"), to);
+        message.text = match message.text.split_once('\n') {
+            Some((first, rest)) => {
+                format!("{first}\n\n{line}\n\n{}", rest.trim_start_matches('\n'))
+            }
+            None => format!("{}\n\n{line}\n", message.text),
+        };
         if !message.html.is_empty() {
             let line = line.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
             let at = message
                 .html
                 .find("<body")
                 .and_then(|body| message.html[body..].find('>').map(|end| body + end + 1));
+            let title = at.filter(|at| message.html[*at..].trim_start().starts_with("<h3"));
+            let behind = title.and_then(|at| Some(at + message.html[at..].find("</h3>")? + 5));
+            let at = behind.or(at);
             message.html.insert_str(at.unwrap_or(0), &format!("<p>{line}</p>"));
         }
         message

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,6 +19,7 @@ use tokio_rustls::client::TlsStream;
 use super::handshake::client_config;
 use super::proxy::{Proxy, ProxyKind, Router};
 use super::{Handshake, Proxies};
+use crate::model::{redacted, visible_line};
 use crate::ports::Clock;
 
 /// Why a channel cannot be set up.
@@ -229,17 +231,46 @@ pub(super) async fn within<T>(
     }
 }
 
-/// Foreign words for a reason: on one line, short, without mail addresses and links.
+/// Foreign words for a reason: on one line, short, without mail addresses, links, addresses of
+/// machines (whose they are, nobody can know) and what is called a secret.
 pub(super) fn scrubbed(text: &str) -> String {
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
-    let shown = words
-        .filter(|word| !word.is_empty())
-        .map(|word| if word.contains('@') || word.contains("://") { "…" } else { word });
+    let line = without_ips(&redacted(&visible_line(text)));
+    let words = line.split(' ');
+    let shown =
+        words.map(|word| if word.contains('@') || word.contains("://") { "…" } else { word });
     let line = shown.collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(200) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
+}
+
+/// Hides addresses of the internet protocols: in what another server says, they may be somebody's.
+fn without_ips(text: &str) -> String {
+    let part = |c: char| c.is_ascii_hexdigit() || c == '.' || c == ':';
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(part) {
+        clean.push_str(&rest[..start]);
+        let tail = &rest[start..];
+        let end = tail.find(|c| !part(c)).unwrap_or(tail.len());
+        let word = &tail[..end];
+        let joined = clean.ends_with(|c: char| c.is_alphanumeric() || c == '-' || c == '_')
+            || tail[end..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        let bare = word.trim_matches(['.', ':']);
+        let bare = if word.starts_with("::") { word.trim_end_matches(['.', ':']) } else { bare };
+        let v4 = bare.split(':').next().unwrap_or("");
+        let address =
+            bare.parse::<Ipv6Addr>().is_ok() && bare.len() > 2 || v4.parse::<Ipv4Addr>().is_ok();
+        if address && !joined {
+            clean.push('…');
+        } else {
+            clean.push_str(word);
+        }
+        rest = &tail[end..];
+    }
+    clean.push_str(rest);
+    clean
 }
 
 #[cfg(test)]
@@ -254,6 +285,26 @@ mod tests {
             ),
             "5.1.1 … Recipient address rejected, see …"
         );
+        assert_eq!(
+            scrubbed(
+                "550 client [203.0.113.77] (2001:db8::77) refused\u{202e}, token=abc \u{1b}[31m"
+            ),
+            "550 client […] (…) refused, token=… [31m"
+        );
         assert_eq!(scrubbed(&"ü".repeat(300)).chars().count(), 201);
+    }
+
+    #[test]
+    fn addresses_of_machines_are_hidden_where_they_are_asked_to_be() {
+        for (text, shown) in [
+            ("rejected from 203.0.113.77 now", "rejected from … now"),
+            ("client [203.0.113.77]: blocked", "client […]: blocked"),
+            ("host 192.0.2.1:25 says 5.1.1 at 10:02:33", "host … says 5.1.1 at 10:02:33"),
+            ("from 2001:db8::77.", "from …"),
+            ("dead::beef and ::1, not 1.2.3", "… and …, not 1.2.3"),
+            ("version 1.2.3.4a, v1.2.3.4 and deadbeef", "version 1.2.3.4a, v1.2.3.4 and deadbeef"),
+        ] {
+            assert_eq!(without_ips(text), shown, "{text}");
+        }
     }
 }

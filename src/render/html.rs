@@ -39,11 +39,14 @@ pub(super) fn escape(text: &str) -> String {
 pub(super) fn document(story: &Story, language: &Voice<'_>) -> String {
     let colour = if story.resolved { "#1a7f37" } else { "#b42318" };
     let mut body = String::new();
-    let title = story.head.as_ref().unwrap_or(&story.subject);
-    body.push_str(&format!("<h3 style=\"color:{colour};margin:0 0 8px\">{}</h3>", escape(title)));
-    let several = story.items.len() > 1;
+    let title = escape(&story.subject);
+    body.push_str(&format!("<h3 style=\"color:{colour};margin:0 0 8px\">{title}</h3>"));
+    let several = story.head.is_some();
+    if let Some(head) = &story.head {
+        body.push_str(&format!("<p>{}<br>{}</p>", escape(&story.lead), escape(head)));
+    }
     for item in &story.items {
-        body.push_str(&block(item, several, language));
+        body.push_str(&block(item, (!several).then_some(&*story.lead), language));
     }
     if story.picture.is_some() {
         body.push_str(PLOT);
@@ -67,9 +70,10 @@ pub(super) fn document(story: &Story, language: &Voice<'_>) -> String {
     )
 }
 
-fn block(item: &Item, several: bool, language: &Voice<'_>) -> String {
+/// `lead` is said about the only alert.
+fn block(item: &Item, lead: Option<&str>, language: &Voice<'_>) -> String {
     let mut lines = Vec::new();
-    if several {
+    if lead.is_none() {
         let what = if item.firing {
             item.what.clone()
         } else {
@@ -77,7 +81,7 @@ fn block(item: &Item, several: bool, language: &Voice<'_>) -> String {
         };
         lines.push(format!("<strong>{}</strong>", escape(&what)));
     }
-    lines.push(escape(&item.lead));
+    lines.push(escape(lead.unwrap_or(&item.lead)));
     lines.extend(item.description.iter().map(|text| escape(text)));
     if let Some(place) = &item.place {
         lines.push(escape(&language.say("where", &[("place", place.clone().into())])));

@@ -5,12 +5,16 @@ use super::texts::Voice;
 
 pub(super) fn text(story: &Story, language: &Voice<'_>) -> String {
     let mut blocks: Vec<String> = Vec::new();
+    // The first line says it all: a phone may show nothing else.
+    let end = if story.subject.ends_with(['.', '!', '?', '…']) { "" } else { "." };
+    let mut first = format!("{}{end} {}", story.subject, story.lead);
+    let several = story.head.is_some();
     if let Some(head) = &story.head {
-        blocks.push(head.clone());
+        first = format!("{first}\n{head}");
+        blocks.push(first.clone());
     }
-    let several = story.items.len() > 1;
     for item in &story.items {
-        blocks.push(block(item, several, language, story));
+        blocks.push(block(item, (!several).then_some(&*first), language));
     }
     let link = |(words, link): &(String, String)| format!("{} {link}", words.trim_end());
     // What is to be done, and until when.
@@ -26,20 +30,20 @@ pub(super) fn text(story: &Story, language: &Voice<'_>) -> String {
     text
 }
 
-fn block(item: &Item, several: bool, language: &Voice<'_>, story: &Story) -> String {
+/// `first` is the line above what is said about the only alert.
+fn block(item: &Item, first: Option<&str>, language: &Voice<'_>) -> String {
     let mut lines = Vec::new();
     let what = if item.firing {
         item.what.clone()
     } else {
         language.say("item-resolved", &[("what", item.what.clone().into())])
     };
-    if several {
-        lines.push(format!("• {what}"));
-        lines.push(item.lead.clone());
-    } else {
-        // The first line says it all: a watch may show nothing else.
-        let end = if story.subject.ends_with(['.', '!', '?', '…']) { "" } else { "." };
-        lines.push(format!("{}{end} {}", story.subject, item.lead));
+    match first {
+        Some(first) => lines.push(first.to_owned()),
+        None => {
+            lines.push(format!("• {what}"));
+            lines.push(item.lead.clone());
+        }
     }
     if let Some(description) = &item.description {
         lines.push(description.clone());

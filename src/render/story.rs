@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use super::texts::{Voice, number};
 use super::{Expressions, Links};
 use crate::alerting::{Directory, Notice, Owner, Why};
-use crate::model::{Alert, Phase, Timestamp};
+use crate::model::{Alert, Phase, Timestamp, redacted, visible, visible_line};
 use crate::ports::Plot;
 
 /// So many alerts are told in full.
@@ -14,6 +14,8 @@ const IN_FULL: usize = 10;
 /// A message before it is written.
 pub(super) struct Story {
     pub(super) subject: String,
+    /// Behind the subject on the first line: who knows of it, and since when the worst of it lasts.
+    pub(super) lead: String,
     /// Counts, when it is about several alerts.
     pub(super) head: Option<String>,
     pub(super) items: Vec<Item>,
@@ -91,6 +93,9 @@ impl Reader<'_> {
             ],
         );
         let subject = self.subject(notice, &service, &told, firing);
+        let known = self.known(notice).filter(|_| notice.why == Why::Acknowledged);
+        let since = items.first().map(|item| item.lead.clone());
+        let lead = known.into_iter().chain(since).collect::<Vec<_>>().join(" ");
         let signer = self.links.acting.as_ref().filter(|_| firing > 0);
         let link = signer.map(|signer| signer.link(&notice.incident, &self.owner.name, notice.at));
         let words = || language.say("take-over", &[("link", "".into())]);
@@ -105,7 +110,7 @@ impl Reader<'_> {
             let name = if by < notice.at { "react-by-passed" } else { "react-by" };
             language.say(name, &[("instant", language.instant(by, &self.zone).into())])
         });
-        Story { subject, head, items, deadline, actions, picture, notes, footer, resolved }
+        Story { subject, lead, head, items, deadline, actions, picture, notes, footer, resolved }
     }
 
     /// What the alert's expression looked like, where the expression is known.
@@ -165,10 +170,8 @@ impl Reader<'_> {
             Why::Digest => notes.push(say("why-digest")),
             _ => {}
         }
-        if let Some(known) = &notice.acknowledged {
-            let name = format!("why-{}", known.kind.name());
-            notes.push(self.language.say(&name, &[("name", known.by.to_string().into())]));
-        }
+        // News that somebody knows begin with it.
+        notes.extend(self.known(notice).filter(|_| notice.why != Why::Acknowledged));
         if notice.flapping {
             notes.push(say("comes-and-goes"));
         }
@@ -184,6 +187,19 @@ impl Reader<'_> {
             self.language.say("also-told", &[("names", others.join(", ").into())])
         });
         notes
+    }
+
+    /// Who knows of the incident.
+    fn known(&self, notice: &Notice) -> Option<String> {
+        let known = notice.acknowledged.as_ref()?;
+        let name = format!("why-{}", known.kind.name());
+        Some(self.language.say(&name, &[("name", one_line(&redacted(&known.by), 100).into())]))
+    }
+
+    /// What the class means.
+    fn class(&self, alert: &Alert) -> Option<String> {
+        let class = class_of(alert).filter(|_| alert.is_firing())?;
+        Some(self.language.say(&format!("class-{class}"), &[]))
     }
 
     /// A page with more. An expression of ours as a link would fill the screen of a phone; our
@@ -206,7 +222,6 @@ impl Reader<'_> {
         if let Some(link) = self.details(alert) {
             links.push((self.language.say("details", &[("link", "".into())]), link));
         }
-        let class = class_of(alert).filter(|_| firing);
         Item {
             firing,
             what: self.summary(alert),
@@ -216,7 +231,7 @@ impl Reader<'_> {
                 .filter(|_| firing)
                 .map(|text| cut(&text, 2_000)),
             place: self.place(alert),
-            class: class.map(|class| self.language.say(&format!("class-{class}"), &[])),
+            class: self.class(alert),
             links,
         }
     }
@@ -259,7 +274,7 @@ impl Reader<'_> {
             return one_line(&text, 160);
         }
         let target = alert.labels.get("target").or_else(|| alert.labels.get("instance"));
-        let name = alert.name().to_owned();
+        let name = scrubbed(alert.name());
         one_line(
             &match target {
                 Some(target) => self.language.say(
@@ -276,7 +291,7 @@ impl Reader<'_> {
     fn annotation(&self, alert: &Alert, name: &str) -> Option<String> {
         let own = format!("{name}_{}", self.language.tag());
         let found = alert.annotations.get(&own).or_else(|| alert.annotations.get(name))?;
-        Some(without_userinfo(found.trim())).filter(|text| !text.is_empty())
+        Some(paragraphs(&redacted(found))).filter(|text| !text.is_empty())
     }
 
     fn runbook(&self, alert: &Alert) -> Option<String> {
@@ -286,7 +301,9 @@ impl Reader<'_> {
             return Some(link);
         }
         let base = self.links.runbooks.as_deref()?;
-        Some(format!("{base}#{}", found.trim_start_matches('#')))
+        let anchor: String = found.trim_start_matches('#').chars().take(100).collect();
+        let fits = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+        anchor.chars().all(fits).then(|| format!("{base}#{anchor}"))
     }
 
     /// Target and probe, and what else tells this alert from others of its kind.
@@ -306,12 +323,16 @@ impl Reader<'_> {
         let mut parts = Vec::new();
         let target = alert.labels.get("target").or_else(|| alert.labels.get("instance"));
         match (target, alert.labels.get("probe")) {
-            (Some(target), Some(probe)) => parts.push(format!("{} ({probe})", scrubbed(target))),
+            (Some(target), Some(probe)) => {
+                parts.push(format!("{} ({})", scrubbed(target), scrubbed(probe)));
+            }
             (Some(target), None) => parts.push(scrubbed(target)),
             _ => {}
         }
         let others = alert.labels.iter().filter(|(name, _)| !SAID_ELSEWHERE.contains(name));
-        parts.extend(others.take(8).map(|(name, value)| format!("{name}: {}", scrubbed(value))));
+        parts.extend(
+            others.take(8).map(|(name, value)| format!("{}: {}", scrubbed(name), scrubbed(value))),
+        );
         (!parts.is_empty()).then(|| cut(&parts.join(", "), 500))
     }
 }
@@ -344,12 +365,12 @@ pub(super) fn class_of(alert: &Alert) -> Option<u8> {
 fn page(text: &str) -> Option<String> {
     let text = text.trim();
     let fine = text.starts_with("https://") || text.starts_with("http://");
-    (fine && !text.contains(char::is_whitespace)).then(|| without_userinfo(text))
+    (fine && visible_line(text) == text && !text.contains(' ')).then(|| redacted(text))
 }
 
 /// A label value that may be a URL: without user, password and query, which may hold secrets.
 pub(super) fn scrubbed(text: &str) -> String {
-    let clean = without_userinfo(text);
+    let clean = visible_line(&redacted(text));
     if !clean.contains("://") {
         return clean;
     }
@@ -357,27 +378,22 @@ pub(super) fn scrubbed(text: &str) -> String {
     clean[..end].to_owned()
 }
 
-/// Removes `user:password@` from every URL in a text.
-fn without_userinfo(text: &str) -> String {
-    let (mut clean, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(at) = rest.find("://") {
-        let (before, behind) = rest.split_at(at + 3);
-        clean.push_str(before);
-        let authority = behind
-            .find(|c: char| c.is_whitespace() || "/?#\"'<>".contains(c))
-            .unwrap_or(behind.len());
-        let host = behind[..authority].rfind('@').map_or(0, |at| at + 1);
-        rest = &behind[host..];
+/// Several lines as they are meant to be read: no more than one empty line in a row, and none that
+/// a mail program takes for the beginning of a signature.
+fn paragraphs(text: &str) -> String {
+    let text = visible(text);
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.trim().lines().map(str::trim_end) {
+        if !(line.is_empty() && lines.last().is_some_and(|last| last.is_empty())) {
+            lines.push(line);
+        }
     }
-    clean.push_str(rest);
-    clean
+    lines.join("\n")
 }
 
 /// On one line and not too long.
 pub(super) fn one_line(text: &str, most: usize) -> String {
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).collect();
-    let line = words.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(" ");
-    cut(&line, most)
+    cut(&visible_line(text), most)
 }
 
 /// At most so many characters, with an ellipsis where some are missing.

@@ -278,3 +278,75 @@ fn programs_read_it_too_and_alertmanagers_payload_stays_as_it_is() {
     let more = r#","reactBy":"2025-11-22T11:00:00Z"}"#;
     assert_eq!(with, without.strip_suffix('}').unwrap().to_owned() + more);
 }
+
+/// Labels of alerts that others report are theirs: none of them begins a line, turns one around, or
+/// gives away whom it is about.
+#[test]
+fn foreign_labels_stay_on_their_line_and_name_nobody() {
+    let mut alert = slow();
+    let fake = "x\r\n\nIch kümmere mich darum: https://evil.example/";
+    let known = alert.labels.clone();
+    let more = [
+        ("path", fake),
+        ("rtl", "\u{202e}gnp.exe\u{2066}"),
+        ("screen", "\u{1b}[2J\u{7}"),
+        ("sender", "visitor@victim.example"),
+        ("markup", "<img src=x onerror=alert(1)>"),
+    ];
+    alert.labels = Labels::from_pairs(known.iter().chain(more)).unwrap();
+    alert.annotations = labels(&[
+        ("summary", "Böse\r\nBcc: spy@evil.example \u{202e}evil 👩\u{200d}👩 token=hunter2"),
+        (
+            "description",
+            "one\n-- \n\n\n\n\u{1b}[2Jtwo https://u:hunter2@h.example/?access_token=hunter2",
+        ),
+        ("runbook", "x\u{202e} y"),
+    ]);
+    alert.generator = "https://p.example/graph?g0.expr=up&token=hunter2".into();
+    let message = renderer().message(&notice(vec![alert], Why::First), &owner("de"));
+    let all = format!("{}\n{}\n{}", message.subject, message.text, message.html);
+    for gone in ["visitor@", "spy@", "hunter2", "\u{202e}", "\u{2066}", "\u{1b}", "\u{7}", "\r"] {
+        assert!(!all.contains(gone), "{gone:?}: {all}");
+    }
+    assert!(!message.html.contains("<img"), "{}", message.html);
+    let lines: Vec<&str> = message.text.lines().collect();
+    assert!(!lines.iter().any(|line| line.starts_with("Ich kümmere mich")), "{}", message.text);
+    assert_eq!(lines.iter().filter(|line| **line == "-- ").count(), 1, "{}", message.text);
+    assert!(
+        message.subject.contains("Böse Bcc: …@evil.example evil 👩\u{200d}👩"),
+        "{}",
+        message.subject
+    );
+    assert!(message.text.contains("sender: …@victim.example"), "{}", message.text);
+    assert!(
+        message.text.contains("https://p.example/graph?g0.expr=up&token=…"),
+        "{}",
+        message.text
+    );
+}
+
+#[test]
+fn the_first_line_says_it_all() {
+    let first = |message: &Message| message.text.lines().next().unwrap().to_owned();
+    let several = notice(vec![slow(), down(FIRING)], Why::NewAlerts);
+    let message = renderer().message(&several, &owner("de"));
+    assert_eq!(
+        first(&message),
+        "Homepage: www.example.org antwortet nicht (+1 weitere). Seit Sa. 22.11.2025, 11:00 Uhr \
+         (+01:00), seit 5 Minuten."
+    );
+    let mut known = notice(vec![down(FIRING)], Why::Acknowledged);
+    known.acknowledged = Some(crate::model::Acknowledgement {
+        by: "anna".into(),
+        kind: crate::model::AckKind::Claimed,
+        at: at(4),
+        way: crate::model::Way::Link,
+    });
+    let message = renderer().message(&known, &owner("en"));
+    assert_eq!(
+        first(&message),
+        "Known: Homepage: www.example.org does not answer. anna has it. Since Sat 2025-11-22, \
+         11:00 (+01:00), for 5 minutes."
+    );
+    assert_eq!(message.text.matches("anna has it").count(), 1, "{}", message.text);
+}

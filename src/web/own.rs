@@ -19,7 +19,7 @@ use super::connection::Peer;
 use super::people::look;
 use super::router::Shared;
 use crate::alerting::{AlertStatus, Explained, GroupStatus, Verdict, explain, parse_matchers};
-use crate::model::{Labels, Silence, Timestamp, Way};
+use crate::model::{Labels, Silence, Timestamp, Way, redacted, visible};
 use crate::ports::{ActError, Actor, Channel, Entry, Lookup, Scope, SilenceOrder, Until};
 
 /// How far back `explain` looks for what is still going on.
@@ -70,15 +70,20 @@ fn respond(result: Result<Value, Problem>) -> Response {
     answer::with_body(status, "application/json", value.to_string())
 }
 
+/// As people read them. What is called a secret is nobody's business, and programs that need the
+/// labels as they are ask Alertmanager's API.
 fn object(labels: &Labels) -> Value {
-    labels.iter().map(|(name, value)| (name.to_owned(), json!(value))).collect()
+    labels.iter().map(|(name, value)| (name.to_owned(), json!(redacted(value)))).collect()
 }
 
-/// A name of one to a hundred printable characters.
+/// A name of one to a hundred printable characters. Others read it: of a mail address the part
+/// before the `@` is enough.
 pub(super) fn name(text: &str) -> Result<Arc<str>, Problem> {
     let text = text.trim();
-    let fine = !text.is_empty() && text.chars().count() <= 100 && !text.contains(char::is_control);
-    if fine { Ok(text.into()) } else { Err(bad("a name of 1 to 100 characters is needed")) }
+    let seen = visible(text);
+    let seen = seen.split('@').find(|part| !part.is_empty()).unwrap_or("").trim();
+    let fine = !seen.is_empty() && text.chars().count() <= 100 && !text.contains(char::is_control);
+    if fine { Ok(seen.into()) } else { Err(bad("a name of 1 to 100 characters is needed")) }
 }
 
 async fn incidents(State(shared): State<Arc<Shared>>) -> Response {
@@ -448,7 +453,7 @@ fn table(entries: &[Entry]) -> String {
         "at,incident,event,reason,detail,receiver,channel,who,group,alerts\r\n".to_owned();
     for entry in entries {
         let alerts: Vec<String> =
-            entry.alerts.iter().map(|(labels, _)| labels.to_string()).collect();
+            entry.alerts.iter().map(|(labels, _)| redacted(&labels.to_string())).collect();
         let fields = [
             entry.at.to_string(),
             entry.incident.clone().unwrap_or_default(),
@@ -458,10 +463,10 @@ fn table(entries: &[Entry]) -> String {
             entry.receiver.to_string(),
             channel(entry).to_owned(),
             entry.who.to_string(),
-            entry.group.to_string(),
+            redacted(&entry.group.to_string()),
             alerts.join(" "),
         ];
-        let fields: Vec<String> = fields.iter().map(|field| quoted(field)).collect();
+        let fields: Vec<String> = fields.iter().map(|field| quoted(&visible(field))).collect();
         out.push_str(&fields.join(","));
         out.push_str("\r\n");
     }

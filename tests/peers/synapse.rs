@@ -314,3 +314,37 @@ fn a_storm_is_slowed_down_as_the_server_asks() {
     };
     assert!(after > Duration::ZERO && after < Duration::from_secs(60), "{after:?}");
 }
+
+#[test]
+fn a_replaced_room_is_followed_and_a_refused_picture_costs_nobody_the_news() {
+    let Some(server) = Homeserver::start_with("max_upload_size: 1K\n") else { return };
+    let (alice, bot) = (server.user("alice"), server.user("bot"));
+    let old = server.room(&alice, "web", &bot);
+    let notifier = server.notifier(&bot.token);
+    let mut first = delivery("key-1", &old, false);
+    first.message.attachments.push(augenmass::ports::Attachment {
+        name: "plot.png".into(),
+        mime: "image/png".into(),
+        alt: "a curve".into(),
+        bytes: vec![7; 5_000].into(),
+    });
+    deliver(&notifier, &first).unwrap();
+    let messages = server.messages(&alice, &old);
+    assert_eq!(messages.len(), 1, "the text, and no picture: {messages:?}");
+
+    let upgrade = format!("/_matrix/client/v3/rooms/{}/upgrade", old.replace('!', "%21"));
+    let made = server.ask("POST", &upgrade, Some(&alice), json!({"new_version": "11"}));
+    let new = made["replacement_room"].as_str().unwrap().to_owned();
+    let mut second = delivery("key-2", &old, false);
+    second.message.incident = "i-2".into();
+    let refused = deliver(&notifier, &second);
+    let Err(DeliveryError::Rejected { reason }) = refused else { panic!("{refused:?}") };
+    assert!(reason.contains("replaced by a newer one, to which we are not invited"), "{reason}");
+    let invite = format!("/_matrix/client/v3/rooms/{}/invite", new.replace('!', "%21"));
+    server.ask("POST", &invite, Some(&alice), json!({"user_id": bot.id}));
+    deliver(&notifier, &second).unwrap();
+    assert_eq!(server.messages(&alice, &new).len(), 1);
+    // A process that knows nothing finds the way too; the same key is the same event.
+    deliver(&server.notifier(&bot.token), &second).unwrap();
+    assert_eq!(server.messages(&alice, &new).len(), 1);
+}

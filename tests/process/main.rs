@@ -260,12 +260,31 @@ async fn a_link_acts_only_when_the_button_is_pressed() {
     let signer = LinkSigner::new(&base, &Secret::new(&key));
     let link = signer.link(&incident, "team", Timestamp::from_millis(4_000_000_000_000));
     let path = link.strip_prefix(&base).unwrap();
-    assert!(process.get(path).unwrap().contains("<button"), "a page with a button");
+    let page = process.get(path).unwrap();
+    assert!(page.contains("<button"), "a page with a button");
+    let seen = |page: &str| {
+        let (_, behind) = page.split_once("name=\"seen\" value=\"").unwrap();
+        behind.split('"').next().unwrap().to_owned()
+    };
+    let _ = process.ask("HEAD", path);
     assert!(!list().contains("by team"), "looking at it does nothing");
-    assert!(process.ask("POST", path).unwrap().starts_with("HTTP/1.1 200"));
+    let press = |what: &str, name: &str, seen: &str| {
+        process.send("POST", path, &format!("what={what}&name={name}&seen={seen}")).unwrap()
+    };
+    let first = seen(&page);
+    assert!(press("dance", "", &first).starts_with("HTTP/1.1 400"));
+    assert!(press("acknowledge", "", &first).starts_with("HTTP/1.1 200"));
     assert!(list().contains("acknowledged by team"), "{}", list());
-    assert!(process.ask("POST", path).unwrap().starts_with("HTTP/1.1 200"), "again is no harm");
+    // The same request again, or one that never looked, says nothing new, and shows the buttons.
+    let again = press("claim", "eve", &first);
+    assert!(again.starts_with("HTTP/1.1 409") && again.contains("<button"), "{again}");
+    assert!(process.ask("POST", path).unwrap().starts_with("HTTP/1.1 400"), "no button");
+    assert!(list().contains("acknowledged by team"), "{}", list());
+    let claimed = press("claim", "anna%40example.org", &seen(&again));
+    assert!(claimed.starts_with("HTTP/1.1 200") && claimed.contains("anna "), "{claimed}");
+    assert!(list().contains("claimed by anna") && !list().contains("anna@"), "{}", list());
     let forged = format!("{path}x");
+    assert!(process.get("/act/%ff").unwrap().starts_with("HTTP/1.1 403"));
     assert!(process.ask("POST", &forged).unwrap().starts_with("HTTP/1.1 403"));
     let old = signer.link(&incident, "team", Timestamp::from_millis(0));
     let old = old.strip_prefix(&base).unwrap();
@@ -273,10 +292,12 @@ async fn a_link_acts_only_when_the_button_is_pressed() {
     // A link that is used again after its incident is over does nothing.
     world.page.set("/", Mood::Fine);
     while !is_over(&world.letter().await) {}
-    let over = process.ask("POST", path).unwrap();
+    let over = press("claim", "", &seen(&again));
     assert!(over.starts_with("HTTP/1.1 200") && !over.contains("<button"), "{over}");
     let page = process.get("/metrics").unwrap();
-    for (outcome, count) in [("accepted", 2), ("forged", 1), ("expired", 1), ("over", 1)] {
+    for (outcome, count) in
+        [("accepted", 2), ("replayed", 1), ("forged", 2), ("expired", 1), ("over", 1)]
+    {
         let line = format!("augenmass_notify_links_total{{outcome=\"{outcome}\"}} {count}");
         assert!(page.contains(&line), "{line}: {page}");
     }

@@ -118,10 +118,17 @@ pub struct Process {
 
 impl Process {
     pub fn ask(&self, method: &str, path: &str) -> Option<String> {
+        self.send(method, path, "")
+    }
+
+    /// With a form.
+    pub fn send(&self, method: &str, path: &str, form: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n\r\n{form}",
+            form.len()
         );
         stream.write_all(head.as_bytes()).ok()?;
         let mut answer = String::new();

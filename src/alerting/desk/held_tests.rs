@@ -314,3 +314,43 @@ fn every_reason_to_hold_something_back_is_in_the_log_once() {
     }
     assert_eq!(lines, [("told", "all-resolved".to_owned()), ("ended", String::new())]);
 }
+
+/// A reload takes away the routes before and behind the one that is closed: what is held back there is
+/// told when it opens all the same, to the minute, and nothing is looked for where nothing is.
+#[test]
+fn what_waits_for_a_window_outlives_a_reload() {
+    use crate::alerting::{RouteSpec, RouteTree};
+    use crate::calendar::{TimeInterval, parse_times};
+    let plan = |services: &[&str]| {
+        let child = |service: &&str| RouteSpec {
+            matchers: crate::alerting::parse_matchers(&format!("service={service}")).unwrap(),
+            mute: vec!["first hour".into()],
+            group_by: Some(crate::alerting::GroupBy::All),
+            ..RouteSpec::default()
+        };
+        let root = RouteSpec {
+            receiver: Some("web".into()),
+            group_wait: Some(Duration::from_millis(100)),
+            group_interval: Some(Duration::from_secs(2_000)),
+            children: services.iter().map(child).collect(),
+            ..RouteSpec::default()
+        };
+        let mut plan = Plan::new(RouteTree::new(root).unwrap(), Ends::ReachWhoHeard);
+        let times = Some(vec![parse_times("00:00", "01:00").unwrap()]);
+        let first_hour = TimeInterval { times, ..TimeInterval::always() };
+        plan.intervals.insert("first hour".into(), vec![first_hour]);
+        plan.resolve_timeout = Duration::from_secs(86_400);
+        Arc::new(plan)
+    };
+    let mut desk = Desk::new(plan(&["a", "b", "home", "mail", "list"]));
+    // at(0) is 1,000 s after midnight.
+    let hour = 2_600_000;
+    desk.offer(at(0), vec![firing("Down", "home", at(0)), firing("Down", "mail", at(0))]);
+    desk.offer(at(0), vec![firing("Down", "list", at(0))]);
+    assert_eq!(run(&mut desk, at(1_000)), []);
+    desk.replace(plan(&["home", "mail"]), at(2_000));
+    let told = run(&mut desk, at(hour + 1_000));
+    let told: Vec<(i64, Why)> = told.into_iter().map(|(at, why, ..)| (at, why)).collect();
+    // The one without a closed route any more, and the two in one digest when theirs opens.
+    assert_eq!(told, [(37_000, Why::First), (hour, Why::Digest)]);
+}

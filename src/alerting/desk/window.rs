@@ -44,6 +44,23 @@ impl Desk {
         }
     }
 
+    /// What waits for a window goes on to wait for it under another plan. Groups that nobody was told
+    /// of are made anew by a reload: `before` are their keys by their ids.
+    pub(super) fn keep_windows(&mut self, before: &BTreeMap<GroupId, GroupKey>, now: Timestamp) {
+        let shut = std::mem::take(&mut self.windows.shut);
+        for old in shut.into_values().flatten() {
+            let id = match before.get(&old) {
+                Some(key) => self.by_key.get(key).copied(),
+                None => Some(old),
+            };
+            let Some(id) = id else { continue };
+            if let Some(route) = self.groups.get(&id).and_then(|group| group.route) {
+                self.windows.shut.entry(route).or_default().insert(id);
+            }
+        }
+        self.windows.next = (!self.windows.shut.is_empty()).then_some(now);
+    }
+
     /// Opens what has to be opened.
     pub(super) fn look_at_windows(&mut self, now: Timestamp, decided: &mut Decided) {
         if self.windows.next.is_none_or(|next| now < next) {

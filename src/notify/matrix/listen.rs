@@ -214,8 +214,10 @@ impl MatrixNotifier {
                 };
                 act.silence(order, by).await.map(|_| ())
             }
+            What::Unclear => return Ok(()),
         };
         let words = match what {
+            What::Unclear => "not understood",
             What::Acknowledge => "acknowledged",
             What::Claim => "claimed",
             What::Mute(_) => "silenced",

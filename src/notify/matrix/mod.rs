@@ -153,8 +153,15 @@ impl MatrixNotifier {
             // The room may have been replaced by a newer one, or we may have been thrown out.
             Err(refused) if refused.code == "M_FORBIDDEN" => {
                 self.remembered(|memory| memory.rooms.remove(name));
-                let again = self.room(name).await.map_err(Refused::into_error)?;
-                let sent = self.post(&again, delivery).await;
+                let mut again = self.room(name).await.map_err(Refused::into_error)?;
+                let mut sent = self.post(&again, delivery).await;
+                // An id goes on to mean the old room.
+                if sent.as_ref().is_err_and(|refused| refused.code == "M_FORBIDDEN")
+                    && let Some(next) = self.successor(name, &again.id).await?
+                {
+                    sent = self.post(&next, delivery).await;
+                    again = next;
+                }
                 (again, sent)
             }
             other => (room, other),
@@ -162,6 +169,41 @@ impl MatrixNotifier {
         let event = sent.map_err(Refused::into_error)?;
         self.follow_up(&room, delivery, &event).await;
         Ok(Receipt(event))
+    }
+
+    /// The room that a room was replaced by, joined.
+    async fn successor(&self, name: &Arc<str>, old: &str) -> Result<Option<Room>, DeliveryError> {
+        let path = format!("/_matrix/client/v3/rooms/{}/state/m.room.tombstone/", segment(old));
+        let tombstone = match self.client.ask(http::Method::GET, &path, None).await {
+            Ok(tombstone) => tombstone,
+            Err(refused) if refused.wait().is_some() => return Err(refused.into_error()),
+            Err(_) => return Ok(None),
+        };
+        let Some(next) = tombstone["replacement_room"].as_str().filter(|id| id.starts_with('!'))
+        else {
+            return Ok(None);
+        };
+        tracing::warn!("a Matrix room was replaced by a newer one; name that one, or an alias");
+        let mut path = format!("/_matrix/client/v3/join/{}", segment(next));
+        if let Some((_, server)) = next.split_once(':').or_else(|| old.split_once(':')) {
+            path.push_str(&format!("?via={}", segment(server)));
+        }
+        let joined = self.client.ask(http::Method::POST, &path, Some(json!({}))).await;
+        if let Err(refused) = joined {
+            return Err(match refused.wait() {
+                Some(_) => refused.into_error(),
+                None => rejected(
+                    "the room was replaced by a newer one, to which we are not invited".to_owned(),
+                ),
+            });
+        }
+        let mut room = Room { id: next.to_owned(), clear: None };
+        if !self.settings.allow_unencrypted {
+            self.must_be_clear(next).await.map_err(Refused::into_error)?;
+            room.clear = Some(self.client.clock.mono());
+        }
+        self.remembered(|memory| memory.rooms.insert(name.clone(), room.clone()));
+        Ok(Some(room))
     }
 
     /// The room, joined, and in the clear unless encryption does not matter.

@@ -13,6 +13,8 @@ pub(super) enum What {
     Claim,
     /// Nothing about this incident for so long.
     Mute(Duration),
+    /// They want it silent, but it is not clear for how long. They must not believe that it is.
+    Unclear,
 }
 
 /// The least and the longest time that an answer may silence something.
@@ -54,25 +56,33 @@ fn words(body: &str) -> Option<What> {
         return None;
     }
     let mut words = line.split_whitespace();
-    let what = match words.next()?.trim_start_matches('!') {
-        "ack" | "✅" => What::Acknowledge,
-        "claim" | "👀" => What::Claim,
-        "mute" => What::Mute(length(words.next()?)?),
-        _ => return None,
-    };
-    words.next().is_none().then_some(what)
+    let first = words.next()?.trim_start_matches('!').trim_end_matches('\u{fe0f}');
+    let rest: Vec<&str> = words.collect();
+    match first {
+        "ack" | "✅" | "bekannt" if rest.is_empty() => Some(What::Acknowledge),
+        "claim" | "👀" | "übernehme" if rest.is_empty() => Some(What::Claim),
+        "mute" | "stumm" => Some(length(&rest.concat()).map_or(What::Unclear, What::Mute)),
+        _ => None,
+    }
 }
 
-/// `90m`, `2h`, `1d`.
+/// `90m`, `2h`, `1d`, `1h30m`, `2 hours`, `2 Stunden`.
 fn length(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let seconds = match unit {
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    let length = Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?);
+    let (mut rest, mut length) = (text, Duration::ZERO);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, behind) = rest.split_at(digits);
+        let unit = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
+        let seconds = match &behind[..unit] {
+            "m" | "min" | "minute" | "minutes" | "minuten" => 60,
+            "h" | "std" | "hour" | "hours" | "stunde" | "stunden" => 3_600,
+            "d" | "day" | "days" | "tag" | "tage" => 86_400,
+            _ => return None,
+        };
+        let part = Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?);
+        length = length.checked_add(part)?;
+        rest = &behind[unit..];
+    }
     (SHORTEST..=LONGEST).contains(&length).then_some(length)
 }
 
@@ -81,6 +91,14 @@ pub(super) fn confirmation(who: &str, what: What, refused: Option<&str>, german:
     match (refused, what, german) {
         (Some(reason), _, false) => format!("That did not work: {reason}"),
         (Some(reason), _, true) => format!("Das hat nicht geklappt: {reason}"),
+        (None, What::Unclear, false) => {
+            "🔔 This is not silenced: say for how long, such as “mute 2h” (one minute to seven days)."
+                .to_owned()
+        }
+        (None, What::Unclear, true) => {
+            "🔔 Das ist nicht stumm: Sag für wie lange, etwa „stumm 2h“ (eine Minute bis sieben Tage)."
+                .to_owned()
+        }
         (None, What::Acknowledge, false) => format!("✅ {who} knows of this."),
         (None, What::Acknowledge, true) => format!("✅ {who} weiß Bescheid."),
         (None, What::Claim, false) => format!("👀 {who} takes care of this."),
@@ -142,11 +160,20 @@ mod tests {
             ("> <@bot:x> down\n> y\n\nmute 2h", Some(hours(2))),
             ("!mute 1d", Some(hours(24))),
             ("claim", Some(What::Claim)),
-            ("mute", None),
-            ("mute 2", None),
-            ("mute 99999d", None),
-            ("mute 99999999999999999999h", None),
-            ("mute ü", None),
+            ("stumm 2h", Some(hours(2))),
+            ("Stumm 2 Stunden", Some(hours(2))),
+            ("mute 1h30m", Some(What::Mute(Duration::from_secs(5_400)))),
+            ("bekannt", Some(What::Acknowledge)),
+            ("Übernehme", Some(What::Claim)),
+            ("mute", Some(What::Unclear)),
+            ("mute 2", Some(What::Unclear)),
+            ("mute -2h", Some(What::Unclear)),
+            ("mute 0m", Some(What::Unclear)),
+            ("mute 99999d", Some(What::Unclear)),
+            ("mute 99999999999999999999h", Some(What::Unclear)),
+            ("mute ü", Some(What::Unclear)),
+            ("mute please", Some(What::Unclear)),
+            ("the mute 2h button", None),
             ("ack, or rather not", None),
             ("acknowledge nothing", None),
             ("ack\nmute 2h", None),

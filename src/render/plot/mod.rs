@@ -48,11 +48,13 @@ pub struct Chart {
 }
 
 /// The chart as a PNG file of 720 × 320 pixels, usually below 15 kB; `None` when there is nothing
-/// to see.
+/// to see: fewer than two points.
 pub fn png(chart: &Chart) -> Option<Vec<u8>> {
     let shown =
         |(at, value): &&(Timestamp, f64)| value.is_finite() && chart.from <= *at && *at <= chart.to;
-    if chart.to <= chart.from || !chart.curves.iter().flatten().any(|point| shown(&point)) {
+    // One point is no course.
+    let drawn = |curve: &Vec<(Timestamp, f64)>| curve.iter().filter(shown).nth(1).is_some();
+    if chart.to <= chart.from || !chart.curves.iter().any(drawn) {
         return None;
     }
     let values = chart.curves.iter().flatten().filter(shown).map(|(_, value)| *value);
@@ -229,6 +231,9 @@ mod tests {
         chart.curves[0].retain(|(when, _)| *when < at(60) || *when > at(80));
         assert_eq!(look(&chart)(at(70), 0.3), PAPER);
         assert_eq!(png(&Chart { curves: vec![vec![]], ..chart.clone() }), None);
+        // A point at the edge would be hidden by the threshold.
+        let one = Chart { curves: vec![vec![(at(180), 2.0)]], ..chart.clone() };
+        assert_eq!(png(&one), None);
         assert_eq!(png(&Chart { to: at(-1), ..chart }), None);
     }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Form;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::access;
 use super::super::answer;
@@ -20,7 +22,7 @@ use super::terms::Terms;
 use super::view::{Frame, Moment};
 use super::{Wishes, frame, page};
 use crate::alerting::{BadLink, Explained, GroupStatus, Invitation};
-use crate::model::{AckKind, Labels, Silence, Timestamp, Way};
+use crate::model::{AckKind, Labels, Silence, Timestamp, Way, redacted, visible_line};
 use crate::ports::{ActError, Actor};
 
 #[derive(Template)]
@@ -33,6 +35,8 @@ struct Act {
     alerts: Vec<String>,
     owner: String,
     open: bool,
+    /// How things stood when the page was made; the button sends it back.
+    seen: String,
 }
 
 #[derive(Template)]
@@ -105,13 +109,13 @@ struct Quiet {
 /// before that is pressed, because mail programs open links to look at them.
 pub(in crate::web) async fn invitation(
     State(shared): State<Arc<Shared>>,
-    Path(token): Path<String>,
+    token: Result<Path<String>, PathRejection>,
     Query(wishes): Query<Wishes>,
     headers: HeaderMap,
 ) -> Response {
     let frame = still(&shared, &wishes, &headers, "..");
-    match open(&shared, &token) {
-        Ok(invitation) => show(&shared, frame, &invitation, None).await,
+    match open(&shared, &written(token)) {
+        Ok(invitation) => show(&shared, frame, &invitation, Pressing::NotYet).await,
         Err(response) => refuse(&shared, frame, response),
     }
 }
@@ -121,22 +125,39 @@ pub(in crate::web) async fn invitation(
 struct Pressed {
     what: String,
     name: String,
+    seen: String,
+}
+
+/// What came of the button.
+enum Pressing {
+    NotYet,
+    /// The page it was on is not how things stand: somebody else was quicker, an alert joined, or the
+    /// same request came twice.
+    Stale,
+    Done(Result<(), ActError>),
+}
+
+/// The last part of the path; what is no text is as good as forged.
+fn written(token: Result<Path<String>, PathRejection>) -> String {
+    token.map(|Path(token)| token).unwrap_or_default()
 }
 
 /// Does what the button says. The signature in the address stands for the person's credentials: it
 /// was sent to nobody else.
 pub(in crate::web) async fn accept(
     State(shared): State<Arc<Shared>>,
-    Path(token): Path<String>,
+    token: Result<Path<String>, PathRejection>,
     Query(wishes): Query<Wishes>,
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
+    let token = written(token);
     let mut pressed = Pressed::default();
     for (name, value) in url::form_urlencoded::parse(&body) {
         match &*name {
             "what" => pressed.what = value.into_owned(),
             "name" => pressed.name = value.into_owned(),
+            "seen" => pressed.seen = value.into_owned(),
             _ => {}
         }
     }
@@ -153,8 +174,17 @@ pub(in crate::web) async fn accept(
     };
     let kind = match pressed.what.as_str() {
         "claim" => AckKind::Claimed,
-        _ => AckKind::Acknowledged,
+        "acknowledge" => AckKind::Acknowledged,
+        _ => return answer::plain(StatusCode::BAD_REQUEST, "there is no such button\n"),
     };
+    // A request that is sent again (by a browser that is opened again, or by somebody who saw it)
+    // must not say that somebody knows of what came later.
+    let group = incident(&shared, &invitation).await;
+    if group.as_ref().is_some_and(|group| stands(group) != pressed.seen) {
+        telemetry.link_used("replayed");
+        tracing::warn!(outcome = "replayed", "a link was refused");
+        return show(&shared, frame, &invitation, Pressing::Stale).await;
+    }
     // Of several people behind one address, one may say who they are.
     let name = own::name(&pressed.name).unwrap_or_else(|_| invitation.owner.clone());
     let by = Actor { name, way: Way::Link, seen_at: None };
@@ -169,7 +199,25 @@ pub(in crate::web) async fn accept(
     };
     telemetry.link_used(outcome);
     tracing::info!(incident = invitation.incident, outcome, "a signed link was used");
-    show(&shared, frame, &invitation, Some(done)).await
+    show(&shared, frame, &invitation, Pressing::Done(done)).await
+}
+
+/// The group of alerts that a link is about, while its incident goes on.
+async fn incident(shared: &Arc<Shared>, invitation: &Invitation) -> Option<GroupStatus> {
+    let id = invitation.incident.clone();
+    let group = look(shared, move |desk, now| {
+        desk.status(now).into_iter().find(|group| group.incident.as_deref() == Some(&id))
+    });
+    group.await.flatten()
+}
+
+/// Names how things stand: it changes when somebody knows, and when an alert joins.
+fn stands(group: &GroupStatus) -> String {
+    let newest = group.alerts.iter().map(|status| status.alert.phase.since()).max();
+    let known = group.acknowledged.as_ref();
+    let known = known.map(|known| (known.at.millis(), known.kind.name(), known.by.clone()));
+    let text = format!("{:?} {known:?} {newest:?}", group.incident);
+    format!("{:016x}", xxh3_64(text.as_bytes()))
 }
 
 /// Whether another web site sent the form.
@@ -204,7 +252,8 @@ fn refuse(shared: &Shared, frame: Frame, why: Option<BadLink>) -> Response {
     let mut frame = frame;
     frame.title = said.to_owned();
     let (alerts, owner) = (Vec::new(), String::new());
-    let shown = Act { frame, terms, said: said.to_owned(), alerts, owner, open: false };
+    let (said, seen) = (said.to_owned(), String::new());
+    let shown = Act { frame, terms, said, alerts, owner, open: false, seen };
     let mut response = page(&shown);
     *response.status_mut() = status;
     response
@@ -214,26 +263,31 @@ async fn show(
     shared: &Arc<Shared>,
     mut frame: Frame,
     invitation: &Invitation,
-    done: Option<Result<(), ActError>>,
+    pressing: Pressing,
 ) -> Response {
     let terms = Terms::of(frame.words.tag);
-    let id = invitation.incident.clone();
-    let group = look(shared, move |desk, now| {
-        desk.status(now).into_iter().find(|group| group.incident.as_deref() == Some(&id))
-    });
-    let group = group.await.flatten();
+    let group = incident(shared, invitation).await;
     let known = group.as_ref().and_then(|group| known(terms, group));
-    let (said, open) = match (&done, &group) {
-        (Some(Ok(())), _) => (known.unwrap_or_else(|| terms.noted.to_owned()), false),
-        (Some(Err(ActError::NotKept(_))), _) => (terms.not_kept.to_owned(), false),
-        (_, None) | (Some(Err(_)), _) => (terms.over.to_owned(), false),
-        (None, Some(_)) => (known.unwrap_or_default(), true),
+    let (said, open) = match (&pressing, &group) {
+        (Pressing::Done(Ok(())), _) => (known.unwrap_or_else(|| terms.noted.to_owned()), false),
+        (Pressing::Done(Err(ActError::NotKept(_))), _) => (terms.not_kept.to_owned(), false),
+        (_, None) | (Pressing::Done(Err(_)), _) => (terms.over.to_owned(), false),
+        (Pressing::NotYet, Some(_)) => (known.unwrap_or_default(), true),
+        (Pressing::Stale, Some(_)) => {
+            (format!("{} {}", terms.stale, known.unwrap_or_default()), true)
+        }
     };
+    let seen = group.as_ref().map(stands).unwrap_or_default();
     let alerts = group.iter().flat_map(|group| &group.alerts).take(20);
     let alerts = alerts.map(|status| told(terms, &status.alert.annotations, &status.alert.labels));
     frame.title = format!("{} – {}", terms.act, frame.instance);
     let alerts = alerts.collect();
-    page(&Act { frame, terms, said, alerts, owner: invitation.owner.to_string(), open })
+    let owner = invitation.owner.to_string();
+    let mut response = page(&Act { frame, terms, said, alerts, owner, open, seen });
+    if matches!(pressing, Pressing::Stale) {
+        *response.status_mut() = StatusCode::CONFLICT;
+    }
+    response
 }
 
 fn known(terms: &Terms, group: &GroupStatus) -> Option<String> {
@@ -247,7 +301,7 @@ fn known(terms: &Terms, group: &GroupStatus) -> Option<String> {
 
 fn told(terms: &Terms, annotations: &Labels, labels: &Labels) -> String {
     let own = annotations.get(terms.summary).or_else(|| annotations.get("summary"));
-    own.or_else(|| labels.get("alertname")).unwrap_or("").to_owned()
+    visible_line(&redacted(own.or_else(|| labels.get("alertname")).unwrap_or("")))
 }
 
 /// A page that does not load itself again.
@@ -292,11 +346,11 @@ fn row(frame: &Frame, terms: &Terms, explained: &Explained) -> Row {
         None => explained.reason.to_string(),
     };
     Row {
-        alert: explained.alert.to_string(),
+        alert: visible_line(&redacted(&explained.alert.to_string())),
         since: frame.moment(explained.since),
         verdict: terms.verdict(explained.verdict),
         reason,
-        detail: explained.detail.clone(),
+        detail: visible_line(&redacted(&explained.detail)),
         at: frame.moment(explained.at),
     }
 }

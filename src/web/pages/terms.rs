@@ -16,6 +16,8 @@ pub(super) struct Terms {
     pub(super) over: &'static str,
     pub(super) forged: &'static str,
     pub(super) too_old: &'static str,
+    /// Something has changed since the page was looked at.
+    pub(super) stale: &'static str,
     /// The annotation that says in this language what is wrong.
     pub(super) summary: &'static str,
     pub(super) nothing: &'static str,
@@ -53,6 +55,7 @@ const ENGLISH: Terms = Terms {
     over: "This incident is over; nothing is left to do.",
     forged: "This link was not made here.",
     too_old: "This link is too old.",
+    stale: "Something has changed meanwhile, or this was sent already. Please look, and press again.",
     summary: "summary_en",
     nothing: "There is nothing.",
     told: "told",
@@ -96,6 +99,7 @@ const GERMAN: Terms = Terms {
     over: "Dieser Vorfall ist vorbei; es ist nichts mehr zu tun.",
     forged: "Dieser Link ist nicht von hier.",
     too_old: "Dieser Link ist zu alt.",
+    stale: "Inzwischen hat sich etwas geändert, oder das wurde schon abgeschickt. Bitte sieh nach und drücke noch einmal.",
     summary: "summary_de",
     nothing: "Es gibt nichts.",
     told: "benachrichtigt",

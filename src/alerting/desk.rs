@@ -16,7 +16,7 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::flapping::Flapping;
-use super::group::{Group, GroupKey, Memory};
+use super::group::{Group, GroupKey, Memory, as_reported};
 use super::inhibit::Inhibitor;
 use super::silence::Silences;
 use super::{Ends, Notice, Plan, RouteId};
@@ -176,7 +176,7 @@ impl Desk {
             };
             for alert in &incident.alerts {
                 let known = desk.alerts.entry(alert.labels.clone()).or_insert_with(|| Known {
-                    alert: alert.clone().into(),
+                    alert: as_reported(alert.clone()).into(),
                     expires,
                     over: None,
                     updated: now,
@@ -286,9 +286,6 @@ impl Desk {
                     // It went away and begins anew: what fired before is over.
                     let Phase::Firing { fired, .. } = known.alert.phase else { return };
                     alert.phase = Phase::Resolved { fired, resolved: since };
-                }
-                if known.is_firing(now) {
-                    alert.phase = going_on(known.alert.phase, alert.phase);
                 }
                 let again = alert.is_firing() && !known.is_firing(now);
                 let ends = known.alert.is_firing() && !alert.is_firing();
@@ -462,17 +459,6 @@ impl Desk {
         }
         self.look_at_deadlines(now, &mut decided);
         decided
-    }
-}
-
-/// What fires and is reported as firing again goes on since its earliest report, as in
-/// Alertmanager: a restart of whoever reports it does not make it young.
-fn going_on(before: Phase, again: Phase) -> Phase {
-    match (before, again) {
-        (Phase::Firing { since: s, fired: f }, Phase::Firing { since, fired }) => {
-            Phase::Firing { since: since.min(s), fired: fired.min(f) }
-        }
-        (_, again) => again,
     }
 }
 

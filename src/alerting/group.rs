@@ -47,6 +47,8 @@ pub(super) struct Open {
     pub(super) opened: Timestamp,
     pub(super) told: Timestamp,
     messages: u32,
+    /// As they were told last; `fired` is when they began to fire first and were not told as over
+    /// since, even where that is before `since`. Reaction deadlines count from there.
     pub(super) alerts: BTreeMap<Labels, Arc<Alert>>,
     pub(super) acknowledged: Option<Acknowledgement>,
     /// Somebody knew of what had begun to fire by then, before the incident got worse.
@@ -97,6 +99,11 @@ impl Group {
         self.incident.iter().flat_map(|open| open.alerts.keys())
     }
 
+    /// When an alert that was told began to fire first, if it was not told as over since.
+    pub(super) fn told_since(&self, labels: &Labels) -> Option<Timestamp> {
+        fired(self.incident.as_ref()?.alerts.get(labels)?.phase)
+    }
+
     /// Whether nothing is left to do.
     pub(super) fn is_done(&self) -> bool {
         self.members.is_empty() && self.incident.is_none()
@@ -104,11 +111,12 @@ impl Group {
 
     /// A told alert of which nothing else is known any more: over, nobody knows since when.
     pub(super) fn told_as_over(&self, labels: &Labels, now: Timestamp) -> Option<Arc<Alert>> {
-        let mut alert = self.incident.as_ref()?.alerts.get(labels)?.clone();
+        let alert = Alert::clone(self.incident.as_ref()?.alerts.get(labels)?);
+        let mut alert = as_reported(alert);
         if let Phase::Firing { fired, .. } = alert.phase {
-            Arc::make_mut(&mut alert).phase = Phase::Resolved { fired, resolved: now };
+            alert.phase = Phase::Resolved { fired, resolved: now };
         }
-        Some(alert)
+        Some(alert.into())
     }
 
     /// Notes what is told now, and words it. Gives the incident as it has to be remembered, or
@@ -145,7 +153,9 @@ impl Group {
             open.alerts.remove(&alert.labels);
         }
         for alert in &firing {
-            open.alerts.insert(alert.labels.clone(), alert.clone());
+            let before = open.alerts.get(&alert.labels).and_then(|told| fired(told.phase));
+            let told = going_on(alert, before);
+            open.alerts.insert(alert.labels.clone(), told);
         }
         self.also_told.extend(also_told);
         let left_out = (firing.len() + over.len()).saturating_sub(max_alerts);
@@ -223,7 +233,8 @@ impl Group {
         let open = self.incident.as_mut()?;
         open.messages += 1;
         let left_out = open.alerts.len().saturating_sub(max_alerts);
-        let alerts = open.alerts.values().take(max_alerts).map(|a| Alert::clone(a)).collect();
+        let alerts = open.alerts.values().take(max_alerts);
+        let alerts = alerts.map(|alert| as_reported(Alert::clone(alert))).collect();
         let notice = Notice {
             receiver: self.receiver.clone(),
             route: self.key.route.clone(),
@@ -260,6 +271,33 @@ impl Group {
         self.also_told.clear();
         self.incident.take().map(|open| open.id)
     }
+}
+
+fn fired(phase: Phase) -> Option<Timestamp> {
+    match phase {
+        Phase::Firing { fired, .. } => Some(fired),
+        Phase::Pending { .. } | Phase::Resolved { .. } => None,
+    }
+}
+
+/// The alert as it is remembered when it was told before, firing since `before`: whoever reports it
+/// may have begun again.
+fn going_on(alert: &Arc<Alert>, before: Option<Timestamp>) -> Arc<Alert> {
+    let mut alert = alert.clone();
+    if let (Phase::Firing { since, fired }, Some(before)) = (alert.phase, before)
+        && before < fired
+    {
+        Arc::make_mut(&mut alert).phase = Phase::Firing { since, fired: before };
+    }
+    alert
+}
+
+/// What is remembered of an alert, as it was reported.
+pub(super) fn as_reported(mut alert: Alert) -> Alert {
+    if let Phase::Firing { since, fired } = alert.phase {
+        alert.phase = Phase::Firing { since, fired: fired.max(since) };
+    }
+    alert
 }
 
 /// What is to be remembered of an incident.

@@ -75,6 +75,7 @@ impl Desk {
         let due = |labels: &Labels| {
             let known = self.alerts.get(labels).filter(|known| known.is_firing(now))?;
             let Phase::Firing { fired, .. } = known.alert.phase else { return None };
+            let fired = group.told_since(labels).map_or(fired, |told| told.min(fired));
             let mut groups = known.groups.iter().filter_map(|id| self.groups.get(id));
             if groups.any(|group| group.has_reacted(labels, fired)) {
                 return None;

@@ -94,6 +94,19 @@ fn a_deadline_is_the_same_after_repeats_and_restarts() {
     let repeats = told(&mut again, at(89_000_000));
     assert_eq!(repeats, [(Why::Repeat, Some(at(HOUR)))]);
     assert_eq!((again.overdue_incidents(), again.missed_deadlines()), (1, 1));
+    let shown = &again.status(at(89_000_000))[0].alerts[0].alert;
+    assert_eq!(shown.phase.since(), at(1_000_100), "as it is reported");
+    // Not after the next restart either, and not when it comes and goes without that anybody hears.
+    let incident = again.status(at(89_000_000))[0].incident.clone().unwrap();
+    again.acknowledge(&incident, AckKind::Acknowledged, &anna(), at(89_000_000)).unwrap();
+    let mut memory = again.flush(at(89_000_000)).incidents;
+    memory[0].acknowledged = None;
+    let mut third = Desk::restore(again.plan.clone(), memory, at(89_001_000));
+    assert_eq!(third.status(at(89_002_000))[0].react_by, Some(at(HOUR)));
+    let shown = &third.status(at(89_002_000))[0].alerts[0].alert;
+    assert_eq!(shown.phase.since(), at(1_000_100));
+    third.offer(at(89_003_000), vec![classed("Down", "1", at(89_003_000))]);
+    assert_eq!(third.status(at(89_004_000))[0].react_by, Some(at(HOUR)));
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod wiring;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -178,12 +179,30 @@ impl App {
         self.reload.clone()
     }
 
+    /// What a new configuration goes to.
+    fn reload_targets(&self) -> reload::Targets {
+        reload::Targets {
+            schedule: self.schedule.clone(),
+            evaluator: self.evaluator.clone(),
+            people: self.people.clone(),
+            renderer: self.renderer.clone(),
+            channels: self.channels.clone(),
+            summary: self.summary.clone(),
+            telemetry: self.telemetry.clone(),
+            guard: self.server.guard(),
+            clock: self.clock.clone(),
+            link_key: self.link_key.clone(),
+            acting: self.acting.clone(),
+        }
+    }
+
     /// Runs until told to stop, then comes to rest floor by floor: no more probes, the last
     /// evaluation, the last messages, the pages, the store. Gives the names of the floors that
     /// did not come to rest in time; what they left undone is in the state file. A floor that panics
     /// ends all of it, and is one of those.
     pub async fn run(self, stop: CancellationToken) -> Vec<&'static str> {
         let (alerts_done, store_done) = (CancellationToken::new(), CancellationToken::new());
+        let targets = self.reload_targets();
         let mut probes = JoinSet::new();
         probes.spawn(looks::run(self.schedule.clone(), stop.clone()));
         probes.spawn(own_metrics::keep(
@@ -202,23 +221,7 @@ impl App {
             stop.clone(),
         ));
         probes.spawn(announce(self.evaluator.first_round(), self.people.clone(), stop.clone()));
-        probes.spawn(reload::serve(
-            self.reload_requests,
-            reload::Targets {
-                schedule: self.schedule.clone(),
-                evaluator: self.evaluator.clone(),
-                people: self.people.clone(),
-                renderer: self.renderer.clone(),
-                channels: self.channels.clone(),
-                summary: self.summary.clone(),
-                telemetry: self.telemetry.clone(),
-                guard: self.server.guard(),
-                clock: self.clock.clone(),
-                link_key: self.link_key.clone(),
-                acting: self.acting.clone(),
-            },
-            stop.clone(),
-        ));
+        probes.spawn(reload::serve(self.reload_requests, targets, stop.clone()));
         let mut evaluation = JoinSet::new();
         let evaluation_stop = CancellationToken::new();
         evaluation.spawn(self.evaluator.clone().run(evaluation_stop.clone()));
@@ -236,14 +239,17 @@ impl App {
         let mut keeping = JoinSet::new();
         keeping.spawn(self.store.clone().run(store_done.clone()));
 
+        let mut floors: [Floor<'_>; 6] = [
+            ("probes", &mut probes, stop.clone()),
+            ("evaluation", &mut evaluation, evaluation_stop),
+            ("messages", &mut telling, alerts_done),
+            ("pages", &mut pages, pages_stop),
+            ("remote write", &mut pushing, pushing_stop),
+            ("storage", &mut keeping, store_done),
+        ];
         let fallen = tokio::select! {
             () = stop.cancelled() => None,
-            () = fall(&mut probes) => Some("probes"),
-            () = fall(&mut evaluation) => Some("evaluation"),
-            () = fall(&mut telling) => Some("messages"),
-            () = fall(&mut pages) => Some("pages"),
-            () = fall(&mut pushing) => Some("remote write"),
-            () = fall(&mut keeping) => Some("storage"),
+            name = fall(&mut floors) => Some(name),
         };
         if let Some(name) = fallen {
             tracing::error!("{name} broke down; stopping, so that all of it is started again");
@@ -252,14 +258,7 @@ impl App {
         self.ending.cancel();
         let began = self.clock.mono();
         let mut late: Vec<&'static str> = fallen.into_iter().collect();
-        for (name, floor, order) in [
-            ("probes", &mut probes, stop),
-            ("evaluation", &mut evaluation, evaluation_stop),
-            ("messages", &mut telling, alerts_done),
-            ("pages", &mut pages, pages_stop),
-            ("remote write", &mut pushing, pushing_stop),
-            ("storage", &mut keeping, store_done),
-        ] {
+        for (name, floor, order) in floors {
             order.cancel();
             let left = DRAIN.saturating_sub(self.clock.mono().since(began)).min(FLOOR);
             let rest = async { while floor.join_next().await.is_some() {} };
@@ -272,16 +271,23 @@ impl App {
     }
 }
 
-/// Returns when a task of a floor panics: a house in which nobody tells anything any more must not
-/// look as if all were well.
-async fn fall(floor: &mut JoinSet<()>) {
-    loop {
-        match floor.join_next().await {
-            Some(Err(error)) if error.is_panic() => return,
-            Some(_) => {}
-            None => std::future::pending().await,
+/// A floor of the house, by its name, and what ends it.
+type Floor<'a> = (&'static str, &'a mut JoinSet<()>, CancellationToken);
+
+/// The name of the first floor on which a task panics: a house in which nobody tells anything any
+/// more must not look as if all were well.
+async fn fall(floors: &mut [Floor<'_>]) -> &'static str {
+    std::future::poll_fn(|context| {
+        for (name, floor, _) in floors.iter_mut() {
+            while let Poll::Ready(Some(done)) = floor.poll_join_next(context) {
+                if done.is_err_and(|error| error.is_panic()) {
+                    return Poll::Ready(*name);
+                }
+            }
         }
-    }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Once every rule was evaluated, people may be told.
@@ -332,11 +338,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_floor_falls_when_one_of_its_tasks_panics() {
-        let mut floor = JoinSet::new();
-        floor.spawn(async {});
+        let (mut first, mut second) = (JoinSet::new(), JoinSet::new());
+        first.spawn(async {});
+        let token = CancellationToken::new();
+        let mut floors: [Floor<'_>; 2] =
+            [("first", &mut first, token.clone()), ("second", &mut second, token)];
         let patience = std::time::Duration::from_millis(50);
-        assert!(tokio::time::timeout(patience, fall(&mut floor)).await.is_err(), "it ended well");
-        floor.spawn(async { panic!("as planned") });
-        fall(&mut floor).await;
+        assert!(tokio::time::timeout(patience, fall(&mut floors)).await.is_err(), "it ended well");
+        floors[1].1.spawn(async { panic!("as planned") });
+        assert_eq!(fall(&mut floors).await, "second");
     }
 }

@@ -3,6 +3,7 @@
 mod holidays;
 mod hours;
 mod interval;
+mod open;
 
 pub use holidays::Region;
 pub use hours::{DaySpan, ServiceHours, parse_days};

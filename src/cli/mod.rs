@@ -17,6 +17,7 @@ mod routes;
 mod rules;
 mod run;
 mod silence;
+mod sla;
 mod storage;
 mod surroundings;
 mod test;
@@ -64,6 +65,8 @@ enum Verb {
     Incidents(incidents::Arguments),
     /// Say why somebody was told of something, or not
     Explain(explain::Arguments),
+    /// Say whether what was promised about services was kept
+    Sla(sla::Arguments),
     /// Run tests of rules and queries
     Test(test::Arguments),
     /// Try rules on what was
@@ -108,6 +111,7 @@ fn run_verb() -> ExitCode {
         Verb::Alert(arguments) => alert::run(arguments),
         Verb::Incidents(arguments) => incidents::run(arguments),
         Verb::Explain(arguments) => explain::run(arguments),
+        Verb::Sla(arguments) => sla::run(arguments),
         Verb::Test(arguments) => test::run(arguments),
         Verb::Rules(arguments) => rules::run(arguments),
         Verb::Storage(arguments) => storage::run(arguments),

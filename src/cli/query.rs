@@ -1,13 +1,13 @@
 //! Asking a server or a data folder in the terminal.
 
-mod answer;
+pub mod answer;
 mod pieces;
 mod plot;
 mod server;
 pub mod show;
-mod source;
+pub mod source;
 pub mod table;
-mod time;
+pub mod time;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::reader::Reader;
 use super::yaml::Node;
 use crate::notify::{
-    Access, EmailSettings, Handshake, MatrixSettings, Settings, SmtpTls, WebhookSettings,
+    Access, EmailSettings, Handshake, MailLogin, MatrixSettings, Settings, SmtpTls, WebhookSettings,
 };
 
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -86,7 +86,7 @@ fn email(node: &Node, reader: &mut Reader<'_>) -> Option<EmailSettings> {
         from: from?,
         reply_to,
         hello,
-        credentials: username.clone().zip(password),
+        login: username.clone().zip(password).map(|(user, word)| MailLogin::new(&user, &word)),
         oauth_token: username.zip(oauth),
         headers,
         tls,

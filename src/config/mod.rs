@@ -9,6 +9,7 @@ mod people;
 mod probes;
 mod problem;
 mod process;
+mod promises;
 mod quantity;
 mod query;
 mod reader;
@@ -37,6 +38,7 @@ use crate::model::Labels;
 use crate::notify;
 use crate::probe;
 use crate::rules::tune::Tuning;
+use crate::service::promise::{Excuse, Promise};
 use reader::Reader;
 
 /// Where the configuration comes from: the file system and the environment, or a test's.
@@ -91,6 +93,10 @@ pub struct Config {
     pub templates: Option<PathBuf>,
     /// Service hours by name.
     pub calendars: Vec<ServiceHours>,
+    /// Services whose availability somebody was promised.
+    pub promised: Vec<Promised>,
+    /// Services, and times in which their outages may not count.
+    pub maintenance: Vec<(Arc<str>, Excuse)>,
     /// When and how often people are told.
     pub alerting: AlertingSection,
     /// Routes and receivers of an `alertmanager.yml`.
@@ -105,6 +111,15 @@ pub struct Config {
     pub remote_write: Vec<crate::remote::Destination>,
     /// What a query may cost.
     pub query: crate::web::QueryLimits,
+}
+
+/// A service with a service-level agreement.
+#[derive(Clone, Debug)]
+pub struct Promised {
+    /// Its name.
+    pub service: Arc<str>,
+    /// What was promised.
+    pub promise: Arc<Promise>,
 }
 
 /// `alerting:` in the file.
@@ -265,6 +280,8 @@ fn sections(
     let common = [("instance", &*basics.instance), ("job", "augenmass")];
     let common = Labels::from_pairs(common).unwrap_or_default();
     let services = if routed { top.get("services") } else { top.need("services", reader) };
+    let promised = promises::read(top.get("promises"), services, &calendars.all, &basics, reader);
+    let maintenance = promises::maintenance(top.get("maintenance"), &promised, &basics, reader);
     let services = services::read(services, &owners, &calendars, &defaults, &common, reader);
     let (alerting, fallback) = process::alerting(top.get("alerting"), &owners, reader);
     let foreign = routes::alertmanager(foreign, alertmanager, &owners, &basics, &channels, reader);
@@ -295,6 +312,8 @@ fn sections(
         notify: channels,
         templates,
         calendars: calendars.all.into_iter().map(|(hours, _)| hours).collect(),
+        promised,
+        maintenance,
         alerting,
         alertmanager: foreign,
         rules,

@@ -29,7 +29,7 @@ const WASTE: &[(&str, Waste)] =
     &[("remaining", Waste::Remaining), ("used", Waste::Used), ("ignore", Waste::Ignore)];
 const STARTTLS: &[(&str, StartTls)] =
     &[("smtp", StartTls::Smtp), ("imap", StartTls::Imap), ("pop3", StartTls::Pop3)];
-const KINDS: &[&str] = &[
+pub(super) const KINDS: &[&str] = &[
     "http",
     "certificate",
     "mail_queue",

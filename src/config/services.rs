@@ -60,6 +60,8 @@ pub fn read(
         if let Some(times) = calendar(&mut one, calendars, reader) {
             all.reactions.insert(key.text.as_str().into(), times);
         }
+        // Read by `promises`.
+        let _ = one.get("promise");
         let timing = defaults.read(Some(node), "", reader).taken(&mut one);
         let labels = labels(&mut one, common, reader);
         let names: Vec<&str> = owners.iter().map(|(owner, _)| &*owner.name).collect();

@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 
 use super::*;
+use crate::model::Secret;
+use crate::notify::MailLogin;
 use crate::ports::Address;
 use crate::probe::{Kind, MailQueueSource, Requirement};
 
@@ -102,8 +104,8 @@ fn thirty_lines_work() {
         if smtp.starttls == Requirement::Required));
     assert_eq!(config.calendars[0].week[4].len(), 1);
     let email = config.notify.email.unwrap();
-    let (user, password) = email.credentials.unwrap();
-    assert_eq!((&*user, password.reveal()), ("orwell", "secret-smtp-password"));
+    let expected = MailLogin::new("orwell", &Secret::new("secret-smtp-password"));
+    assert_eq!(email.login, Some(expected));
     assert_eq!(config.web.listen.to_string(), "127.0.0.1:9797");
 }
 

@@ -34,7 +34,7 @@ impl Pem {
         }
     }
 
-    fn key(&self) -> Result<PrivateKeyDer<'static>, String> {
+    pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, String> {
         let read = match self {
             Pem::File(path) => PrivateKeyDer::from_pem_file(path),
             Pem::Text(text) => PrivateKeyDer::from_pem_slice(text.reveal().as_bytes()),

@@ -100,6 +100,14 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// Without a body.
+    #[cfg(test)]
+    pub(super) fn of(status: u16, field: Option<(header::HeaderName, &str)>) -> Self {
+        let field = field.map(|(name, value)| (name, value.parse().unwrap()));
+        let (headers, body) = (field.into_iter().collect(), Bytes::new());
+        Self { status: status.try_into().unwrap(), headers, body, keeps_open: false }
+    }
+
     /// The body as JSON; `Null` when it is none.
     pub(super) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()

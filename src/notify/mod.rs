@@ -1,5 +1,6 @@
 //! Carries messages to people: outbox, email, Matrix, webhook.
 
+mod assertion;
 mod dispatcher;
 mod email;
 mod handshake;
@@ -9,6 +10,7 @@ mod matrix;
 mod oauth2;
 mod outbox;
 mod proxy;
+mod redirect;
 mod render;
 mod settings;
 mod teller;
@@ -25,8 +27,9 @@ pub use outbox::{Counts, DeadLetter, OpenTicket, Outbox, Patience};
 pub use proxy::is_proxy;
 pub use render::{Render, Unreached, Wording};
 pub use settings::{
-    Access, ClientCertificate, EmailSettings, Handshake, MatrixSettings, OAuth2, Pem, Proxies,
-    Settings, SmtpTls, TlsVersions, WebhookSettings,
+    Access, Assertion, ClientCertificate, EmailSettings, Grant, Handshake, MailLogin,
+    MatrixSettings, OAuth2, Pem, Proxies, Settings, SigningAlgorithm, SmtpTls, TlsVersions,
+    WebhookSettings,
 };
 pub use teller::Teller;
 pub use webhook::WebhookNotifier;

@@ -1,15 +1,17 @@
-//! Access tokens by client credentials (RFC 6749 §4.4): fetched when they are needed, kept until
-//! shortly before they end.
+//! Access tokens by client credentials (RFC 6749 §4.4) or by an assertion (RFC 7523): fetched when
+//! they are needed, kept until shortly before they end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::Mutex;
 
-use super::OAuth2;
+use super::assertion::Signer;
 use super::http::{Answer, Ask, AskError, Content, Endpoint, LARGEST_ANSWER, ask};
 use super::wire::{ChannelError, DialError, Dialer, scrubbed};
-use crate::model::Secret;
+use super::{Grant, OAuth2};
+use crate::model::{Secret, Timestamp};
 use crate::ports::{Clock, Tick};
 
 /// A token is not used in its last seconds: it could end on the way.
@@ -23,11 +25,20 @@ pub(super) struct Tokens {
     /// Path and query; may hold a secret.
     path: Secret,
     dialer: Dialer,
-    id: String,
-    secret: Secret,
-    /// The request without our name and password.
+    proof: Proof,
+    /// What is asked for, without what proves who we are.
     form: Secret,
     last: Mutex<Last>,
+}
+
+/// What proves who we are.
+enum Proof {
+    /// Name and password, as a form has them.
+    Password {
+        id: String,
+        secret: Secret,
+    },
+    Assertion(Arc<Signer>),
 }
 
 #[derive(Default)]
@@ -51,9 +62,26 @@ impl Tokens {
         let bad = |_| ChannelError::Url(name.clone());
         let url: url::Url = settings.token_url.reveal().parse().map_err(bad)?;
         let dialer = Dialer::new(&settings.handshake)?.by(settings.proxies.as_ref())?;
-        let mut form = "grant_type=client_credentials".to_owned();
-        if !settings.scopes.is_empty() {
-            form.push_str(&format!("&scope={}", encoded(&settings.scopes.join(" "))));
+        let scopes = settings.scopes.join(" ");
+        let (grant, proof) = match &settings.grant {
+            Grant::ClientCredentials(secret) => {
+                let id = encoded(&settings.client_id);
+                let secret = Secret::new(&encoded(secret.reveal()));
+                ("client_credentials", Proof::Password { id, secret })
+            }
+            Grant::Assertion(assertion) => {
+                let signer = Signer {
+                    assertion: assertion.clone(),
+                    client_id: settings.client_id.clone(),
+                    endpoint: without_login(&url),
+                    scopes: scopes.clone(),
+                };
+                ("urn:ietf:params:oauth:grant-type:jwt-bearer", Proof::Assertion(signer.into()))
+            }
+        };
+        let mut form = format!("grant_type={}", encoded(grant));
+        if !scopes.is_empty() {
+            form.push_str(&format!("&scope={}", encoded(&scopes)));
         }
         for (name, value) in &settings.parameters {
             form.push_str(&format!("&{}={}", encoded(name), encoded(value.reveal())));
@@ -62,8 +90,7 @@ impl Tokens {
             endpoint: Endpoint::new(&url, &name)?,
             path: super::http::path_of(&url),
             dialer,
-            id: encoded(&settings.client_id),
-            secret: Secret::new(&encoded(settings.client_secret.reveal())),
+            proof,
             form: Secret::new(&form),
             last: Mutex::default(),
         })
@@ -82,10 +109,11 @@ impl Tokens {
         }
         last.token = None;
         let asked = clock.mono();
-        let mut answer = self.ask(last.in_form).await?;
-        if !answer.status.is_success() {
+        let now = clock.wall();
+        let mut answer = self.ask(last.in_form, now).await?;
+        if !answer.status.is_success() && matches!(self.proof, Proof::Password { .. }) {
             // RFC 6749 §2.3.1 wants every endpoint to take the header; some take the form alone.
-            let other = self.ask(!last.in_form).await?;
+            let other = self.ask(!last.in_form, now).await?;
             if other.status.is_success() {
                 (answer, last.in_form) = (other, !last.in_form);
             }
@@ -116,13 +144,26 @@ impl Tokens {
         }
     }
 
-    async fn ask(&self, in_form: bool) -> Result<Answer, AskError> {
-        let (id, secret) = (&self.id, self.secret.reveal());
+    async fn ask(&self, in_form: bool, now: Timestamp) -> Result<Answer, AskError> {
         let mut form = self.form.reveal().to_owned();
-        if in_form {
-            form.push_str(&format!("&client_id={id}&client_secret={secret}"));
-        }
-        let login = (!in_form).then(|| Secret::new(&format!("{id}:{secret}")));
+        let login = match &self.proof {
+            Proof::Password { id, secret } if in_form => {
+                form.push_str(&format!("&client_id={id}&client_secret={}", secret.reveal()));
+                None
+            }
+            Proof::Password { id, secret } => {
+                Some(Secret::new(&format!("{id}:{}", secret.reveal())))
+            }
+            Proof::Assertion(signer) => {
+                let signer = signer.clone();
+                // Reads a file and computes: beside the runtime.
+                let signed = tokio::task::spawn_blocking(move || signer.signed(now)).await;
+                let signed = signed.unwrap_or_else(|_| Err("signing was broken off".to_owned()));
+                let signed = signed.map_err(|why| no_token(&format!("our key: {why}")))?;
+                form.push_str(&format!("&assertion={}", signed.reveal()));
+                None
+            }
+        };
         let question = Ask {
             method: http::Method::POST,
             path: self.path.reveal(),
@@ -136,6 +177,15 @@ impl Tokens {
         let answer = ask(&self.dialer, &self.endpoint, question).await;
         answer.map_err(|error| no_token(&error.to_string()))
     }
+}
+
+/// The endpoint as others may see it.
+fn without_login(url: &url::Url) -> String {
+    let mut url = url.clone();
+    // They fail where there can be no login.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
 }
 
 fn no_token(why: &str) -> AskError {

@@ -30,8 +30,8 @@ pub struct EmailSettings {
     pub reply_to: Option<Arc<str>>,
     /// The name we greet with; the part behind `@` of `from` when absent.
     pub hello: Option<Arc<str>>,
-    /// User name and password.
-    pub credentials: Option<(Arc<str>, Secret)>,
+    /// Who we are.
+    pub login: Option<MailLogin>,
     /// File with an OAuth 2.0 access token for XOAUTH2, read before each login; something else
     /// keeps it fresh. In the place of the password.
     pub oauth_token: Option<(Arc<str>, PathBuf)>,
@@ -43,6 +43,28 @@ pub struct EmailSettings {
     pub handshake: Handshake,
     /// The longest a delivery may take.
     pub timeout: Duration,
+}
+
+/// Who we are at a mail server, and what proves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailLogin {
+    /// User name.
+    pub user: Arc<str>,
+    /// For SCRAM, PLAIN and LOGIN.
+    pub password: Option<Secret>,
+    /// For CRAM-MD5 (RFC 2195), where it is another than the password.
+    pub secret: Option<Secret>,
+    /// As whom we act, where that is somebody else (RFC 4616 and RFC 5802: the authorization
+    /// identity).
+    pub identity: Option<Arc<str>>,
+}
+
+impl MailLogin {
+    /// With a password alone, as almost everywhere.
+    pub fn new(user: &str, password: &Secret) -> Self {
+        let password = Some(password.clone());
+        Self { user: user.into(), password, secret: None, identity: None }
+    }
 }
 
 /// Encryption of a submission connection.
@@ -145,13 +167,13 @@ pub struct Proxies {
     pub connect_headers: Vec<(Arc<str>, Secret)>,
 }
 
-/// Where tokens come from: OAuth 2.0 client credentials (RFC 6749 §4.4).
+/// Where tokens come from (OAuth 2.0, RFC 6749).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OAuth2 {
     /// Who we are there.
     pub client_id: Arc<str>,
-    /// Our password there.
-    pub client_secret: Secret,
+    /// What proves it.
+    pub grant: Grant,
     /// The token endpoint; may hold a password.
     pub token_url: Secret,
     /// What the token should be good for.
@@ -162,6 +184,44 @@ pub struct OAuth2 {
     pub handshake: Handshake,
     /// The way there.
     pub proxies: Option<Proxies>,
+}
+
+/// What proves to a token endpoint who we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Our password there (RFC 6749 §4.4).
+    ClientCredentials(Secret),
+    /// A statement that our key signs (RFC 7523 §2.1).
+    Assertion(Arc<Assertion>),
+}
+
+/// A statement of who we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assertion {
+    /// An RSA key, PKCS #8 or PKCS #1.
+    pub key: Pem,
+    /// What the key is called there.
+    pub key_id: Option<Arc<str>>,
+    /// How it signs.
+    pub algorithm: SigningAlgorithm,
+    /// Who says so; the client when absent.
+    pub issuer: Option<Arc<str>>,
+    /// To whom it is said; the token endpoint when absent.
+    pub audience: Option<Arc<str>>,
+    /// Further claims, before those above.
+    pub claims: serde_json::Map<String, serde_json::Value>,
+}
+
+/// RSASSA-PKCS1-v1_5 with SHA-2 (RFC 7518 §3.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SigningAlgorithm {
+    /// With SHA-256.
+    #[default]
+    Rs256,
+    /// With SHA-384.
+    Rs384,
+    /// With SHA-512.
+    Rs512,
 }
 
 /// How an HTTP server is called.
@@ -179,6 +239,8 @@ pub struct Access {
     pub handshake: Handshake,
     /// The way there; direct when absent.
     pub proxies: Option<Proxies>,
+    /// Does not go on where the server sends us elsewhere.
+    pub stays: bool,
 }
 
 /// An HTTP endpoint that takes Alertmanager's webhook payload.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::http::{Answer, Ask, AskError, Content, Endpoint, Kept, LARGEST_ANSWER, ask, path_of};
 use super::oauth2::Tokens;
+use super::redirect;
 use super::wire::{ChannelError, Dialer, scrubbed, within};
 use super::{Handshake, WebhookSettings};
 use crate::model::{Secret, Timestamp};
@@ -33,11 +34,13 @@ struct Hook {
     timeout: Duration,
     templates: Arc<TemplateFiles>,
     body: Option<Value>,
+    stays: bool,
 }
 
 /// Where a hook is.
 enum Place {
     Fixed {
+        url: url::Url,
         endpoint: Endpoint,
         path: Secret,
         kept: Kept,
@@ -97,31 +100,57 @@ impl WebhookNotifier {
             Some(body) => pen.body(body)?,
             None => payload.to_owned(),
         };
-        let question = |path| Ask {
-            method: http::Method::POST,
-            path,
-            bearer: token.as_ref().or(hook.bearer.as_ref()),
-            login: hook.login.as_ref(),
-            headers: &hook.headers,
-            content: Content::Json(content.clone()),
-            most: LARGEST_ANSWER,
-        };
-        let answer = match &hook.place {
-            Place::Fixed { endpoint, path, kept } => {
-                kept.ask(&*self.clock, dialer, endpoint, question(path.reveal())).await?
+        let call = Call { hook, bearer: token.as_ref().or(hook.bearer.as_ref()), content };
+        let (url, mut answer) = match &hook.place {
+            Place::Fixed { url, endpoint, path, kept } => {
+                let ask = call.to(path, true);
+                (url.clone(), kept.ask(&*self.clock, dialer, endpoint, ask).await?)
             }
             Place::Written(template) => {
                 let url = pen.url(template.reveal())?;
                 let endpoint = Endpoint::new(&url, "the webhook").map_err(|_| nowhere())?;
-                ask(dialer, &endpoint, question(path_of(&url).reveal())).await?
+                let answer = ask(dialer, &endpoint, call.to(&path_of(&url), true)).await?;
+                (url, answer)
             }
         };
+        let (mut at, mut left) = (url.clone(), redirect::MOST);
+        while !hook.stays
+            && let Some(next) = redirect::next(&at, &answer)?
+        {
+            left = left.checked_sub(1).ok_or_else(in_circles)?;
+            let endpoint = Endpoint::new(&next, "the webhook").map_err(|_| nowhere())?;
+            let is_known = redirect::is_same_server(&url, &next);
+            answer = ask(dialer, &endpoint, call.to(&path_of(&next), is_known)).await?;
+            at = next;
+        }
         if let (Some(tokens), Some(token)) = (&hook.tokens, &token)
             && answer.status == http::StatusCode::UNAUTHORIZED
         {
             tokens.forget(token).await;
         }
         Ok(answer)
+    }
+}
+
+/// One message on its way to a hook.
+struct Call<'a> {
+    hook: &'a Hook,
+    bearer: Option<&'a Secret>,
+    content: String,
+}
+
+impl Call<'_> {
+    /// Shows who we are to servers that are known.
+    fn to<'b>(&'b self, path: &'b Secret, is_known: bool) -> Ask<'b> {
+        Ask {
+            method: http::Method::POST,
+            path: path.reveal(),
+            bearer: self.bearer.filter(|_| is_known),
+            login: self.hook.login.as_ref().filter(|_| is_known),
+            headers: if is_known { &self.hook.headers } else { &[] },
+            content: Content::Json(self.content.clone()),
+            most: LARGEST_ANSWER,
+        }
     }
 }
 
@@ -135,7 +164,7 @@ impl Hook {
                 let url = settings.url.reveal().parse::<url::Url>();
                 let url = url.map_err(|_| ChannelError::Url(name.clone()))?;
                 let (endpoint, path) = (Endpoint::new(&url, &name)?, path_of(&url));
-                Place::Fixed { endpoint, path, kept: Kept::default() }
+                Place::Fixed { url, endpoint, path, kept: Kept::default() }
             }
         };
         let own = access.handshake != Handshake::default() || access.proxies.is_some();
@@ -151,6 +180,7 @@ impl Hook {
             timeout: settings.timeout,
             templates: settings.templates.clone().unwrap_or_default(),
             body: settings.body.clone(),
+            stays: access.stays,
         })
     }
 }
@@ -167,6 +197,11 @@ const INLINE: Reading = Reading { most_nodes: 100_000, deepest: 64, as_go: true 
 
 fn nowhere() -> AskError {
     AskError::Request("the template of its URL gives no web address".to_owned())
+}
+
+fn in_circles() -> AskError {
+    let most = redirect::MOST;
+    AskError::Request(format!("it is sent elsewhere more than {most} times"))
 }
 
 fn broken(what: &str, error: &TemplateError) -> AskError {
@@ -234,6 +269,12 @@ fn judge(answer: &Answer) -> Result<Receipt, DeliveryError> {
     let status = answer.status;
     if status.is_success() {
         return Ok(Receipt(status.as_u16().to_string()));
+    }
+    if status.is_redirection() {
+        let status = status.as_u16();
+        let reason =
+            format!("the webhook answers {status}: it has moved, configure its new address");
+        return Err(DeliveryError::Rejected { reason });
     }
     let said: String = String::from_utf8_lossy(&answer.body).chars().take(400).collect();
     let reason = format!("the webhook answers {}: {}", status.as_u16(), scrubbed(&said));

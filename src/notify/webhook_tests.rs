@@ -3,7 +3,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::notify::{Access, ClientCertificate, OAuth2, Pem, Proxies, TlsVersions};
+use crate::notify::{Access, ClientCertificate, Grant, OAuth2, Pem, Proxies, TlsVersions};
 use crate::ports::{Message, SystemClock};
 
 fn hook(url: &str, access: Access) -> WebhookSettings {
@@ -226,8 +226,10 @@ fn serve(
             let Some(request) = request(&mut stream).await else { continue };
             let answered = answer(&request);
             let _ = say.send(request);
-            let length = answered.split_once("\n").map_or(0, |(_, body)| body.len());
-            let (status, body) = answered.split_once('\n').unwrap_or((&answered, ""));
+            // Header fields may follow the status, or a body.
+            let body = answered.split_once('\n').filter(|(status, _)| !status.ends_with('\r'));
+            let (status, body) = body.unwrap_or((&answered, ""));
+            let length = body.len();
             let text = format!(
                 "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
             );
@@ -389,7 +391,7 @@ async fn a_socks_proxy_is_told_the_name() {
 fn client(port: u16) -> Option<Box<OAuth2>> {
     Some(Box::new(OAuth2 {
         client_id: "au gen".into(),
-        client_secret: Secret::new("ge:heim"),
+        grant: Grant::ClientCredentials(Secret::new("ge:heim")),
         token_url: Secret::new(&format!("http://127.0.0.1:{port}/token?x=y")),
         scopes: vec!["alerts".into(), "write".into()],
         parameters: vec![("audience".into(), Secret::new("chat&more"))],
@@ -529,4 +531,50 @@ json: '{{ .CommonLabels | toJson }}'
     assert_eq!(sent, expected);
     let refused = deliver("{{ template \"gone\" . }}".into()).await.unwrap_err();
     assert!(refused.to_string().contains("the template of its payload is broken"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_hook_that_moved_is_followed_with_the_message() {
+    let mut tasks = JoinSet::new();
+    let (listener, elsewhere) = listening().await;
+    let mut strangers = serve(&mut tasks, listener, |_| "200 fine".to_owned());
+    let (listener, port) = listening().await;
+    let stranger = format!("308 gone\r\nlocation: http://127.0.0.1:{elsewhere}/there");
+    let mut heard = serve(&mut tasks, listener, move |head| {
+        match head.split(' ').nth(1) {
+            Some("/moved") => "307 moved\r\nlocation: new",
+            Some("/new") => "200 fine",
+            Some("/gone") => &stranger,
+            Some("/old") => "301 moved\r\nlocation: /geheim",
+            _ => "307 round\r\nlocation: /round",
+        }
+        .to_owned()
+    });
+    let to = |path: &str, stays| {
+        let login = Some(Secret::new("me:geheim"));
+        let headers = vec![("x-key".into(), Secret::new("k"))];
+        let access = Access { login, headers, stays, ..Access::default() };
+        hook(&format!("http://127.0.0.1:{port}{path}"), access)
+    };
+    assert_eq!(post(to("/moved", false)).await, Ok(Receipt("200".into())));
+    for path in ["/moved", "/new"] {
+        let asked = heard.recv().await.unwrap();
+        assert!(asked.starts_with(&format!("POST {path} HTTP/1.1\r\n")), "{asked}");
+        assert!(asked.contains("authorization: Basic") && asked.contains("x-key: k"), "{asked}");
+        assert!(asked.ends_with("{\"version\":\"4\"}"), "{asked}");
+    }
+    assert_eq!(post(to("/gone", false)).await, Ok(Receipt("200".into())));
+    let there = strangers.recv().await.unwrap();
+    assert!(there.starts_with("POST /there ") && there.ends_with("{\"version\":\"4\"}"), "{there}");
+    assert!(!there.contains("authorization") && !there.contains("x-key"), "{there}");
+    for (path, stays, why) in [
+        ("/moved", true, "answers 307: it has moved"),
+        ("/old", false, "answers 301: it has moved"),
+        ("/round", false, "sent elsewhere more than 10 times"),
+    ] {
+        let refused = post(to(path, stays)).await.unwrap_err();
+        assert!(matches!(&refused, DeliveryError::Rejected { .. }), "{refused:?}");
+        assert!(refused.to_string().contains(why), "{refused}");
+        assert!(!refused.to_string().contains("geheim"), "{refused}");
+    }
 }

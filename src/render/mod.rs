@@ -10,6 +10,7 @@
 
 mod addressees;
 mod html;
+mod level;
 mod payload;
 mod plain;
 pub mod plot;
@@ -29,6 +30,7 @@ use texts::Language;
 
 pub use crate::template::TemplateError;
 pub use html::PLOT;
+pub use level::{Subject, level_report};
 
 use crate::alerting::{Directory, LinkSigner, Notice, Owner};
 use crate::model::{Alert, Labels};

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use augenmass::model::Secret;
-use augenmass::notify::{ClientCertificate, EmailNotifier, EmailSettings, Handshake, Pem, SmtpTls};
+use augenmass::notify::{
+    ClientCertificate, EmailNotifier, EmailSettings, Handshake, MailLogin, Pem, SmtpTls,
+};
 use augenmass::ports::{
     Address, Delivery, DeliveryError, Message, Notifier, Receipt, SystemClock, Urgency,
 };
@@ -92,7 +94,7 @@ impl MailServer {
             from: "Orwell Größe <orwell@example.org>".into(),
             reply_to: Some("it@example.org".into()),
             hello: None,
-            credentials: Some(("orwell".into(), Secret::new("right horse"))),
+            login: Some(MailLogin::new("orwell", &Secret::new("right horse"))),
             oauth_token: None,
             headers: vec![("X-Team".into(), "IT Größe".into())],
             tls: SmtpTls::Required,
@@ -221,14 +223,14 @@ fn a_refused_recipient_costs_nobody_else_the_mail() {
 fn a_wrong_password_is_a_fault_of_the_configuration() {
     let Some(server) = MailServer::start() else { return };
     let wrong = |s: &mut EmailSettings| {
-        s.credentials = Some(("orwell".into(), Secret::new("wrong horse")));
+        s.login = Some(MailLogin::new("orwell", &Secret::new("wrong horse")));
     };
     let refused = deliver(&server, &delivery("key-4", "web@example.org"), wrong);
     let Err(DeliveryError::Down { reason, .. }) = &refused else { panic!("{refused:?}") };
     assert!(reason.contains("user name and password"), "{reason}");
     assert!(!reason.contains("horse") && !reason.contains("orwell"), "{reason}");
     // Without login the server takes nothing.
-    let refused = deliver(&server, &delivery("key-4", "web@example.org"), |s| s.credentials = None);
+    let refused = deliver(&server, &delivery("key-4", "web@example.org"), |s| s.login = None);
     assert!(refused.is_err(), "{refused:?}");
     assert!(server.mailbox("web").is_empty());
 }
@@ -259,14 +261,13 @@ fn a_server_that_asks_for_a_certificate_is_shown_ours() {
     for (number, (certificate, key)) in ours.into_iter().enumerate() {
         let delivery = delivery(&format!("cert-{number}"), "web@example.org");
         let show = |s: &mut EmailSettings| {
-            s.credentials = None;
+            s.login = None;
             s.handshake.certificate = Some(ClientCertificate { certificate, key });
         };
         deliver(&server, &delivery, show).unwrap();
     }
     server.wait_for_mails("web", 2);
-    let refused =
-        deliver(&server, &delivery("cert-9", "web@example.org"), |s| s.credentials = None);
+    let refused = deliver(&server, &delivery("cert-9", "web@example.org"), |s| s.login = None);
     assert!(
         matches!(&refused, Err(error) if !matches!(error, DeliveryError::Unsure { .. })),
         "{refused:?}"

@@ -5,40 +5,42 @@ use std::sync::Arc;
 use super::super::reader::{Fields, Reader};
 use super::super::yaml::{Kind, Node};
 use super::plain;
-use super::tls::tls;
+use super::tls::{pem, tls};
 use crate::model::Secret;
-use crate::notify::{Access, OAuth2, Proxies};
-
-/// Options without which a call is the same.
-const IGNORED: &[&str] = &["follow_redirects", "enable_http2"];
+use crate::notify::{Access, Assertion, Grant, OAuth2, Proxies, SigningAlgorithm};
 
 /// `http_config`, when it is given.
 pub(super) fn http(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<Access> {
     let node = fields.get("http_config")?;
     let mut inner = reader.fields(node, "http_config")?;
     let mut found = Access::default();
-    for &name in IGNORED {
-        let _ = inner.get(name);
-    }
+    // Without it a call is the same.
+    let _ = inner.get("enable_http2");
+    let follows = inner.get("follow_redirects");
+    found.stays = follows.and_then(|node| reader.boolean(node, "follow_redirects")) == Some(false);
     one_login(&mut inner, reader);
     if let Some(node) = inner.get("basic_auth")
         && let Some(mut login) = reader.fields(node, "basic_auth")
     {
-        let user = secret(&mut login, "username", "username_file", reader);
-        let password = secret(&mut login, "password", "password_file", reader);
+        let user = secret(&mut login, &["username", "username_file", "username_ref"], reader);
+        let password = secret(&mut login, &["password", "password_file", "password_ref"], reader);
         login.finish(reader);
         let text = |part: &Option<Secret>| {
             part.as_ref().map_or_else(String::new, |part| part.reveal().to_owned())
         };
         found.login = Some(Secret::new(&format!("{}:{}", text(&user), text(&password))));
     }
-    found.bearer = secret(&mut inner, "bearer_token", "bearer_token_file", reader);
+    found.bearer = secret(&mut inner, &["bearer_token", "bearer_token_file"], reader);
     if let Some(node) = inner.get("authorization")
         && let Some(mut authorization) = reader.fields(node, "authorization")
     {
-        let kind = authorization.get("type").and_then(|node| plain(node, "type", reader));
+        let kind_node = authorization.get("type");
+        let kind = kind_node.and_then(|node| plain(node, "type", reader));
+        if let Some(node) = kind_node.filter(|_| kind.is_some_and(is_basic)) {
+            reader.problem(node.at, "`type` cannot be `basic`, that is what `basic_auth` is for");
+        }
         let kind = kind.map(str::trim).filter(|kind| !kind.is_empty()).unwrap_or("Bearer");
-        let credentials = secret(&mut authorization, "credentials", "credentials_file", reader);
+        let credentials = secret(&mut authorization, CREDENTIALS, reader);
         authorization.finish(reader);
         match (kind.eq_ignore_ascii_case("bearer"), credentials) {
             (true, credentials) => found.bearer = credentials,
@@ -59,53 +61,65 @@ pub(super) fn http(fields: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<A
     Some(found)
 }
 
+const CREDENTIALS: &[&str] = &["credentials", "credentials_file", "credentials_ref"];
+
+fn is_basic(kind: &str) -> bool {
+    kind.trim().eq_ignore_ascii_case("basic")
+}
+
 /// There is one way to show who we are.
 fn one_login(inner: &mut Fields<'_>, reader: &mut Reader<'_>) {
     let ways = ["basic_auth", "authorization", "oauth2", "bearer_token", "bearer_token_file"];
-    let given: Vec<_> =
-        ways.into_iter().filter_map(|name| Some((name, inner.get(name)?))).collect();
+    let given = ways.into_iter().filter_map(|name| Some((name, inner.get(name)?)));
+    let given: Vec<_> = given.filter(|(_, node)| !node.is_empty_text()).collect();
     if let [(first, _), (second, node), ..] = &given[..] {
         reader.problem(node.at, format!("either `{first}` or `{second}`, not both"));
     }
 }
 
-const OAUTH2: &[&str] = &[
-    "client_id",
-    "client_secret",
-    "client_secret_file",
-    "client_secret_ref",
-    "client_certificate_key_id",
-    "client_certificate_key",
-    "client_certificate_key_file",
-    "client_certificate_key_ref",
-    "grant_type",
-    "signature_algorithm",
-    "iss",
-    "audience",
-    "claims",
+/// The grant that is not the usual one.
+const ASSERTION: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const ALGORITHMS: &[(&str, SigningAlgorithm)] = &[
+    ("RS256", SigningAlgorithm::Rs256),
+    ("RS384", SigningAlgorithm::Rs384),
+    ("RS512", SigningAlgorithm::Rs512),
 ];
+const CLIENT_SECRET: &[&str] = &["client_secret", "client_secret_file", "client_secret_ref"];
+const SIGNING_KEY: [&str; 3] =
+    ["client_certificate_key", "client_certificate_key_file", "client_certificate_key_ref"];
+/// What belongs to an assertion alone; elsewhere it is read over.
+const OF_ASSERTIONS: &[&str] =
+    &["client_certificate_key_id", "signature_algorithm", "iss", "audience", "claims"];
 
 fn oauth2(node: &Node, reader: &mut Reader<'_>) -> Option<OAuth2> {
     let mut inner = reader.fields(node, "oauth2")?;
-    let grant = inner.get("grant_type").and_then(|node| plain(node, "grant_type", reader));
-    if grant.is_some_and(|grant| !matches!(grant, "" | "client_credentials")) {
-        let message = "`oauth2`: of the grant types only `client_credentials` is supported";
-        reader.obstacle(node.at, message);
-    }
-    for &name in OAUTH2 {
-        if let Some(node) = inner.get(name)
-            && (name.starts_with("client_certificate") || name.ends_with("_ref"))
-        {
-            reader.obstacle(node.at, format!("`{name}` is not supported"));
-        }
-    }
-    if let (Some(_), Some(node)) = (inner.get("client_secret"), inner.get("client_secret_file")) {
-        let message = "either `client_secret` or `client_secret_file`, not both";
-        reader.problem(node.at, message);
-    }
     let client_id = inner.need("client_id", reader);
     let client_id = client_id.and_then(|node| reader.text(node, "client_id"));
-    let client_secret = secret(&mut inner, "client_secret", "client_secret_file", reader);
+    let grant_type = inner.get("grant_type");
+    let grant = grant_type.and_then(|node| plain(node, "grant_type", reader)).unwrap_or_default();
+    let grant = match (grant, grant_type) {
+        (ASSERTION, _) => {
+            for &name in CLIENT_SECRET {
+                let _ = inner.get(name);
+            }
+            assertion(&mut inner, reader).map(|found| Grant::Assertion(Arc::new(found)))
+        }
+        (other, node) => {
+            for &name in SIGNING_KEY.iter().chain(OF_ASSERTIONS) {
+                let _ = inner.get(name);
+            }
+            let strange = !matches!(other, "" | "client_credentials");
+            if let Some(node) = node.filter(|_| strange) {
+                let message = format!(
+                    "`grant_type` should be `client_credentials` or `{ASSERTION}`; everything \
+                     else is read as `client_credentials`"
+                );
+                reader.remark(node.at, message);
+            }
+            let secret = secret(&mut inner, CLIENT_SECRET, reader);
+            Some(Grant::ClientCredentials(secret.unwrap_or_else(|| Secret::new(""))))
+        }
+    };
     let token_url = inner.need("token_url", reader);
     let token_url = token_url.and_then(|node| reader.url(node, "token_url"));
     let scopes = inner.get("scopes").map(|node| reader.list(node)).unwrap_or_default();
@@ -123,13 +137,44 @@ fn oauth2(node: &Node, reader: &mut Reader<'_>) -> Option<OAuth2> {
     inner.finish(reader);
     Some(OAuth2 {
         client_id: client_id?,
-        client_secret: client_secret.unwrap_or_else(|| Secret::new("")),
+        grant: grant?,
         token_url: Secret::new(token_url?.as_str()),
         scopes,
         parameters,
         handshake,
         proxies,
     })
+}
+
+/// What belongs to a grant by assertion.
+fn assertion(inner: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<Assertion> {
+    let at = inner.at;
+    let given = SIGNING_KEY.iter().any(|name| inner.get(name).is_some());
+    let key = pem(inner, SIGNING_KEY, reader);
+    if !given {
+        reader.obstacle(at, "this grant needs a `client_certificate_key`");
+    }
+    let mut text = |name: &'static str| {
+        let node = inner.get(name).filter(|node| !node.is_empty_text())?;
+        plain(node, name, reader).map(Arc::<str>::from)
+    };
+    let (key_id, issuer) = (text("client_certificate_key_id"), text("iss"));
+    let audience = text("audience");
+    let algorithm = inner.get("signature_algorithm").filter(|node| !node.is_empty_text());
+    let algorithm = match algorithm {
+        Some(node) => reader.choice(node, "signature_algorithm", ALGORITHMS)?,
+        None => SigningAlgorithm::default(),
+    };
+    let claims = match inner.get("claims").map(|node| (node, &node.kind)) {
+        Some((_, Kind::Map(entries))) => {
+            entries.iter().map(|(key, node)| (key.text.clone(), node.json())).collect()
+        }
+        Some((node, kind)) if !matches!(kind, Kind::Null) => {
+            return reader.expected(node, "claims", "names and values");
+        }
+        _ => serde_json::Map::new(),
+    };
+    Some(Assertion { key: key?, key_id, algorithm, issuer, audience, claims })
 }
 
 /// `proxy_url` and its kin.
@@ -220,20 +265,39 @@ fn headers(node: &Node, reader: &mut Reader<'_>) -> Vec<(Arc<str>, Secret)> {
     found
 }
 
-/// A secret as text, or in a file.
+/// A secret as text, in a file (`…_file`) or kept by somebody else (`…_ref`).
 pub(super) fn secret(
     fields: &mut Fields<'_>,
-    name: &'static str,
-    file: &'static str,
+    names: &[&'static str],
     reader: &mut Reader<'_>,
 ) -> Option<Secret> {
-    if let Some(node) = fields.get(file) {
-        let _ = fields.get(name);
-        return reader.content(node, file).map(|text| Secret::new(text.trim()));
+    let (name, node) = one_of(fields, names, reader)?;
+    if name.ends_with("_file") {
+        return reader.content(node, name).map(|text| Secret::new(text.trim()));
     }
-    let node = fields.get(name)?;
     match &node.kind {
         Kind::Scalar { text, .. } => Some(Secret::new(text)),
         _ => reader.expected(node, name, "a text"),
     }
+}
+
+/// The one of these that is given and not empty; of several, the first.
+pub(super) fn one_of<'n>(
+    fields: &mut Fields<'n>,
+    names: &[&'static str],
+    reader: &mut Reader<'_>,
+) -> Option<(&'static str, &'n Node)> {
+    let given: Vec<_> = names.iter().filter_map(|name| Some((*name, fields.get(name)?))).collect();
+    let mut filled = given.into_iter().filter(|(_, node)| !node.is_empty_text());
+    let (name, node) = filled.next()?;
+    if let Some((second, node)) = filled.next() {
+        reader.problem(node.at, format!("either `{name}` or `{second}`, not both"));
+    }
+    if name.ends_with("_ref") {
+        // Alertmanager takes the word, and fails when it shall use it.
+        let message = format!("`{name}`: there is no secret manager, as in Alertmanager");
+        reader.obstacle(node.at, message);
+        return None;
+    }
+    Some((name, node))
 }

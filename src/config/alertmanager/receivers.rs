@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::super::problem::Position;
 use super::super::reader::{Fields, Reader};
 use super::super::yaml::{Key, Kind, Node};
-use super::http::http;
+use super::http::{http, one_of};
 use super::smtp::{EMAIL_NAMES, GLOBAL_NAMES, Smtp, smtp};
 use super::{items, plain, span};
 use crate::model::Secret;
@@ -149,15 +149,13 @@ pub(super) fn global(node: Option<&Node>, reader: &mut Reader<'_>) -> Global {
     Global { resolve_timeout, smtp, http }
 }
 
-/// `x` and `x_file` exclude each other.
+/// `x` and `x_file` exclude each other; those of mail are looked at where they are read.
 fn one_of_each_pair(fields: &mut Fields<'_>, names: &[&'static str], reader: &mut Reader<'_>) {
     for &file in names.iter().filter(|name| name.ends_with("_file")) {
-        let Some(&plain) = names.iter().find(|name| Some(**name) == file.strip_suffix("_file"))
-        else {
-            continue;
-        };
-        if let (Some(_), Some(node)) = (fields.get(plain), fields.get(file)) {
-            reader.problem(node.at, format!("either `{plain}` or `{file}`, not both"));
+        if let Some(&plain) = names.iter().find(|name| Some(**name) == file.strip_suffix("_file"))
+            && !plain.starts_with("smtp_")
+        {
+            let _ = one_of(fields, &[plain, file], reader);
         }
     }
 }
@@ -234,7 +232,6 @@ fn email(fields: &mut Fields<'_>, global: &Global, reader: &mut Reader<'_>) -> O
     for &name in EMAIL {
         let _ = fields.get(name);
     }
-    one_of_each_pair(fields, EMAIL, reader);
     let at = fields.at;
     let smtp = smtp(fields, &EMAIL_NAMES, reader).or(&global.smtp);
     if smtp.smarthost.is_none() {

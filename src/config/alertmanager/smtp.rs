@@ -9,7 +9,7 @@ use super::http::secret;
 use super::plain;
 use super::tls::tls;
 use crate::model::Secret;
-use crate::notify::{EmailSettings, Handshake, SmtpTls};
+use crate::notify::{EmailSettings, Handshake, MailLogin, SmtpTls};
 
 /// What the keys are called.
 pub(super) struct Names {
@@ -19,7 +19,9 @@ pub(super) struct Names {
     username: &'static str,
     password: &'static str,
     password_file: &'static str,
-    secret: [&'static str; 2],
+    identity: &'static str,
+    secret: &'static str,
+    secret_file: &'static str,
     require_tls: &'static str,
     implicit_tls: &'static str,
     tls: &'static str,
@@ -32,7 +34,9 @@ pub(super) const GLOBAL_NAMES: Names = Names {
     username: "smtp_auth_username",
     password: "smtp_auth_password",
     password_file: "smtp_auth_password_file",
-    secret: ["smtp_auth_secret", "smtp_auth_secret_file"],
+    identity: "smtp_auth_identity",
+    secret: "smtp_auth_secret",
+    secret_file: "smtp_auth_secret_file",
     require_tls: "smtp_require_tls",
     implicit_tls: "smtp_force_implicit_tls",
     tls: "smtp_tls_config",
@@ -45,7 +49,9 @@ pub(super) const EMAIL_NAMES: Names = Names {
     username: "auth_username",
     password: "auth_password",
     password_file: "auth_password_file",
-    secret: ["auth_secret", "auth_secret_file"],
+    identity: "auth_identity",
+    secret: "auth_secret",
+    secret_file: "auth_secret_file",
     require_tls: "require_tls",
     implicit_tls: "force_implicit_tls",
     tls: "tls_config",
@@ -59,7 +65,10 @@ pub(super) struct Smtp {
     pub(super) from: Option<Arc<str>>,
     hello: Option<Arc<str>>,
     username: Option<Arc<str>>,
+    identity: Option<Arc<str>>,
     password: Option<Secret>,
+    /// For CRAM-MD5.
+    secret: Option<Secret>,
     require_tls: Option<bool>,
     implicit_tls: Option<bool>,
     handshake: Option<Handshake>,
@@ -70,13 +79,6 @@ pub(super) fn smtp(fields: &mut Fields<'_>, names: &Names, reader: &mut Reader<'
         let text = fields.get(name).and_then(|node| plain(node, name, reader))?;
         (!text.is_empty()).then(|| Arc::<str>::from(text))
     };
-    for name in names.secret {
-        if let Some(node) = fields.get(name) {
-            let password = names.password;
-            let message = format!("`{name}` (CRAM-MD5) is not supported, `{password}` is");
-            reader.obstacle(node.at, message);
-        }
-    }
     let flag = |fields: &mut Fields<'_>, name: &'static str, reader: &mut Reader<'_>| {
         fields.get(name).and_then(|node| reader.boolean(node, name))
     };
@@ -85,7 +87,9 @@ pub(super) fn smtp(fields: &mut Fields<'_>, names: &Names, reader: &mut Reader<'
         from: text(fields, names.from, reader),
         hello: text(fields, names.hello, reader),
         username: text(fields, names.username, reader),
-        password: secret(fields, names.password, names.password_file, reader),
+        identity: text(fields, names.identity, reader),
+        password: secret(fields, &[names.password, names.password_file], reader),
+        secret: secret(fields, &[names.secret, names.secret_file], reader),
         require_tls: flag(fields, names.require_tls, reader),
         implicit_tls: flag(fields, names.implicit_tls, reader),
         handshake: tls(fields, names.tls, reader),
@@ -115,7 +119,9 @@ impl Smtp {
             from: self.from.or_else(|| global.from.clone()),
             hello: self.hello.or_else(|| global.hello.clone()),
             username: self.username.or_else(|| global.username.clone()),
+            identity: self.identity.or_else(|| global.identity.clone()),
             password: self.password.or_else(|| global.password.clone()),
+            secret: self.secret.or_else(|| global.secret.clone()),
             require_tls: self.require_tls.or(global.require_tls),
             implicit_tls: self.implicit_tls.or(global.implicit_tls),
             handshake: self.handshake.or_else(|| global.handshake.clone()),
@@ -125,6 +131,17 @@ impl Smtp {
     /// The template of the sender, when it is one.
     pub(super) fn sender_template(&self) -> Option<Arc<str>> {
         self.from.clone().filter(|from| from.contains("{{"))
+    }
+
+    fn login(&self) -> Option<MailLogin> {
+        let (password, secret) = (self.password.clone(), self.secret.clone());
+        (password.is_some() || secret.is_some()).then_some(())?;
+        Some(MailLogin {
+            user: self.username.clone()?,
+            password,
+            secret,
+            identity: self.identity.clone(),
+        })
     }
 
     /// The account; obstacles say why there is none. Where the sender is a template, the account
@@ -169,7 +186,7 @@ impl Smtp {
             from,
             reply_to: None,
             hello: self.hello.clone(),
-            credentials: self.username.clone().zip(self.password.clone()),
+            login: self.login(),
             tls,
             handshake: self.handshake.clone().unwrap_or_default(),
             timeout: Duration::from_secs(120),

@@ -1,6 +1,9 @@
 use super::*;
 use crate::config::System;
-use crate::notify::{Access, ClientCertificate, Handshake, Pem, TlsVersions};
+use crate::notify::{
+    Access, Assertion, ClientCertificate, Grant, Handshake, MailLogin, Pem, SigningAlgorithm,
+    TlsVersions,
+};
 use crate::render::Way;
 use proptest::prelude::*;
 
@@ -175,7 +178,8 @@ fn a_way_to_log_in_is_read() {
          endpoint_params: {audience: x}, tls_config: {server_name: n}, proxy_url: 'http://p'}",
     );
     let oauth2 = found.oauth2.unwrap();
-    assert_eq!((&*oauth2.client_id, oauth2.client_secret.reveal()), ("i", "s"));
+    assert_eq!(&*oauth2.client_id, "i");
+    assert_eq!(oauth2.grant, Grant::ClientCredentials(Secret::new("s")));
     assert_eq!((oauth2.token_url.reveal(), oauth2.scopes.len()), ("https://t/", 2));
     assert_eq!(oauth2.parameters, [("audience".into(), Secret::new("x"))]);
     assert_eq!(oauth2.handshake.server_name.as_deref(), Some("n"));
@@ -184,8 +188,96 @@ fn a_way_to_log_in_is_read() {
     assert!(twice.contains("either `basic_auth` or `bearer_token`, not both"), "{twice}");
     assert!(refused("oauth2: {token_url: 'https://t/'}").contains("oauth2 needs `client_id`"));
     assert!(refused("oauth2: {client_id: i}").contains("oauth2 needs `token_url`"));
-    let jwt = "oauth2: {client_id: i, token_url: 'https://t/', grant_type: 'urn:jwt'}";
-    assert!(refused(jwt).contains("only `client_credentials`"));
+}
+
+const ASSERTION: &str = "client_id: i, token_url: 'https://t/', \
+                         grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer'";
+
+#[test]
+fn a_statement_for_a_token_is_read() {
+    let grant =
+        |more: &str| access(&format!("oauth2: {{{ASSERTION}, {more}}}")).oauth2.unwrap().grant;
+    let mut expected = Assertion {
+        key: Pem::Text(Secret::new("K")),
+        key_id: None,
+        algorithm: SigningAlgorithm::Rs256,
+        issuer: None,
+        audience: None,
+        claims: serde_json::Map::new(),
+    };
+    let found = grant("client_certificate_key: K, client_secret: s, client_secret_file: t");
+    assert_eq!(found, Grant::Assertion(Arc::new(expected.clone())), "no password is read");
+    expected.key = Pem::File("/etc/am/k.pem".into());
+    expected.key_id = Some("one".into());
+    expected.algorithm = SigningAlgorithm::Rs512;
+    expected.issuer = Some("me".into());
+    expected.audience = Some("you".into());
+    expected.claims = serde_json::json!({"n": 1, "l": ["a"]}).as_object().unwrap().clone();
+    let found = grant(
+        "client_certificate_key_file: k.pem, client_certificate_key_id: one, iss: me, \
+         audience: you, signature_algorithm: RS512, claims: {n: 1, l: [a]}",
+    );
+    assert_eq!(found, Grant::Assertion(Arc::new(expected)));
+    let usual = "client_id: i, token_url: 'https://t/', client_secret: s, grant_type: other, \
+                 signature_algorithm: HS256, client_certificate_key: a, \
+                 client_certificate_key_file: b";
+    let usual = access(&format!("oauth2: {{{usual}}}")).oauth2.unwrap().grant;
+    assert_eq!(usual, Grant::ClientCredentials(Secret::new("s")), "as Alertmanager takes it");
+    for (more, why) in [
+        ("iss: me", "cannot run: this grant needs a `client_certificate_key`"),
+        ("client_certificate_key: a, client_certificate_key_file: b", "not both"),
+        (
+            "client_certificate_key: a, signature_algorithm: HS256",
+            "one of `RS256`, `RS384`, `RS512`",
+        ),
+        ("client_certificate_key: a, claims: [a]", "names and values"),
+    ] {
+        let found = refused(&format!("oauth2: {{{ASSERTION}, {more}}}"));
+        assert!(found.contains(why), "{found}");
+    }
+}
+
+#[test]
+fn what_a_secret_manager_keeps_is_known_and_cannot_run() {
+    for http in [
+        "basic_auth: {username: a, password_ref: b}",
+        "basic_auth: {username_ref: a}",
+        "authorization: {credentials_ref: a}",
+        "tls_config: {ca_ref: a}",
+        "tls_config: {cert_ref: a, key_file: b}",
+        "oauth2: {client_id: i, token_url: 'https://t/', client_secret_ref: a}",
+    ] {
+        let found = refused(http);
+        assert!(found.contains("_ref`: there is no secret manager, as in Alertmanager"), "{found}");
+        assert!(found.starts_with("cannot run"), "{found}");
+    }
+    for http in ["tls_config: {ca_ref: a, ca: b}", "basic_auth: {password_ref: a, password: b}"] {
+        assert!(refused(http).contains("not both"), "{http}");
+    }
+    assert_eq!(access("bearer_token: '', bearer_token_file: ''").bearer, None);
+    assert!(access("follow_redirects: false").stays && !access("follow_redirects: true").stays);
+    assert!(refused("authorization: {type: Basic}").contains("`basic_auth` is for"));
+}
+
+#[test]
+fn a_login_at_a_mail_server_is_read() {
+    let login = |mail: &str| {
+        let found = with("url: 'http://x/'", &format!("{MAIL}, {mail}"), &[]).unwrap();
+        found.accounts[0].1.login.clone()
+    };
+    let secret = |text: &str| Some(Secret::new(text));
+    let found = login("auth_username: u, auth_password: p, auth_secret: s, auth_identity: i");
+    let (password, identity) = (secret("p"), Some("i".into()));
+    assert_eq!(
+        found,
+        Some(MailLogin { user: "u".into(), password, secret: secret("s"), identity })
+    );
+    let (secret, user) = (secret("s"), "u".into());
+    let found = login("auth_username: u, auth_secret: s");
+    assert_eq!(found, Some(MailLogin { user, password: None, secret, identity: None }));
+    for nobody in ["auth_password: p", "auth_username: u", "auth_username: u, auth_password: ''"] {
+        assert_eq!(login(nobody), None, "{nobody}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::super::reader::{Fields, Reader};
 use super::super::yaml::Kind;
+use super::http::one_of;
 use super::plain;
 use crate::model::Secret;
 use crate::notify::{ClientCertificate, Handshake, Pem, TlsVersions};
@@ -14,17 +15,16 @@ pub(super) fn tls(
 ) -> Option<Handshake> {
     let node = fields.get(name)?;
     let mut inner = reader.fields(node, name)?;
-    for option in ["key_ref", "cert_ref", "ca_ref"] {
-        if let Some(node) = inner.get(option) {
-            reader.obstacle(node.at, format!("`{option}` is not supported, files and texts are"));
-        }
-    }
-    let ca = pem(&mut inner, "ca", "ca_file", reader);
-    let certificate = pem(&mut inner, "cert", "cert_file", reader);
-    let key = pem(&mut inner, "key", "key_file", reader);
+    let ca = pem(&mut inner, ["ca", "ca_file", "ca_ref"], reader);
+    let given = |inner: &mut Fields<'_>, names: [&'static str; 3]| {
+        names.iter().any(|name| inner.get(name).is_some_and(|node| !node.is_empty_text()))
+    };
+    let pair = given(&mut inner, CERTIFICATE) == given(&mut inner, KEY);
+    let certificate = pem(&mut inner, CERTIFICATE, reader);
+    let key = pem(&mut inner, KEY, reader);
     let certificate = match (certificate, key) {
         (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
-        (None, None) => None,
+        _ if pair => None,
         _ => {
             reader.problem(node.at, "a certificate (`cert`, `cert_file`) needs its key (`key`, `key_file`), and a key its certificate");
             None
@@ -45,26 +45,22 @@ pub(super) fn tls(
     Some(Handshake { ca, certificate, server_name, trusts_anybody, versions })
 }
 
-/// PEM as text, or in a file.
-fn pem(
+const CERTIFICATE: [&str; 3] = ["cert", "cert_file", "cert_ref"];
+const KEY: [&str; 3] = ["key", "key_file", "key_ref"];
+
+/// PEM as text, or in a file; the last of the names is the one of a secret manager.
+pub(super) fn pem(
     inner: &mut Fields<'_>,
-    name: &'static str,
-    file: &'static str,
+    names: [&'static str; 3],
     reader: &mut Reader<'_>,
 ) -> Option<Pem> {
-    let text = inner.get(name).filter(|node| !node.is_empty_text());
-    let path = inner.get(file).filter(|node| !node.is_empty_text());
-    match (text, path) {
-        (Some(_), Some(node)) => {
-            reader.problem(node.at, format!("either `{name}` or `{file}`, not both"));
-            None
-        }
-        (None, Some(node)) => reader.path(node, file).map(Pem::File),
-        (Some(node), None) => match &node.kind {
-            Kind::Scalar { text, .. } => Some(Pem::Text(Secret::new(text))),
-            _ => reader.expected(node, name, "a text"),
-        },
-        (None, None) => None,
+    let (name, node) = one_of(inner, &names, reader)?;
+    if name.ends_with("_file") {
+        return reader.path(node, name).map(Pem::File);
+    }
+    match &node.kind {
+        Kind::Scalar { text, .. } => Some(Pem::Text(Secret::new(text))),
+        _ => reader.expected(node, name, "a text"),
     }
 }
 

@@ -74,7 +74,7 @@ mod tests {
             from: "a@example.org".into(),
             reply_to: None,
             hello: None,
-            credentials: None,
+            login: None,
             tls: SmtpTls::Off,
             handshake: crate::notify::Handshake::default(),
             timeout: Duration::from_secs(5),

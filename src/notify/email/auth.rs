@@ -1,13 +1,18 @@
-//! Logging in at a mail server: SCRAM (RFC 5802, RFC 7677), PLAIN, LOGIN, XOAUTH2.
+//! Logging in at a mail server: SCRAM (RFC 5802, RFC 7677), CRAM-MD5 (RFC 2195), PLAIN (RFC 4616),
+//! LOGIN, XOAUTH2.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
+use ::hmac::{Hmac, KeyInit as _, Mac as _};
 use aws_lc_rs::{digest, hmac, pbkdf2, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use md5::Md5;
 
 use super::smtp::{Fault, Session};
 use crate::model::Secret;
+use crate::notify::MailLogin;
 use crate::notify::wire::scrubbed;
 
 /// A server that asks for more rounds than this wants to keep us busy.
@@ -15,9 +20,9 @@ const MOST_ROUNDS: u32 = 1_000_000;
 
 /// What proves who we are.
 pub(super) enum Proof {
-    Password(Secret),
-    /// An OAuth 2.0 access token.
-    Token(Secret),
+    Login(MailLogin),
+    /// A user's OAuth 2.0 access token.
+    Token(Arc<str>, Secret),
 }
 
 /// A mechanism of RFC 5802.
@@ -65,6 +70,8 @@ impl Scram {
 /// The client's side of one login by SCRAM, without channel binding.
 struct Exchange {
     scram: Scram,
+    /// The GS2 header.
+    header: String,
     first: String,
     nonce: String,
 }
@@ -76,13 +83,19 @@ struct Last {
 }
 
 impl Exchange {
-    fn new(scram: Scram, user: &str, nonce: &str) -> Self {
-        let user = user.replace('=', "=3D").replace(',', "=2C");
-        Self { scram, first: format!("n={user},r={nonce}"), nonce: nonce.to_owned() }
+    fn new(scram: Scram, user: &str, identity: Option<&str>, nonce: &str) -> Self {
+        let name = |text: &str| text.replace('=', "=3D").replace(',', "=2C");
+        // No channel binding.
+        let header = match identity {
+            Some(identity) => format!("n,a={},", name(identity)),
+            None => "n,,".to_owned(),
+        };
+        let first = format!("n={},r={nonce}", name(user));
+        Self { scram, header, first, nonce: nonce.to_owned() }
     }
 
     fn client_first(&self) -> String {
-        format!("n,,{}", self.first)
+        format!("{}{}", self.header, self.first)
     }
 
     /// The answer to the server's challenge.
@@ -97,8 +110,7 @@ impl Exchange {
         let rounds = rounds.ok_or("a challenge with too many rounds")?;
         let scram = self.scram;
         let salted = scram.salted(password, &salt, rounds);
-        // "biws" is "n,," in base64: no channel binding.
-        let bare = format!("c=biws,r={nonce}");
+        let bare = format!("c={},r={nonce}", STANDARD.encode(&self.header));
         let signed = format!("{},{challenge},{bare}", self.first);
         let client_key = scram.mac(&salted, b"Client Key");
         let signature = scram.mac(&scram.hash(&client_key), signed.as_bytes());
@@ -118,39 +130,81 @@ impl Last {
     }
 }
 
+/// The answer to a challenge of CRAM-MD5.
+fn cram_md5(user: &str, secret: &Secret, challenge: &str) -> Option<String> {
+    let mut mac = Hmac::<Md5>::new_from_slice(secret.reveal().as_bytes()).ok()?;
+    mac.update(challenge.as_bytes());
+    let digest: String = mac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    Some(format!("{user} {digest}"))
+}
+
 impl Session {
     /// By the best mechanism that the server offers.
-    pub(super) async fn login(&mut self, user: &str, proof: &Proof) -> Result<(), Fault> {
+    pub(super) async fn login(&mut self, proof: &Proof) -> Result<(), Fault> {
         let offered = self.mechanisms();
         let offers = |name: &str| offered.split_ascii_whitespace().any(|word| word == name);
-        let password = match proof {
-            Proof::Token(token) if offers("XOAUTH2") => return self.xoauth2(user, token).await,
-            Proof::Token(_) => return Err(Fault::NoLogin(scrubbed(&offered))),
-            Proof::Password(password) => password,
-        };
-        for scram in [Scram::Sha256, Scram::Sha1] {
-            if offers(scram.name()) {
-                return self.scram(scram, user, password).await;
+        let login = match proof {
+            Proof::Token(user, token) if offers("XOAUTH2") => {
+                return self.xoauth2(user, token).await;
             }
+            Proof::Token(..) => return Err(Fault::NoLogin(scrubbed(&offered))),
+            Proof::Login(login) => login,
+        };
+        if let Some(password) = &login.password
+            && let Some(scram) = [Scram::Sha256, Scram::Sha1].into_iter().find(|s| offers(s.name()))
+        {
+            return self.scram(scram, login, password).await;
         }
+        if let Some(secret) = &login.secret
+            && offers("CRAM-MD5")
+        {
+            return self.cram(&login.user, secret).await;
+        }
+        let Some(password) = &login.password else {
+            return Err(Fault::NoLogin(scrubbed(&offered)));
+        };
         if offers("PLAIN") {
-            let response = STANDARD.encode(format!("\0{user}\0{}", password.reveal()));
-            self.command(&format!("AUTH PLAIN {response}")).await?;
-            return Ok(());
+            return self.plain(login, password).await;
         }
         if offers("LOGIN") {
             self.command("AUTH LOGIN").await?;
-            self.command(&STANDARD.encode(user)).await?;
+            self.command(&STANDARD.encode(&*login.user)).await?;
             self.command(&STANDARD.encode(password.reveal())).await?;
             return Ok(());
+        }
+        // The last one: servers offer it whose users have no password that it could work with.
+        if offers("CRAM-MD5") {
+            return self.cram(&login.user, password).await;
         }
         Err(Fault::NoLogin(scrubbed(&offered)))
     }
 
-    async fn scram(&mut self, scram: Scram, user: &str, password: &Secret) -> Result<(), Fault> {
+    async fn plain(&mut self, login: &MailLogin, password: &Secret) -> Result<(), Fault> {
+        let identity = login.identity.as_deref().unwrap_or_default();
+        let response = format!("{identity}\0{}\0{}", login.user, password.reveal());
+        self.command(&format!("AUTH PLAIN {}", STANDARD.encode(response))).await?;
+        Ok(())
+    }
+
+    async fn cram(&mut self, user: &str, secret: &Secret) -> Result<(), Fault> {
+        let challenge = self.command("AUTH CRAM-MD5").await?;
+        let challenge = challenge.decoded().ok_or(Fault::Nonsense("an unreadable challenge"))?;
+        let answer = cram_md5(user, secret, &challenge);
+        let answer = answer.ok_or(Fault::Nonsense("a challenge that has no answer"))?;
+        self.command(&STANDARD.encode(answer)).await?;
+        Ok(())
+    }
+
+    async fn scram(
+        &mut self,
+        scram: Scram,
+        login: &MailLogin,
+        password: &Secret,
+    ) -> Result<(), Fault> {
         let mut random = [0; 18];
         rand::fill(&mut random).map_err(|_| Fault::Nonsense("there is no randomness"))?;
-        let exchange = Exchange::new(scram, user, &STANDARD.encode(random));
+        let nonce = STANDARD.encode(random);
+        let exchange = Exchange::new(scram, &login.user, login.identity.as_deref(), &nonce);
         let first = STANDARD.encode(exchange.client_first());
         let challenge = self.command(&format!("AUTH {} {first}", scram.name())).await?;
         let challenge = challenge.decoded().ok_or(Fault::Nonsense("an unreadable challenge"))?;
@@ -200,7 +254,7 @@ mod tests {
                 "v=rmF9pqV8S7suAoZWja4dJRkFsKQ=",
             ),
         ] {
-            let exchange = Exchange::new(scram, "user", nonce);
+            let exchange = Exchange::new(scram, "user", None, nonce);
             assert_eq!(exchange.client_first(), format!("n,,n=user,r={nonce}"));
             let last = exchange.client_last(challenge, "pencil").unwrap();
             assert_eq!(last.message, answer);
@@ -211,7 +265,9 @@ mod tests {
 
     #[test]
     fn a_false_challenge_is_not_answered() {
-        let exchange = Exchange::new(Scram::Sha256, "a=b,c", "abc");
+        let exchange = Exchange::new(Scram::Sha256, "a=b,c", Some("d,e"), "abc");
+        assert_eq!(exchange.client_first(), "n,a=d=2Ce,n=a=3Db=2Cc,r=abc");
+        let exchange = Exchange::new(Scram::Sha256, "a=b,c", None, "abc");
         assert_eq!(exchange.client_first(), "n,,n=a=3Db=2Cc,r=abc");
         for challenge in [
             "",
@@ -225,10 +281,18 @@ mod tests {
         }
     }
 
+    /// RFC 2195 §2.
+    #[test]
+    fn the_example_of_cram_md5_comes_out() {
+        let challenge = "<1896.697170952@postoffice.reston.mci.net>";
+        let answer = cram_md5("tim", &Secret::new("tanstaaftanstaaf"), challenge);
+        assert_eq!(answer.unwrap(), "tim b913a602c7eda7a495b4e6e7334d3890");
+    }
+
     proptest! {
         #[test]
         fn no_challenge_causes_a_panic(challenge in "(r=abc|s=|i=|,|[a-zA-Z0-9=+/]){0,12}") {
-            let exchange = Exchange::new(Scram::Sha1, "user", "abc");
+            let exchange = Exchange::new(Scram::Sha1, "user", None, "abc");
             if let Ok(last) = exchange.client_last(&challenge.replace("i=", "i=1"), "p") {
                 prop_assert!(!last.is_confirmed_by(&challenge));
             }

@@ -170,14 +170,13 @@ impl EmailNotifier {
     }
 
     /// What proves who we are; a token is read anew, since something else keeps it fresh.
-    async fn proof(&self) -> Result<Option<(Arc<str>, Proof)>, Fault> {
+    async fn proof(&self) -> Result<Option<Proof>, Fault> {
         if let Some((user, file)) = &self.settings.oauth_token {
             let token = tokio::fs::read_to_string(file).await;
             let token = token.map_err(|error| Fault::NoToken(error.kind().to_string()))?;
-            return Ok(Some((user.clone(), Proof::Token(Secret::new(token.trim())))));
+            return Ok(Some(Proof::Token(user.clone(), Secret::new(token.trim()))));
         }
-        let credentials = self.settings.credentials.clone();
-        Ok(credentials.map(|(user, password)| (user, Proof::Password(password))))
+        Ok(self.settings.login.clone().map(Proof::Login))
     }
 
     async fn transaction(
@@ -210,11 +209,11 @@ impl EmailNotifier {
             _ => {}
         }
         *stage = Stage::Login;
-        if let Some((user, proof)) = self.proof().await? {
+        if let Some(proof) = self.proof().await? {
             if !session.is_encrypted() && !local {
                 return Err(Fault::PasswordInClear);
             }
-            session.login(&user, &proof).await?;
+            session.login(&proof).await?;
         }
         let reply = self.message(&mut session, mail, stage).await?;
         Ok((reply, session))

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::model::Secret;
-use crate::notify::Handshake;
+use crate::notify::{Handshake, MailLogin};
 use crate::ports::{Message, SystemClock, Urgency};
 
 fn settings(port: u16) -> EmailSettings {
@@ -18,7 +18,7 @@ fn settings(port: u16) -> EmailSettings {
         from: "Orwell <orwell@example.org>".into(),
         reply_to: None,
         hello: None,
-        credentials: None,
+        login: None,
         oauth_token: None,
         headers: Vec::new(),
         tls: SmtpTls::Off,
@@ -246,7 +246,7 @@ async fn a_wrong_password_is_said_and_not_shown() {
     };
     let (port, _) = serve(&mut tasks, say).await;
     let login =
-        |s: &mut EmailSettings| s.credentials = Some(("joe".into(), Secret::new("hunter2")));
+        |s: &mut EmailSettings| s.login = Some(MailLogin::new("joe", &Secret::new("hunter2")));
     let error = deliver(port, login).await.unwrap_err();
     assert!(matches!(&error, DeliveryError::Down { after: Some(_), .. }), "{error}");
     let text = format!("{error} {error:?}");

@@ -9,13 +9,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use augenmass::model::Secret;
-use augenmass::notify::EmailSettings;
+use augenmass::notify::{EmailSettings, MailLogin};
 
 use super::{MailServer, deliver, delivery};
 use crate::harness::{Running, free_port, require, wait_for, wait_for_port};
 
 /// Everything below one folder, for one user, as root with the mail of nobody.
-fn configuration(folder: &Path, imap: u16) -> String {
+fn configuration(folder: &Path, imap: u16, mechanisms: &str) -> String {
     let here = folder.display();
     format!(
         "base_dir = {here}/dovecot/run
@@ -25,7 +25,7 @@ protocols = imap lmtp
 listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
-auth_mechanisms = plain login scram-sha-256 scram-sha-1
+auth_mechanisms = {mechanisms}
 mail_location = maildir:{here}/dovecot/mail/%n
 first_valid_uid = 100
 auth_username_format = %Ln
@@ -63,8 +63,11 @@ service auth {{
     )
 }
 
+/// Ways to log in that a server of today offers.
+const ALL: &str = "plain login scram-sha-256 scram-sha-1";
+
 /// Postfix with Dovecot behind it; `None` where either is missing.
-fn start() -> Option<(MailServer, Running, u16)> {
+fn start(mechanisms: &str) -> Option<(MailServer, Running, u16)> {
     let dovecot = require("dovecot")?;
     let imap = free_port();
     let main = "smtpd_sasl_type = dovecot
@@ -78,7 +81,8 @@ virtual_transport = lmtp:unix:private/dovecot-lmtp
         );
         fs::write(path.join("dovecot/users"), "orwell:{PLAIN}right horse\nweb:{PLAIN}web\n")
             .unwrap();
-        fs::write(path.join("dovecot/dovecot.conf"), configuration(path, imap)).unwrap();
+        fs::write(path.join("dovecot/dovecot.conf"), configuration(path, imap, mechanisms))
+            .unwrap();
         Some(())
     })?;
     let path = server.server.path();
@@ -138,7 +142,7 @@ impl Imap {
 
 #[test]
 fn a_mailbox_shows_each_incident_as_one_thread() {
-    let Some((server, _dovecot, imap)) = start() else { return };
+    let Some((server, _dovecot, imap)) = start(ALL) else { return };
     // Each delivery by a notifier that remembers nothing, as after a restart.
     for (key, incident) in [("k-1", "i-1"), ("k-2", "i-2"), ("k-3", "i-1"), ("k-4", "i-1")] {
         let mut delivery = delivery(key, "web@example.org");
@@ -161,16 +165,36 @@ fn a_mailbox_shows_each_incident_as_one_thread() {
 
 #[test]
 fn a_login_by_scram_proves_both_sides() {
-    let Some((server, _dovecot, imap)) = start() else { return };
+    let Some((server, _dovecot, imap)) = start(ALL) else { return };
     deliver(&server, &delivery("s-1", "web@example.org"), |_| {}).unwrap();
     Imap::open(imap).wait_for(1);
     let log = server.server.path().join("data/mail.log");
     let log = fs::read_to_string(log).unwrap();
     assert!(log.contains("sasl_method=SCRAM-SHA-256"), "{log}");
     let wrong = |s: &mut EmailSettings| {
-        s.credentials = Some(("orwell".into(), Secret::new("wrong horse")));
+        s.login = Some(MailLogin::new("orwell", &Secret::new("wrong horse")));
     };
     let refused = deliver(&server, &delivery("s-2", "web@example.org"), wrong).unwrap_err();
+    assert!(refused.to_string().contains("user name and password"), "{refused}");
+    assert!(!refused.to_string().contains("horse"), "{refused}");
+}
+
+#[test]
+fn an_old_server_is_answered_by_cram_md5() {
+    let Some((server, _dovecot, imap)) = start("plain cram-md5") else { return };
+    let secret = |word: &str| {
+        let secret = Some(Secret::new(word));
+        let user = "orwell".into();
+        move |s: &mut EmailSettings| {
+            s.login = Some(MailLogin { user, password: None, secret, identity: None });
+        }
+    };
+    deliver(&server, &delivery("c-1", "web@example.org"), secret("right horse")).unwrap();
+    Imap::open(imap).wait_for(1);
+    let log = fs::read_to_string(server.server.path().join("data/mail.log")).unwrap();
+    assert!(log.contains("sasl_method=CRAM-MD5"), "{log}");
+    let wrong = secret("wrong horse");
+    let refused = deliver(&server, &delivery("c-2", "web@example.org"), wrong).unwrap_err();
     assert!(refused.to_string().contains("user name and password"), "{refused}");
     assert!(!refused.to_string().contains("horse"), "{refused}");
 }

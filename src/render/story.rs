@@ -244,6 +244,11 @@ impl Reader<'_> {
         let since = alert.phase.since();
         let mut said = vec![("since", self.language.instant(since, &self.zone).into())];
         let name = match alert.phase {
+            // The clock was set back meanwhile: nobody knows how long it lasted.
+            Phase::Resolved { resolved, .. } if resolved < since => {
+                said.push(("until", self.language.instant(resolved, &self.zone).into()));
+                "lead-over".to_owned()
+            }
             Phase::Resolved { resolved, .. } => {
                 let lasted = alert.phase.lasted().unwrap_or_default();
                 said.push(("duration", self.language.duration(lasted).into()));

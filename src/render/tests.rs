@@ -346,3 +346,11 @@ fn a_message_says_by_when_somebody_must_react() {
     let message = renderer.message(&notice(vec![down(OVER)], Why::AllResolved), &owner("en"));
     assert!(!message.text.contains("react"), "{}", message.text);
 }
+
+#[test]
+fn an_end_before_its_beginning_has_no_length() {
+    let back = Phase::Resolved { fired: at(60), resolved: at(1) };
+    let message = renderer().message(&notice(vec![down(back)], Why::AllResolved), &owner("en"));
+    let first = message.text.lines().next().unwrap();
+    assert!(first.ends_with("Over since Sat 2025-11-22, 11:01 (+01:00)."), "{first}");
+}

@@ -13,6 +13,7 @@ lead-firing = Since { $since }, for { $duration }.
 lead-firing-value = Since { $since }, for { $duration }. Value: { $value }.
 lead-new = Since { $since }.
 lead-new-value = Since { $since }. Value: { $value }.
+lead-over = Over since { $until }.
 lead-resolved = Over after { $duration }: { $since } to { $until }.
 
 head-mixed = { $service }: { $firing ->

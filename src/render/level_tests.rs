@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use super::*;
 use crate::model::Timestamp;
-use crate::service::availability::{Availability, DownWhen, Outage};
+use crate::service::availability::{Availability, Outage};
 use crate::service::level::judge;
-use crate::service::promise::{Cause, Excuse, ServiceTime, Short};
-use jiff::tz::TimeZone;
+use crate::service::promise::example::council as promise;
+use crate::service::promise::{Cause, Excuse};
 
 fn at(text: &str) -> Timestamp {
     Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
@@ -13,34 +13,6 @@ fn at(text: &str) -> Timestamp {
 
 fn range(from: &str, to: &str) -> TimeRange {
     TimeRange::new(at(from), at(to)).unwrap()
-}
-
-fn promise() -> Promise {
-    let zone = TimeZone::get("Europe/Berlin").unwrap();
-    let time = |name: &str, spans: &[&str], available| {
-        let spans: Vec<_> =
-            spans.iter().map(|span| crate::calendar::DaySpan::parse(span).unwrap()).collect();
-        let week = std::array::from_fn(|_| spans.clone());
-        let hours = crate::calendar::ServiceHours {
-            name: name.into(),
-            zone: zone.clone(),
-            week,
-            holidays: vec![],
-        };
-        ServiceTime { name: name.into(), hours, available, planned: Duration::from_secs(7200) }
-    };
-    Promise {
-        name: "council".into(),
-        zone: zone.clone(),
-        times: vec![
-            time("Servicezeit 1", &["07:00-18:00"], 0.98),
-            time("Servicezeit 2", &["00:00-07:00", "18:00-24:00"], 0.9),
-        ],
-        short: Some(Short { below: Duration::from_secs(300), per_day: 2, per_week: 3 }),
-        announced: Duration::from_secs(7 * 86_400),
-        down_when: DownWhen::Any,
-        probes: vec![],
-    }
 }
 
 fn written(language: &str, now: &str) -> String {

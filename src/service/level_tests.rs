@@ -2,41 +2,11 @@
 
 use jiff::tz::TimeZone;
 
-use super::super::availability::DownWhen;
-use super::super::promise::Short;
+use super::super::promise::example::council as promise;
 use super::*;
-use crate::calendar::{DaySpan, ServiceHours};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
-
-fn promise() -> Promise {
-    let time = |name: &str, spans: &[&str], available, planned| ServiceTime {
-        name: name.into(),
-        hours: ServiceHours {
-            name: name.into(),
-            zone: TimeZone::get("Europe/Berlin").unwrap(),
-            week: std::array::from_fn(|_| {
-                spans.iter().map(|span| DaySpan::parse(span).unwrap()).collect()
-            }),
-            holidays: vec![],
-        },
-        available,
-        planned: Duration::from_secs(planned),
-    };
-    Promise {
-        name: "council".into(),
-        zone: TimeZone::get("Europe/Berlin").unwrap(),
-        times: vec![
-            time("1", &["07:00-18:00"], 0.98, 2 * HOUR),
-            time("2", &["00:00-07:00", "18:00-24:00"], 0.90, 7 * HOUR),
-        ],
-        short: Some(Short { below: Duration::from_secs(5 * MINUTE), per_day: 2, per_week: 3 }),
-        announced: Duration::from_secs(7 * 24 * HOUR),
-        down_when: DownWhen::Any,
-        probes: vec![],
-    }
-}
 
 /// Local time in Berlin.
 fn at(text: &str) -> Timestamp {

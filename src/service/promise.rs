@@ -76,3 +76,42 @@ pub struct Excuse {
     /// In somebody's words.
     pub reason: Arc<str>,
 }
+
+/// The agreement of a council-information service with municipalities.
+#[cfg(test)]
+pub mod example {
+    use super::*;
+    use crate::calendar::DaySpan;
+
+    const HOUR: u64 = 3600;
+
+    /// 98 % by day, 90 % by night, in Berlin's time.
+    pub fn council() -> Promise {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let time = |name: &str, spans: &[&str], available, planned| ServiceTime {
+            name: name.into(),
+            hours: ServiceHours {
+                name: name.into(),
+                zone: zone.clone(),
+                week: std::array::from_fn(|_| {
+                    spans.iter().map(|span| DaySpan::parse(span).unwrap()).collect()
+                }),
+                holidays: vec![],
+            },
+            available,
+            planned: Duration::from_secs(planned),
+        };
+        Promise {
+            name: "council".into(),
+            zone: zone.clone(),
+            times: vec![
+                time("service time 1", &["07:00-18:00"], 0.98, 2 * HOUR),
+                time("service time 2", &["00:00-07:00", "18:00-24:00"], 0.90, 7 * HOUR),
+            ],
+            short: Some(Short { below: Duration::from_secs(300), per_day: 2, per_week: 3 }),
+            announced: Duration::from_secs(7 * 24 * HOUR),
+            down_when: DownWhen::Any,
+            probes: vec![],
+        }
+    }
+}

@@ -369,10 +369,13 @@ pub(super) fn class_of(alert: &Alert) -> Option<u8> {
     }
 }
 
-/// A link that a person can follow.
+/// A link that a person can follow: not one to the machine on which it is read.
 fn page(text: &str) -> Option<String> {
     let text = text.trim();
-    let fine = text.starts_with("https://") || text.starts_with("http://");
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let host = host.split(['/', '?', '#']).next()?.rsplit('@').next()?;
+    let here = ["localhost", "127.0.0.", "[::1]", "0.0.0.0", "[::]"];
+    let fine = !host.is_empty() && !here.iter().any(|here| host.starts_with(here));
     (fine && visible_line(text) == text && !text.contains(' ')).then(|| redacted(text))
 }
 

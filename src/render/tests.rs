@@ -354,3 +354,26 @@ fn an_end_before_its_beginning_has_no_length() {
     let first = message.text.lines().next().unwrap();
     assert!(first.ends_with("Over since Sat 2025-11-22, 11:01 (+01:00)."), "{first}");
 }
+
+#[test]
+fn no_link_leads_to_the_readers_own_machine() {
+    let mut renderer = renderer();
+    for (pages, shown) in [("http://127.0.0.1:9797", false), ("https://mon.example", true)] {
+        renderer.links.pages = Some(pages.into());
+        let mut alert = slow();
+        alert.generator = format!("{pages}/graph?g0.expr=up").into();
+        let message = renderer.message(&notice(vec![alert], Why::First), &owner("en"));
+        assert_eq!(message.text.contains("Details: "), shown, "{}", message.text);
+    }
+    for (text, fine) in [
+        ("http://[::1]:9/x", false),
+        ("http://localhost:9090/graph", false),
+        ("https://", false),
+        ("https://a.example/?b=c", true),
+    ] {
+        let mut alert = slow();
+        alert.generator = text.into();
+        let message = renderer.message(&notice(vec![alert], Why::First), &owner("en"));
+        assert_eq!(message.text.contains("Details: "), fine, "{text}");
+    }
+}

@@ -50,7 +50,7 @@ templates-broken = Templates of your own are broken ({ $names }); the shipped te
 why-fallback = You get this here because the way before it could not be reached.
 why-acknowledged = { $name } knows of it.
 why-claimed = { $name } has it.
-why-digest = This was held back until now, because it is outside the times in which you want messages.
+why-digest = This was held back until now, because it was outside the times in which you want messages.
 why-repeat = A reminder: nothing has changed.
 footer = { $instance } to { $receiver }
 

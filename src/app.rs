@@ -179,33 +179,16 @@ impl App {
         self.reload.clone()
     }
 
-    /// What a new configuration goes to.
-    fn reload_targets(&self) -> reload::Targets {
-        reload::Targets {
-            schedule: self.schedule.clone(),
-            evaluator: self.evaluator.clone(),
-            people: self.people.clone(),
-            renderer: self.renderer.clone(),
-            channels: self.channels.clone(),
-            summary: self.summary.clone(),
-            telemetry: self.telemetry.clone(),
-            guard: self.server.guard(),
-            clock: self.clock.clone(),
-            link_key: self.link_key.clone(),
-            acting: self.acting.clone(),
-        }
-    }
-
     /// Runs until told to stop, then comes to rest floor by floor: no more probes, the last
     /// evaluation, the last messages, the pages, the store. Gives the names of the floors that
     /// did not come to rest in time; what they left undone is in the state file. A floor that panics
     /// ends all of it, and is one of those.
     pub async fn run(self, stop: CancellationToken) -> Vec<&'static str> {
-        let (alerts_done, store_done) = (CancellationToken::new(), CancellationToken::new());
-        let targets = self.reload_targets();
-        let mut probes = JoinSet::new();
-        probes.spawn(looks::run(self.schedule.clone(), stop.clone()));
-        probes.spawn(own_metrics::keep(
+        let [mut evaluation, mut telling, mut pages, mut pushing, mut keeping] =
+            ["evaluation", "messages", "pages", "remote write", "storage"].map(Floor::new);
+        let mut probes = Floor { order: stop.clone(), ..Floor::new("probes") };
+        probes.tasks.spawn(looks::run(self.schedule.clone(), stop.clone()));
+        probes.tasks.spawn(own_metrics::keep(
             self.telemetry.clone(),
             self.append.clone(),
             self.clock.clone(),
@@ -213,75 +196,91 @@ impl App {
             self.data,
             stop.clone(),
         ));
-        probes.spawn(memory::keep(self.clock.clone(), stop.clone()));
-        probes.spawn(forward(
+        probes.tasks.spawn(memory::keep(self.clock.clone(), stop.clone()));
+        probes.tasks.spawn(forward(
             self.changes,
             self.evaluator.clone(),
             self.common.clone(),
             stop.clone(),
         ));
-        probes.spawn(announce(self.evaluator.first_round(), self.people.clone(), stop.clone()));
-        probes.spawn(reload::serve(self.reload_requests, targets, stop.clone()));
-        let mut evaluation = JoinSet::new();
-        let evaluation_stop = CancellationToken::new();
-        evaluation.spawn(self.evaluator.clone().run(evaluation_stop.clone()));
-        let mut telling = JoinSet::new();
-        telling.spawn(self.dispatcher.run(alerts_done.clone()));
-        telling.spawn(channels::listen(self.channels, Arc::new(self.people), alerts_done.clone()));
-        let mut pages = JoinSet::new();
-        let pages_stop = CancellationToken::new();
-        pages.spawn(self.server.run(pages_stop.clone()));
-        let mut pushing = JoinSet::new();
-        let pushing_stop = CancellationToken::new();
+        probes.tasks.spawn(announce(
+            self.evaluator.first_round(),
+            self.people.clone(),
+            stop.clone(),
+        ));
+        probes.tasks.spawn(reload::serve(
+            self.reload_requests,
+            reload::Targets {
+                schedule: self.schedule.clone(),
+                evaluator: self.evaluator.clone(),
+                people: self.people.clone(),
+                renderer: self.renderer.clone(),
+                channels: self.channels.clone(),
+                summary: self.summary.clone(),
+                telemetry: self.telemetry.clone(),
+                guard: self.server.guard(),
+                clock: self.clock.clone(),
+                link_key: self.link_key.clone(),
+                acting: self.acting.clone(),
+            },
+            stop.clone(),
+        ));
+        evaluation.tasks.spawn(self.evaluator.clone().run(evaluation.order.clone()));
+        telling.tasks.spawn(self.dispatcher.run(telling.order.clone()));
+        let people = Arc::new(self.people);
+        telling.tasks.spawn(channels::listen(self.channels, people, telling.order.clone()));
+        pages.tasks.spawn(self.server.run(pages.order.clone()));
         if let Some(sender) = self.sender {
-            pushing.spawn(sender.run(pushing_stop.clone()));
+            pushing.tasks.spawn(sender.run(pushing.order.clone()));
         }
-        let mut keeping = JoinSet::new();
-        keeping.spawn(self.store.clone().run(store_done.clone()));
+        keeping.tasks.spawn(self.store.clone().run(keeping.order.clone()));
 
-        let mut floors: [Floor<'_>; 6] = [
-            ("probes", &mut probes, stop.clone()),
-            ("evaluation", &mut evaluation, evaluation_stop),
-            ("messages", &mut telling, alerts_done),
-            ("pages", &mut pages, pages_stop),
-            ("remote write", &mut pushing, pushing_stop),
-            ("storage", &mut keeping, store_done),
-        ];
+        let mut floors = [probes, evaluation, telling, pages, pushing, keeping];
         let fallen = tokio::select! {
             () = stop.cancelled() => None,
-            name = fall(&mut floors) => Some(name),
+            name = first_to_fall(&mut floors) => Some(name),
         };
         if let Some(name) = fallen {
             tracing::error!("{name} broke down; stopping, so that all of it is started again");
-            stop.cancel();
         }
         self.ending.cancel();
         let began = self.clock.mono();
         let mut late: Vec<&'static str> = fallen.into_iter().collect();
-        for (name, floor, order) in floors {
-            order.cancel();
+        for floor in &mut floors {
+            floor.order.cancel();
             let left = DRAIN.saturating_sub(self.clock.mono().since(began)).min(FLOOR);
-            let rest = async { while floor.join_next().await.is_some() {} };
+            let rest = async { while floor.tasks.join_next().await.is_some() {} };
             if tokio::time::timeout(left, rest).await.is_err() {
-                late.push(name);
-                floor.abort_all();
+                late.push(floor.name);
+                floor.tasks.abort_all();
             }
         }
         late
     }
 }
 
-/// A floor of the house, by its name, and what ends it.
-type Floor<'a> = (&'static str, &'a mut JoinSet<()>, CancellationToken);
+/// Tasks that come to rest together.
+struct Floor {
+    name: &'static str,
+    tasks: JoinSet<()>,
+    /// Tells them to.
+    order: CancellationToken,
+}
 
-/// The name of the first floor on which a task panics: a house in which nobody tells anything any
+impl Floor {
+    fn new(name: &'static str) -> Self {
+        Self { name, tasks: JoinSet::new(), order: CancellationToken::new() }
+    }
+}
+
+/// The name of the floor of which a task panics first: a house in which nobody tells anything any
 /// more must not look as if all were well.
-async fn fall(floors: &mut [Floor<'_>]) -> &'static str {
+async fn first_to_fall(floors: &mut [Floor]) -> &'static str {
     std::future::poll_fn(|context| {
-        for (name, floor, _) in floors.iter_mut() {
-            while let Poll::Ready(Some(done)) = floor.poll_join_next(context) {
-                if done.is_err_and(|error| error.is_panic()) {
-                    return Poll::Ready(*name);
+        for floor in &mut *floors {
+            while let Poll::Ready(Some(ended)) = floor.tasks.poll_join_next(context) {
+                if ended.is_err_and(|error| error.is_panic()) {
+                    return Poll::Ready(floor.name);
                 }
             }
         }
@@ -338,14 +337,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_floor_falls_when_one_of_its_tasks_panics() {
-        let (mut first, mut second) = (JoinSet::new(), JoinSet::new());
-        first.spawn(async {});
-        let token = CancellationToken::new();
-        let mut floors: [Floor<'_>; 2] =
-            [("first", &mut first, token.clone()), ("second", &mut second, token)];
-        let patience = std::time::Duration::from_millis(50);
-        assert!(tokio::time::timeout(patience, fall(&mut floors)).await.is_err(), "it ended well");
-        floors[1].1.spawn(async { panic!("as planned") });
-        assert_eq!(fall(&mut floors).await, "second");
+        let mut floors = ["good", "bad"].map(Floor::new);
+        floors[0].tasks.spawn(async {});
+        floors[1].tasks.spawn(std::future::pending());
+        tokio::task::yield_now().await;
+        let ended = at_once(first_to_fall(&mut floors)).await;
+        assert_eq!(ended, None, "one that ends well does not fall");
+        floors[1].tasks.spawn(async { panic!("as planned") });
+        assert_eq!(first_to_fall(&mut floors).await, "bad");
+    }
+
+    /// What is there without waiting.
+    async fn at_once<T>(work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = std::future::ready(()) => None,
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod look;
 mod orders;
+mod reaction;
 mod reasons;
 mod view;
 mod window;
@@ -23,6 +24,7 @@ use crate::model::{Alert, Labels, Phase, Silence, Timestamp};
 use crate::ports::{Address, Entry, Incident};
 
 use look::Seen;
+use reaction::Watch;
 pub use reasons::WhyNot;
 pub use view::{AlertStatus, AlertView, GroupStatus, GroupView};
 use window::Windows;
@@ -53,6 +55,8 @@ pub struct Desk {
     windows: Windows,
     /// Groups that a reload opened, none of whose alerts was reported since.
     unconfirmed: BTreeSet<GroupId>,
+    /// Deadlines of what nobody knows of.
+    watch: Watch,
     /// When silences that end with their alerts are looked at again.
     resolved_check: Timestamp,
     /// What was done on somebody's order, until the next look.
@@ -150,6 +154,7 @@ impl Desk {
             hold: None,
             windows: Windows::default(),
             unconfirmed: BTreeSet::new(),
+            watch: Watch::default(),
             resolved_check: Timestamp::MIN,
             pending: Decided::default(),
         }
@@ -192,6 +197,8 @@ impl Desk {
             desk.inhibitor.came(&labels);
             desk.place(&labels, now);
         }
+        desk.watch = Watch::since(now);
+        desk.watch_anew();
         desk
     }
 
@@ -248,6 +255,7 @@ impl Desk {
         self.keep_windows(&before, now);
         self.alerts.retain(|_, known| !known.groups.is_empty());
         self.inhibitor = Inhibitor::new(&self.plan.inhibit, self.alerts.keys());
+        self.watch_anew();
     }
 
     /// Takes in what the rules, or a foreign Prometheus, report.
@@ -278,6 +286,9 @@ impl Desk {
                     // It went away and begins anew: what fired before is over.
                     let Phase::Firing { fired, .. } = known.alert.phase else { return };
                     alert.phase = Phase::Resolved { fired, resolved: since };
+                }
+                if known.is_firing(now) {
+                    alert.phase = going_on(known.alert.phase, alert.phase);
                 }
                 let again = alert.is_firing() && !known.is_firing(now);
                 let ends = known.alert.is_firing() && !alert.is_firing();
@@ -394,7 +405,8 @@ impl Desk {
             return Some(Timestamp::MIN);
         }
         let looks = self.due.first().map(|(due, _)| *due);
-        let others = [self.windows.next_check(), self.next_resolved_check()];
+        let others =
+            [self.windows.next_check(), self.next_resolved_check(), self.watch.next_look()];
         let next = looks.into_iter().chain(others.into_iter().flatten()).min();
         // After the start, everything waits for the end of the hold.
         match self.hold {
@@ -423,6 +435,7 @@ impl Desk {
         self.flapping.clock_moved(millis);
         self.hold = self.hold.map(moved);
         self.windows.check_again();
+        self.watch_anew();
         self.resolved_check = Timestamp::MIN;
     }
 
@@ -447,7 +460,19 @@ impl Desk {
             }
             self.look_at(id, now, &mut decided);
         }
+        self.look_at_deadlines(now, &mut decided);
         decided
+    }
+}
+
+/// What fires and is reported as firing again goes on since its earliest report, as in
+/// Alertmanager: a restart of whoever reports it does not make it young.
+fn going_on(before: Phase, again: Phase) -> Phase {
+    match (before, again) {
+        (Phase::Firing { since: s, fired: f }, Phase::Firing { since, fired }) => {
+            Phase::Firing { since: since.min(s), fired: fired.min(f) }
+        }
+        (_, again) => again,
     }
 }
 
@@ -468,6 +493,8 @@ fn keep(known: &mut Arc<Alert>, mut again: Alert) {
 
 #[cfg(test)]
 mod held_tests;
+#[cfg(test)]
+mod reaction_tests;
 #[cfg(test)]
 #[path = "desk_tests.rs"]
 mod tests;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use crate::calendar::ServiceHours;
 use crate::model::NonEmpty;
 use crate::ports::Address;
-use crate::service::ReactionTimes;
 
 /// Somebody who is responsible: a person, or a few.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +31,6 @@ pub struct Directory {
     pub first_that_works: BTreeSet<Arc<str>>,
     /// Owners who are told only at certain hours, by name.
     pub hours: BTreeMap<Arc<str>, OwnerHours>,
-    /// Within which time somebody must react, by the name of the service.
-    pub reactions: BTreeMap<Arc<str>, ReactionTimes>,
 }
 
 /// When an owner is told.

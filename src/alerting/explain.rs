@@ -101,7 +101,11 @@ pub fn explain(entries: &[Entry], who: &str, at: Timestamp) -> Vec<Explained> {
                     known.insert(key, note(entry, labels, *since));
                 }
             }
-            Event::Delivered | Event::NotDelivered | Event::Silenced | Event::Expired => {}
+            Event::Delivered
+            | Event::NotDelivered
+            | Event::Silenced
+            | Event::Expired
+            | Event::Overdue => {}
         }
     }
     // What begins to fire is decided on a moment later.

@@ -49,6 +49,8 @@ pub(super) struct Open {
     messages: u32,
     pub(super) alerts: BTreeMap<Labels, Arc<Alert>>,
     pub(super) acknowledged: Option<Acknowledgement>,
+    /// Somebody knew of what had begun to fire by then, before the incident got worse.
+    pub(super) reacted: Option<Timestamp>,
 }
 
 impl Group {
@@ -77,11 +79,12 @@ impl Group {
 
     /// Goes on where an earlier process ended.
     pub(super) fn remember(&mut self, incident: Incident) {
-        let Incident { id, opened, told, messages, alerts, acknowledged, digest, .. } = incident;
+        let Incident { id, opened, told, messages, alerts, .. } = incident;
+        let Incident { acknowledged, reacted, digest, .. } = incident;
         let alerts = alerts.into_iter().map(|alert| (alert.labels.clone(), alert.into())).collect();
         self.flushed = true;
         self.digest = digest;
-        self.incident = Some(Open { id, opened, told, messages, alerts, acknowledged });
+        self.incident = Some(Open { id, opened, told, messages, alerts, acknowledged, reacted });
     }
 
     /// Whether the alert was told as firing, and not as over yet.
@@ -118,6 +121,7 @@ impl Group {
         over: Vec<Arc<Alert>>,
         also_told: BTreeSet<Arc<str>>,
         flapping: bool,
+        react_by: Option<Timestamp>,
         max_alerts: usize,
         now: Timestamp,
     ) -> (Decision, Memory) {
@@ -133,6 +137,7 @@ impl Group {
             messages: 0,
             alerts: BTreeMap::new(),
             acknowledged: None,
+            reacted: None,
         });
         open.told = now;
         open.messages += 1;
@@ -157,6 +162,7 @@ impl Group {
             flapping,
             left_out,
             acknowledged: open.acknowledged.clone(),
+            react_by,
         };
         let decision = Decision { notice, number: open.messages, seen_at: None };
         let over = open.alerts.is_empty();
@@ -186,6 +192,7 @@ impl Open {
             messages: self.messages,
             alerts: self.alerts.values().map(|alert| Alert::clone(alert)).collect(),
             acknowledged: self.acknowledged.clone(),
+            reacted: self.reacted,
             digest,
         }
     }
@@ -229,6 +236,7 @@ impl Group {
             flapping: false,
             left_out,
             acknowledged: Some(acknowledgement.clone()),
+            react_by: None,
         };
         Some(Decision { notice, number: open.messages, seen_at })
     }

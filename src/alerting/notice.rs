@@ -28,6 +28,9 @@ pub struct Notice {
     pub left_out: usize,
     /// Who knows of the incident.
     pub acknowledged: Option<Acknowledgement>,
+    /// By when somebody must react: the earliest deadline of what fires and nobody knows of; `None`
+    /// when nothing of it has one.
+    pub react_by: Option<Timestamp>,
 }
 
 /// Why somebody is told. Every decision names its reason, because people ask.

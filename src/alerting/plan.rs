@@ -6,6 +6,7 @@ use super::route::{GroupBy, Route, RouteId, RouteSpec, RouteTree};
 use super::{Damping, Directory, InhibitRule, OwnerHours, RouteError, Service, WhyNot};
 use crate::calendar::TimeInterval;
 use crate::model::{Matcher, Timestamp};
+use crate::service::reaction::Reactions;
 
 /// Everything the Desk decides by: routes, and how far it follows Alertmanager.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Plan {
     pub intervals: HashMap<Arc<str>, Vec<TimeInterval>>,
     /// What becomes of an end that Alertmanager would not tell.
     pub ends: Ends,
+    /// By when somebody must react to what.
+    pub reactions: Arc<Reactions>,
 }
 
 /// Who hears that something is over.
@@ -78,6 +81,7 @@ impl Plan {
             inhibit: Vec::new(),
             intervals: HashMap::new(),
             ends,
+            reactions: Arc::default(),
         }
     }
 

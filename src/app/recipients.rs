@@ -29,7 +29,9 @@ const FOREIGN_GRACE: Duration = Duration::from_secs(300);
 pub fn who_is_told(config: &Config) -> Result<(Plan, Directory), BuildError> {
     let (mut directory, timing) = (config.directory.clone(), timing(config));
     let Some(foreign) = &config.alertmanager else {
-        return Ok((Plan::of_owners(&directory, timing)?, directory));
+        let mut plan = Plan::of_owners(&directory, timing)?;
+        plan.reactions = config.reactions.clone();
+        return Ok((plan, directory));
     };
     let others = &foreign.file.plan;
     let mut plan = if directory.owners.is_empty() {
@@ -38,6 +40,7 @@ pub fn who_is_told(config: &Config) -> Result<(Plan, Directory), BuildError> {
         Plan::beside(others, foreign.file.root.clone(), &directory, timing)?
     };
     plan.restart_grace = timing.restart_grace.max(FOREIGN_GRACE);
+    plan.reactions = config.reactions.clone();
     directory.owners.extend(foreign.outfit.owners.iter().cloned());
     Ok((plan, directory))
 }

@@ -4,6 +4,7 @@ mod holidays;
 mod hours;
 mod interval;
 mod open;
+mod opening;
 
 pub use holidays::Region;
 pub use hours::{DaySpan, ServiceHours, parse_days};

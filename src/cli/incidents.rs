@@ -99,7 +99,12 @@ fn list(all: &Value, output: Output) {
             }
             None => String::new(),
         };
-        say(&format!("{id} to {}{known}", text(&group["receiver"])));
+        let react_by = match group["react_by"].as_str() {
+            Some(by) if group["overdue"] == true => format!("; reaction was due by {by}"),
+            Some(by) => format!("; reaction due by {by}"),
+            None => String::new(),
+        };
+        say(&format!("{id} to {}{known}{react_by}", text(&group["receiver"])));
         for alert in group["alerts"].as_array().into_iter().flatten() {
             let state = match (alert["held"]["reason"].as_str(), alert["told"] == true) {
                 (Some(reason), _) => format!("{reason} {}", text(&alert["held"]["detail"])),

@@ -1,32 +1,22 @@
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use jiff::tz::TimeZone;
 
 use super::Basics;
 use super::people;
 use super::problem::Position;
-use super::quantity::parse_duration;
 use super::reader::Reader;
 use super::yaml::Node;
 use crate::calendar::{DaySpan, Region, ServiceHours, parse_days};
-use crate::service::{ReactionTimes, Within};
 
-/// What `calendars:` says.
-#[derive(Default)]
-pub struct Calendars {
-    /// With the place of each.
-    pub all: Vec<(ServiceHours, Position)>,
-    /// Within which time somebody must react, by the name of the calendar.
-    pub reactions: BTreeMap<Arc<str>, ReactionTimes>,
-}
-
-/// `calendars:`.
-pub fn read(node: Option<&Node>, basics: &Basics, reader: &mut Reader<'_>) -> Calendars {
-    let mut calendars = Calendars::default();
+/// `calendars:` with the place of each.
+pub fn read(
+    node: Option<&Node>,
+    basics: &Basics,
+    reader: &mut Reader<'_>,
+) -> Vec<(ServiceHours, Position)> {
     let Some(mut fields) = node.and_then(|node| reader.fields(node, "calendars")) else {
-        return calendars;
+        return Vec::new();
     };
+    let mut calendars = Vec::new();
     for (key, node) in fields.all() {
         let what = format!("calendar `{}`", key.text);
         let Some(mut one) = reader.fields(node, &what) else { continue };
@@ -37,42 +27,13 @@ pub fn read(node: Option<&Node>, basics: &Basics, reader: &mut Reader<'_>) -> Ca
         for node in one.get("holidays").map(|node| reader.list(node)).unwrap_or_default() {
             holidays.extend(region(node, reader));
         }
-        let within = within(one.get("reaction"), reader);
         one.finish(reader);
         // The name was checked above, or is the checked one of the whole file.
         let zone = TimeZone::get(&zone).unwrap_or(TimeZone::UTC);
-        let name: Arc<str> = key.text.as_str().into();
-        let hours = ServiceHours { name: name.clone(), zone, week, holidays };
-        calendars.reactions.insert(name, ReactionTimes { hours: hours.clone(), within });
-        calendars.all.push((hours, key.at));
+        let name = key.text.as_str().into();
+        calendars.push((ServiceHours { name, zone, week, holidays }, key.at));
     }
     calendars
-}
-
-/// `reaction: {1: 4h, 4: 5 days}`: other times than the usual ones.
-fn within(node: Option<&Node>, reader: &mut Reader<'_>) -> [Within; 4] {
-    let mut within = ReactionTimes::USUAL;
-    let Some(mut fields) = node.and_then(|node| reader.fields(node, "reaction")) else {
-        return within;
-    };
-    for (key, node) in fields.all() {
-        let class = key.text.parse::<usize>().ok().and_then(|class| class.checked_sub(1));
-        let Some(place) = class.and_then(|class| within.get_mut(class)) else {
-            let message = format!("`{}` should be a class: 1, 2, 3 or 4", key.text);
-            reader.problem(key.at, message);
-            continue;
-        };
-        let Some(text) = reader.text(node, "reaction") else { continue };
-        let open = parse_duration(&text).filter(|length| !length.is_zero()).map(Within::Open);
-        match open.or_else(|| Within::parse_days(&text)) {
-            Some(time) => *place = time,
-            None => {
-                let wanted = "service hours such as `4h`, or service days such as `5 days`";
-                reader.expected::<()>(node, "reaction", wanted);
-            }
-        }
-    }
-    within
 }
 
 fn week(node: &Node, reader: &mut Reader<'_>) -> [Vec<DaySpan>; 7] {

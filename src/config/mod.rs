@@ -12,6 +12,7 @@ mod process;
 mod promises;
 mod quantity;
 mod query;
+mod reactions;
 mod reader;
 mod remote;
 mod routes;
@@ -39,6 +40,7 @@ use crate::notify;
 use crate::probe;
 use crate::rules::tune::Tuning;
 use crate::service::promise::{Excuse, Promise};
+use crate::service::reaction::Reactions;
 use reader::Reader;
 
 /// Where the configuration comes from: the file system and the environment, or a test's.
@@ -93,6 +95,8 @@ pub struct Config {
     pub templates: Option<PathBuf>,
     /// Service hours by name.
     pub calendars: Vec<ServiceHours>,
+    /// By when somebody must react to what.
+    pub reactions: Arc<Reactions>,
     /// Services whose availability somebody was promised.
     pub promised: Vec<Promised>,
     /// Services, and times in which their outages may not count.
@@ -270,7 +274,7 @@ fn sections(
     let routed = foreign.is_some() || alertmanager.is_some();
     let owners = if routed { top.get("owners") } else { top.need("owners", reader) };
     let calendars = calendars::read(top.get("calendars"), &basics, reader);
-    let people = people::owners(owners, &basics, &mut channels, &calendars.all, reader);
+    let people = people::owners(owners, &basics, &mut channels, &calendars, reader);
     let owners = people.owners;
     let concurrency = top
         .get("concurrency")
@@ -280,9 +284,10 @@ fn sections(
     let common = [("instance", &*basics.instance), ("job", "augenmass")];
     let common = Labels::from_pairs(common).unwrap_or_default();
     let services = if routed { top.get("services") } else { top.need("services", reader) };
-    let promised = promises::read(top.get("promises"), services, &calendars.all, &basics, reader);
+    let promised = promises::read(top.get("promises"), services, &calendars, &basics, reader);
     let maintenance = promises::maintenance(top.get("maintenance"), &promised, &basics, reader);
     let services = services::read(services, &owners, &calendars, &defaults, &common, reader);
+    let reactions = reactions::read(top.get("reactions"), &calendars, services.hours, reader);
     let (alerting, fallback) = process::alerting(top.get("alerting"), &owners, reader);
     let foreign = routes::alertmanager(foreign, alertmanager, &owners, &basics, &channels, reader);
     let mut rules = process::rules(top.get("rules"), &owners, reader);
@@ -303,7 +308,6 @@ fn sections(
             fallback,
             first_that_works: people.first_that_works,
             hours: people.hours,
-            reactions: services.reactions,
         },
         probes: probe::Settings {
             targets: services.targets,
@@ -311,7 +315,8 @@ fn sections(
         },
         notify: channels,
         templates,
-        calendars: calendars.all.into_iter().map(|(hours, _)| hours).collect(),
+        reactions: Arc::new(reactions),
+        calendars: calendars.into_iter().map(|(hours, _)| hours).collect(),
         promised,
         maintenance,
         alerting,

@@ -1,18 +1,18 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::alerts;
-use super::calendars::Calendars;
 use super::probes::{self, Timing};
 use super::problem::{Position, suggestion};
 use super::process::known_owner;
+use super::reactions;
 use super::reader::{Fields, Reader};
 use super::yaml::{Key, Node};
 use crate::alerting::{Owner, Service};
+use crate::calendar::ServiceHours;
 use crate::model::Labels;
 use crate::probe::Target;
 use crate::rules::tune::Tuning;
-use crate::service::ReactionTimes;
 
 /// What `services:` means.
 #[derive(Default)]
@@ -20,8 +20,8 @@ pub struct Services {
     pub services: Vec<Service>,
     pub targets: Vec<Target>,
     pub tunings: Vec<Tuning>,
-    /// Within which time somebody must react, by the name of the service.
-    pub reactions: BTreeMap<Arc<str>, ReactionTimes>,
+    /// Hours of the services that name a calendar.
+    pub hours: HashMap<Arc<str>, Arc<ServiceHours>>,
 }
 
 /// What a service hands down to its probes.
@@ -36,7 +36,7 @@ pub struct Surroundings {
 pub fn read(
     node: Option<&Node>,
     owners: &[(Owner, Position)],
-    calendars: &Calendars,
+    calendars: &[(ServiceHours, Position)],
     defaults: &Timing,
     common: &Labels,
     reader: &mut Reader<'_>,
@@ -57,8 +57,8 @@ pub fn read(
         });
         let title = one.get("title").and_then(|node| reader.text(node, "title"));
         let depends_on = dependencies(&mut one, key, entries, reader);
-        if let Some(times) = calendar(&mut one, calendars, reader) {
-            all.reactions.insert(key.text.as_str().into(), times);
+        if let Some(hours) = reactions::hours(&mut one, calendars, reader) {
+            all.hours.insert(key.text.as_str().into(), hours);
         }
         // Read by `promises`.
         let _ = one.get("promise");
@@ -138,21 +138,6 @@ fn cycles(services: &[Service], entries: &[(Key, std::rc::Rc<Node>)], reader: &m
             }
         }
     }
-}
-
-fn calendar(
-    fields: &mut Fields<'_>,
-    calendars: &Calendars,
-    reader: &mut Reader<'_>,
-) -> Option<ReactionTimes> {
-    let node = fields.get("calendar")?;
-    let name = reader.text(node, "calendar")?;
-    let found = calendars.reactions.get(&*name).cloned();
-    if found.is_none() {
-        let near = suggestion(&name, calendars.reactions.keys().map(|name| &**name));
-        reader.problem(node.at, format!("there is no calendar `{name}` in `calendars`{near}"));
-    }
-    found
 }
 
 /// `labels:` over those that every series has.

@@ -323,37 +323,6 @@ services: {}
 }
 
 #[test]
-fn a_service_with_a_calendar_has_reaction_times() {
-    let text = "\
-calendars:
-  support: {hours: {mon-fri: \"08:30-17:00\"}, reaction: {1: 2h, 3: 2 days}}
-owners: {web: {notify: [{webhook: w}]}}
-notify: {webhooks: {w: {url: \"http://127.0.0.1:9/\"}}}
-services:
-  home: {owner: web, calendar: support}
-  blog: {owner: web}
-";
-    let config = Config::parse(text, Path::new(""), &given()).unwrap();
-    let times = &config.directory.reactions;
-    assert_eq!(times.keys().map(|name| &**name).collect::<Vec<_>>(), ["home"]);
-    let due = |class, since: &str| {
-        let at: jiff::Timestamp = since.parse().unwrap();
-        let due =
-            times["home"].due(class, crate::model::Timestamp::from_millis(at.as_millisecond()));
-        due.unwrap().to_string()
-    };
-    assert_eq!(due(1, "2026-11-23T09:00:00Z"), "2026-11-23T11:00:00.000Z");
-    assert_eq!(due(2, "2026-11-23T09:00:00Z"), "2026-11-23T15:00:00.000Z");
-    assert_eq!(due(3, "2026-11-23T09:00:00Z"), "2026-11-25T17:00:00.000Z");
-    let wrong = text.replace("1: 2h", "5: 2h").replace("2 days", "soon");
-    let problems = problems(&wrong).join("\n");
-    assert!(problems.contains(": `5` should be a class: 1, 2, 3 or 4"), "{problems}");
-    assert!(problems.contains("service hours such as `4h`, or service days such as `5 days`"));
-    let nobody = text.replace("calendar: support", "calendar: suport");
-    assert!(self::problems(&nobody).join("").contains("did you mean `support`?"));
-}
-
-#[test]
 fn an_owner_with_a_wrong_address_is_an_owner() {
     let text = "owners: {a: {notify: [{email: x}]}, b: {notify: []}}\n\
                 services: {s: {owner: a, probes: []}, t: {owner: b, probes: []}}\n";
@@ -469,4 +438,85 @@ fn a_backup_is_a_pattern_of_files_or_a_folder() {
     }
     assert!(problems(&with_probe("backup: {path: /srv/*/x.gz}"))[0].contains("file name only"));
     assert!(problems(&with_probe("backup: {name: x}"))[0].contains("needs `path"));
+}
+
+#[test]
+fn reactions_are_due() {
+    let text = "\
+calendars:
+  support: {timezone: Europe/Berlin, hours: {mon-thu: \"08:30-17:00\", fri: \"08:30-14:00\"}}
+  always: {timezone: Europe/Berlin, hours: {mon-sun: \"00:00-24:00\"}}
+  never: {hours: {}}
+owners: {web: {notify: [{webhook: w}]}}
+notify: {webhooks: {w: {url: \"http://127.0.0.1:9/\"}}}
+services: {home: {owner: web}, mail: {owner: web, calendar: always}}
+";
+    let read = |extra: &str| {
+        Config::parse(&format!("{text}{extra}\n"), Path::new(""), &given()).map_err(|problems| {
+            let shown = |p: &Problem| format!("{}:{}: {}", p.at.line, p.at.column, p.message);
+            problems.iter().map(shown).collect::<Vec<_>>().join("\n")
+        })
+    };
+    let due = |config: &Config, pairs: &[(&str, &str)]| {
+        let friday: jiff::Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        let friday = crate::model::Timestamp::from_millis(friday.as_millisecond());
+        let labels = Labels::from_pairs(pairs.iter().copied()).unwrap();
+        config.reactions.due(&labels, friday).map(|at| at.to_string())
+    };
+    let (home, mail) =
+        ([("class", "1"), ("service", "home")], [("class", "1"), ("service", "mail")]);
+    let light = [("class", "4"), ("service", "home")];
+    // A calendar at a service is enough for that service.
+    let config = read("").unwrap();
+    assert_eq!(due(&config, &home), None);
+    assert_eq!(due(&config, &mail).as_deref(), Some("2026-11-20T16:00:00.000Z"));
+    let config = read("reactions: {calendar: support}").unwrap();
+    assert_eq!(due(&config, &home).as_deref(), Some("2026-11-23T10:30:00.000Z"));
+    assert_eq!(due(&config, &mail).as_deref(), Some("2026-11-20T16:00:00.000Z"));
+    assert_eq!(due(&config, &light).as_deref(), Some("2026-11-27T12:00:00.000Z"));
+    let config =
+        read("reactions: {calendar: support, within: {\"1\": 90m, 4: 1 service day}}").unwrap();
+    assert_eq!(due(&config, &home).as_deref(), Some("2026-11-23T08:00:00.000Z"));
+    assert_eq!(due(&config, &light).as_deref(), Some("2026-11-23T12:00:00.000Z"));
+    assert_eq!(due(&config, &[("class", "2")]), None, "not in the table");
+    let wanted = "service time such as `4h` or `90m`, or days such as `5 service days`";
+    for (wrong, expected) in [
+        (
+            "{calendar: suport}",
+            "8:23: there is no calendar `suport` in `calendars`, did you mean `support`?"
+                .to_owned(),
+        ),
+        ("{calendar: never}", "8:23: the calendar `never` is never open".to_owned()),
+        (
+            "{calendar: support, whithin: {}}",
+            "`whithin` is not known in reactions, did you mean `within`?".to_owned(),
+        ),
+        ("{calendar: support, within: {}}", "`within` has no class".to_owned()),
+        (
+            "{calendar: support, within: {5: 4h}}",
+            "8:41: `5` should be a fault class: 1, 2, 3 or 4".to_owned(),
+        ),
+        (
+            "{calendar: support, within: {1: 5d}}",
+            format!("8:44: `1` should be {wanted}, found `5d`, did you mean `5 service days`?"),
+        ),
+        (
+            "{calendar: support, within: {1: 5 days}}",
+            format!("`1` should be {wanted}, found `5 days`, did you mean `5 service days`?"),
+        ),
+        ("{calendar: support, within: {1: soon}}", format!("`1` should be {wanted}, found `soon`")),
+        (
+            "{calendar: support, within: {1: 0 service days}}",
+            "`1` should be 1 to 250 service days".to_owned(),
+        ),
+        (
+            "{calendar: support, within: {1: 30s}}",
+            "`1` should be service time from 1m to 1000h".to_owned(),
+        ),
+    ] {
+        let problems = read(&format!("reactions: {wrong}")).unwrap_err();
+        assert!(problems.contains(&expected), "{wrong}: {problems}");
+    }
+    let without = text.replace(", calendar: always", "") + "reactions: {}\n";
+    assert!(problems(&without).join("").contains("reactions needs `calendar`"));
 }

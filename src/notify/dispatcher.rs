@@ -391,6 +391,8 @@ impl Dispatcher {
         let incidents = self.teller.desk().open_incidents();
         telemetry.lost(outbox.lost_since(self.last.0 - DEAD_LETTER_AGE));
         telemetry.on_their_way(outbox.open_count(), age.as_secs_f64(), incidents);
+        let desk = self.teller.desk();
+        telemetry.reactions(desk.overdue_incidents(), desk.missed_deadlines());
         let Counts { settled, retries, escalated, nobody, makeshift } = outbox.counts();
         for ((channel, how), total) in settled {
             let how = match how {

@@ -59,13 +59,15 @@ pub enum Event {
     Silenced,
     /// A silence was ended, or ended because its alerts are over.
     Expired,
+    /// Nobody has reacted to it in time.
+    Overdue,
     /// The incident is over.
     Ended,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 14] = [
+    pub const ALL: [Event; 15] = [
         Event::Started,
         Event::Ready,
         Event::Waiting,
@@ -79,6 +81,7 @@ impl Event {
         Event::Lapsed,
         Event::Silenced,
         Event::Expired,
+        Event::Overdue,
         Event::Ended,
     ];
 
@@ -98,6 +101,7 @@ impl Event {
             Event::Lapsed => "lapsed",
             Event::Silenced => "silenced",
             Event::Expired => "expired",
+            Event::Overdue => "overdue",
             Event::Ended => "ended",
         }
     }

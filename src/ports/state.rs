@@ -25,6 +25,8 @@ pub struct Incident {
     pub alerts: Vec<Alert>,
     /// Somebody knows of it; `None` again when it gets worse.
     pub acknowledged: Option<Acknowledgement>,
+    /// Somebody knew by then of everything that fired, before it got worse.
+    pub reacted: Option<Timestamp>,
     /// It tells together what several groups had to hold back while their route was closed.
     pub digest: bool,
 }

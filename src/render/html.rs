@@ -51,6 +51,9 @@ pub(super) fn document(story: &Story, language: &Voice<'_>) -> String {
     if story.picture.is_some() {
         body.push_str(PLOT);
     }
+    if let Some(deadline) = &story.deadline {
+        body.push_str(&format!("<p><strong>{}</strong></p>", escape(deadline)));
+    }
     for (words, link) in &story.actions {
         let (words, link) = (escape(words.trim_end()), escape(link));
         body.push_str(&format!("<p>{words} <a href=\"{link}\">{link}</a></p>"));

@@ -29,6 +29,7 @@ pub(super) fn payload(notice: &Notice, external_url: &str) -> String {
         version: "4",
         group_key: format!("{}:{{{}}}", notice.route, group.join(", ")),
         truncated_alerts: notice.left_out,
+        react_by: notice.react_by.map(|by| Instant(Some(by))),
     };
     // All keys are texts, so that nothing can be wrong with it.
     serde_json::to_string(&payload).unwrap_or_default()
@@ -51,6 +52,9 @@ struct Payload<'a> {
     version: &'static str,
     group_key: String,
     truncated_alerts: usize,
+    /// Ours, and absent where nothing has a deadline: Alertmanager's payload has no such key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    react_by: Option<Instant>,
 }
 
 struct Alerts<'a>(&'a [Alert]);

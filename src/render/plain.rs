@@ -17,7 +17,12 @@ pub(super) fn text(story: &Story, language: &Voice<'_>) -> String {
         blocks.push(block(item, (!several).then_some(&*first), language));
     }
     let link = |(words, link): &(String, String)| format!("{} {link}", words.trim_end());
-    blocks.extend(story.actions.iter().map(link));
+    // What is to be done, and until when.
+    let wanted = story.deadline.iter().cloned().chain(story.actions.iter().map(link));
+    let wanted: Vec<String> = wanted.collect();
+    if !wanted.is_empty() {
+        blocks.push(wanted.join("\n"));
+    }
     blocks.push(story.notes.join("\n"));
     blocks.push(format!("-- \n{}", story.footer));
     let mut text = blocks.join("\n\n");

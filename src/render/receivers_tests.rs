@@ -39,6 +39,7 @@ fn notice(why: Why) -> Notice {
         flapping: false,
         left_out: 0,
         acknowledged: None,
+        react_by: None,
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Story {
     /// Counts, when it is about several alerts.
     pub(super) head: Option<String>,
     pub(super) items: Vec<Item>,
+    /// By when somebody must react.
+    pub(super) deadline: Option<String>,
     /// What the reader can do: sentence before the link, and the link.
     pub(super) actions: Vec<(String, String)>,
     /// What the picture of it shows, in words.
@@ -61,7 +63,7 @@ impl Reader<'_> {
         told.sort_by_key(|alert| (!alert.is_firing(), class_of(alert).unwrap_or(5)));
         let firing = told.iter().filter(|alert| alert.is_firing()).count();
         let items: Vec<Item> =
-            told.iter().take(IN_FULL).map(|alert| self.item(alert, notice)).collect();
+            told.iter().take(IN_FULL).map(|alert| self.item(alert, notice.at)).collect();
         let hidden = told.len().saturating_sub(IN_FULL) + notice.left_out;
         let mut notes = Vec::new();
         if hidden > 0 {
@@ -104,7 +106,11 @@ impl Reader<'_> {
             _ => told.iter().find_map(|alert| self.picture(alert, notice.at)),
         };
         let resolved = firing == 0;
-        Story { subject, lead, head, items, actions, picture, notes, footer, resolved }
+        let deadline = notice.react_by.filter(|_| !resolved).map(|by| {
+            let name = if by < notice.at { "react-by-passed" } else { "react-by" };
+            language.say(name, &[("instant", language.instant(by, &self.zone).into())])
+        });
+        Story { subject, lead, head, items, deadline, actions, picture, notes, footer, resolved }
     }
 
     /// What the alert's expression looked like, where the expression is known.
@@ -190,19 +196,10 @@ impl Reader<'_> {
         Some(self.language.say(&name, &[("name", one_line(&redacted(&known.by), 100).into())]))
     }
 
-    /// What the class means, and by when somebody must react where service hours say so.
-    fn class(&self, alert: &Alert, notice: &Notice) -> Option<String> {
+    /// What the class means.
+    fn class(&self, alert: &Alert) -> Option<String> {
         let class = class_of(alert).filter(|_| alert.is_firing())?;
-        let mut said = self.language.say(&format!("class-{class}"), &[]);
-        let times = alert.labels.get("service").and_then(|name| self.directory.reactions.get(name));
-        let due = times.and_then(|times| times.due(class, alert.phase.since()));
-        if let Some(due) = due.filter(|_| notice.acknowledged.is_none()) {
-            let name = if due < notice.at { "react-overdue" } else { "react-by" };
-            let due = self.language.instant(due, &self.zone);
-            said.push(' ');
-            said.push_str(&self.language.say(name, &[("due", due.into())]));
-        }
-        Some(said)
+        Some(self.language.say(&format!("class-{class}"), &[]))
     }
 
     /// A page with more. An expression of ours as a link would fill the screen of a phone; our
@@ -215,7 +212,7 @@ impl Reader<'_> {
         }
     }
 
-    fn item(&self, alert: &Alert, notice: &Notice) -> Item {
+    fn item(&self, alert: &Alert, now: Timestamp) -> Item {
         let firing = alert.is_firing();
         let mut links = Vec::new();
         // What is over needs no explanation and no remedy any more.
@@ -228,13 +225,13 @@ impl Reader<'_> {
         Item {
             firing,
             what: self.summary(alert),
-            lead: self.lead(alert, notice.at),
+            lead: self.lead(alert, now),
             description: self
                 .annotation(alert, "description")
                 .filter(|_| firing)
                 .map(|text| cut(&text, 2_000)),
             place: self.place(alert),
-            class: self.class(alert, notice),
+            class: self.class(alert),
             links,
         }
     }

@@ -80,6 +80,7 @@ fn notice(alerts: Vec<Alert>, why: Why) -> Notice {
         flapping: false,
         left_out: 0,
         acknowledged: None,
+        react_by: None,
     }
 }
 
@@ -322,29 +323,32 @@ fn the_first_line_says_it_all() {
 
 #[test]
 fn a_message_says_by_when_somebody_must_react() {
-    use crate::service::{DaySpan, ReactionTimes, ServiceHours};
-    let mut week: [Vec<DaySpan>; 7] = Default::default();
-    week[..5].fill(vec![DaySpan::parse("08:30-17:00").unwrap()]);
-    let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
-    let hours = ServiceHours { name: "support".into(), zone, week, holidays: Vec::new() };
-    let times = ReactionTimes { hours, within: ReactionTimes::USUAL };
-    let mut renderer = renderer();
-    let mut directory = Directory::clone(&renderer.directory);
-    directory.reactions.insert("homepage".into(), times);
-    renderer.directory = Arc::new(directory);
-    // It is Saturday.
-    let message = renderer.message(&notice(vec![down(FIRING)], Why::First), &owner("de"));
-    let says =
-        "Klasse 1: betriebsverhindernd. Reaktion nötig bis Mo. 24.11.2025, 12:30 Uhr (+01:00).";
-    assert!(message.text.contains(says), "{}", message.text);
-    assert!(message.html.contains("Reaktion nötig bis Mo. 24.11.2025"), "{}", message.html);
-    let mut late = notice(vec![down(FIRING)], Why::Repeat);
-    late.at = at(3 * 24 * 60);
-    let message = renderer.message(&late, &owner("en"));
-    let says = "Somebody should have reacted by Mon 2025-11-24, 12:30 (+01:00).";
-    assert!(message.text.contains(says), "{}", message.text);
-    let message = renderer.message(&notice(vec![down(OVER)], Why::AllResolved), &owner("en"));
-    assert!(!message.text.contains("react"), "{}", message.text);
+    // Monday in Berlin, two days later.
+    let due = Some(at(48 * 60 - 30));
+    let firing = Notice { react_by: due, ..notice(vec![down(FIRING)], Why::First) };
+    let german = renderer().message(&firing, &owner("de"));
+    insta::assert_snapshot!(read(&german));
+    let english = renderer().message(&firing, &owner("en"));
+    insta::assert_snapshot!(read(&english));
+    let strong = "<p><strong>Reaktion fällig bis Mo. 24.11.2025, 10:30 Uhr (+01:00).</strong></p>";
+    assert!(german.html.contains(strong), "{}", german.html);
+    let late = Notice { react_by: Some(at(-10)), ..notice(vec![down(FIRING)], Why::Repeat) };
+    let late = renderer().message(&late, &owner("en"));
+    let says = "Reaction was due by Sat 2025-11-22, 10:50 (+01:00); nobody has said yet";
+    assert!(late.text.contains(says), "{}", late.text);
+    let over = Notice { react_by: due, ..notice(vec![down(OVER)], Why::AllResolved) };
+    assert!(!renderer().message(&over, &owner("en")).text.contains("due"));
+}
+
+#[test]
+fn programs_read_it_too_and_alertmanagers_payload_stays_as_it_is() {
+    let plain = notice(vec![down(FIRING)], Why::First);
+    let without = payload::payload(&plain, "https://mon.example");
+    assert!(!without.contains("reactBy"), "{without}");
+    let due = Notice { react_by: Some(at(60)), ..plain };
+    let with = payload::payload(&due, "https://mon.example");
+    let more = r#","reactBy":"2025-11-22T11:00:00Z"}"#;
+    assert_eq!(with, without.strip_suffix('}').unwrap().to_owned() + more);
 }
 
 #[test]

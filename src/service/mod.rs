@@ -4,7 +4,4 @@ pub mod availability;
 pub mod level;
 pub mod promise;
 pub mod ranges;
-mod reaction;
-
-pub use crate::calendar::{DaySpan, ServiceHours};
-pub use reaction::{ReactionTimes, Within};
+pub mod reaction;

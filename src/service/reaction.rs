@@ -1,189 +1,126 @@
-//! By when somebody must have begun to work on a fault, where only service hours count.
+//! By when somebody must react to a fault: times that count in service hours only.
 
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::civil::{Date, DateTime, Time};
+use jiff::civil::{Date, DateTime};
 
-use crate::calendar::{Region, ServiceHours};
-use crate::model::Timestamp;
+use crate::calendar::ServiceHours;
+use crate::model::{Labels, Timestamp};
 
-/// A calendar that is closed for so many days in a row has no deadline that anybody could keep.
-const FARTHEST_DAYS: i32 = 400;
+/// A calendar that is closed for so many days never opens again, as far as anybody waits for it:
+/// two years.
+const PATIENCE_DAYS: usize = 2 * 366;
 
-/// A time within which somebody must react.
+/// The shipped alert that tells of deadlines nobody met.
+pub const OVERDUE: &str = "ReactionOverdue";
+
+/// How long somebody has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Within {
     /// So much time in which the service is looked after.
     Open(Duration),
-    /// So many service days: until the service closes on the last of them. The day of the fault is
-    /// none of them.
-    Days(u32),
+    /// So many days on which the service is looked after.
+    Days(NonZeroU16),
 }
 
-impl Within {
-    /// Reads `5 days` or `1 day`; a length of time is read by others.
-    pub fn parse_days(text: &str) -> Option<Self> {
-        let (number, unit) = text.trim().split_once(' ')?;
-        let days = number.parse().ok().filter(|days| (1..=100).contains(days))?;
-        matches!(unit.trim(), "day" | "days").then_some(Within::Days(days))
+/// By when somebody must react to what is known since `since`. `None` when the hours do not open
+/// for two years, or no calendar has the instant.
+///
+/// The time begins to count at `since` or, outside the hours, when they open next. An hour of
+/// service time is an hour that passes, also where clocks change.
+///
+/// A service day is a date with open hours. Within N of them means: at the same time of day on the
+/// Nth service day after the one on which it began to count. Where that day is closed at that
+/// time, it is the last moment before that it was open, or its first opening when there is none.
+pub fn due(hours: &ServiceHours, since: Timestamp, within: Within) -> Option<Timestamp> {
+    match within {
+        Within::Open(time) => after(hours, since, time),
+        Within::Days(days) => days_after(hours, since, days),
     }
 }
 
-/// Service hours, and the time to react to a fault of each class.
-#[derive(Clone, Debug)]
-pub struct ReactionTimes {
-    /// When the service is looked after.
-    pub hours: ServiceHours,
-    /// For the classes 1 to 4.
-    pub within: [Within; 4],
+/// The dates from the one at `since` on. One more before it: where clocks are put back over
+/// midnight, a date comes twice.
+fn dates(hours: &ServiceHours, since: Timestamp) -> Option<impl Iterator<Item = Date> + use<>> {
+    let first = hours.date_at(since)?.yesterday().ok()?;
+    Some(std::iter::successors(Some(first), |date| date.tomorrow().ok()).take(PATIENCE_DAYS))
 }
 
-impl ReactionTimes {
-    /// 4 hours for what stops operation, 6 for what hinders it, 8 for a light fault, 5 service days
-    /// for what is not critical.
-    pub const USUAL: [Within; 4] = [
-        Within::Open(Duration::from_secs(4 * 3600)),
-        Within::Open(Duration::from_secs(6 * 3600)),
-        Within::Open(Duration::from_secs(8 * 3600)),
-        Within::Days(5),
-    ];
-
-    /// By when somebody must react to a fault of a class (1 to 4) that began at `since`. `None` for
-    /// another class, and when the hours do not open in time.
-    pub fn due(&self, class: u8, since: Timestamp) -> Option<Timestamp> {
-        let within = self.within.get(usize::from(class).checked_sub(1)?)?;
-        let begin = jiff::Timestamp::from_millisecond(since.millis()).ok()?;
-        let first = begin.to_zoned(self.hours.zone.clone()).date();
-        let days = (0..FARTHEST_DAYS)
-            .map_while(|day| first.checked_add(jiff::Span::new().days(i64::from(day))).ok());
-        match within {
-            Within::Open(length) => {
-                let mut left = i64::try_from(length.as_millis()).ok()?;
-                for (opens, closes) in days.flat_map(|day| self.open(day)) {
-                    let from = opens.max(since.millis());
-                    if closes <= from {
-                        continue;
-                    }
-                    if left <= closes - from {
-                        return Some(Timestamp::from_millis(from + left));
-                    }
-                    left -= closes - from;
-                }
-                None
-            }
-            Within::Days(number) => {
-                let mut open =
-                    days.skip(1).map(|day| self.open(day)).filter(|open| !open.is_empty());
-                let last = open.nth(usize::try_from(*number).ok()?.checked_sub(1)?)?;
-                last.last().map(|(_, closes)| Timestamp::from_millis(*closes))
-            }
+fn after(hours: &ServiceHours, since: Timestamp, time: Duration) -> Option<Timestamp> {
+    let mut left = time;
+    for (start, end) in dates(hours, since)?.flat_map(|date| hours.open_on(date)) {
+        if end <= since {
+            continue;
         }
+        let start = start.max(since);
+        let open = end.since(start)?;
+        if left <= open {
+            return Some(start + left);
+        }
+        left -= open;
+    }
+    None
+}
+
+fn days_after(hours: &ServiceHours, since: Timestamp, days: NonZeroU16) -> Option<Timestamp> {
+    let counts_from = after(hours, since, Duration::ZERO)?;
+    let began = hours.local(counts_from)?;
+    let service_days = dates(hours, counts_from)?
+        .skip_while(|date| *date <= began.date())
+        .filter(|date| !hours.open_on(*date).is_empty());
+    let last = service_days.into_iter().nth(usize::from(days.get()) - 1)?;
+    let open = hours.open_on(last);
+    let (first, _) = *open.first()?;
+    let same_time = DateTime::from_parts(last, began.time());
+    let same_time = hours.zone.to_ambiguous_timestamp(same_time).compatible().ok()?;
+    let same_time = Timestamp::from_millis(same_time.as_millisecond());
+    let opened = open.iter().rev().find(|(start, _)| *start <= same_time);
+    Some(opened.map_or(first, |(_, end)| same_time.min(*end)))
+}
+
+/// Which faults somebody must react to by when: the fault class of an alert (its label `class`)
+/// says how long there is, its service says in which hours.
+#[derive(Clone, Debug, Default)]
+pub struct Reactions {
+    /// By fault class; others have no deadline.
+    pub within: BTreeMap<Arc<str>, Within>,
+    /// Hours of everything that has none of its own; `None`: no deadline.
+    pub hours: Option<Arc<ServiceHours>>,
+    /// Hours of services that have their own, by the label `service`.
+    pub services: HashMap<Arc<str>, Arc<ServiceHours>>,
+}
+
+impl Reactions {
+    /// Four hours, six, eight, and five service days for the classes 1 to 4.
+    pub fn usual() -> BTreeMap<Arc<str>, Within> {
+        let hours = |count: u64| Within::Open(Duration::from_secs(count * 3600));
+        let days = NonZeroU16::MIN.saturating_add(4);
+        let all = [("1", hours(4)), ("2", hours(6)), ("3", hours(8)), ("4", Within::Days(days))];
+        all.into_iter().map(|(class, within)| (class.into(), within)).collect()
     }
 
-    /// When it opens and closes on a day, in milliseconds of Unix time.
-    fn open(&self, day: Date) -> Vec<(i64, i64)> {
-        let mut regions = self.hours.holidays.iter().filter_map(|name| Region::parse(name));
-        if regions.any(|region| region.rests_on(day)) {
-            return Vec::new();
+    /// Whether nothing has a deadline.
+    pub fn is_empty(&self) -> bool {
+        self.within.is_empty() || (self.hours.is_none() && self.services.is_empty())
+    }
+
+    /// By when somebody must react to an alert with these labels that fires since `fired`. An alert
+    /// that only proves that alerts come through (`severity="none"`) is no fault, and the one that
+    /// tells of missed deadlines has none itself: it would keep itself alive.
+    pub fn due(&self, labels: &Labels, fired: Timestamp) -> Option<Timestamp> {
+        let within = self.within.get(labels.get("class")?)?;
+        let is_no_fault = labels.get("severity") == Some("none");
+        if is_no_fault || labels.get("alertname") == Some(OVERDUE) {
+            return None;
         }
-        let weekday = usize::from(day.weekday().to_monday_zero_offset().unsigned_abs());
-        let millis = |at: DateTime| {
-            let there = self.hours.zone.to_ambiguous_zoned(at).compatible().ok()?;
-            Some(there.timestamp().as_millisecond())
-        };
-        let span = |span: &crate::calendar::DaySpan| {
-            let closes = match span.closes() {
-                Some(time) => day.to_datetime(time),
-                None => day.tomorrow().ok()?.to_datetime(Time::midnight()),
-            };
-            Some((millis(day.to_datetime(span.opens()))?, millis(closes)?))
-        };
-        self.hours.week.get(weekday).into_iter().flatten().filter_map(span).collect()
+        let own = labels.get("service").and_then(|service| self.services.get(service));
+        due(own.or(self.hours.as_ref())?, fired, *within)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::calendar::DaySpan;
-    use jiff::tz::TimeZone;
-
-    fn support() -> ReactionTimes {
-        let span = |text: &str| vec![DaySpan::parse(text).unwrap()];
-        let mut week: [Vec<DaySpan>; 7] = Default::default();
-        week[..4].fill(span("08:30-17:00"));
-        week[4] = span("08:30-14:00");
-        let hours = ServiceHours {
-            name: "support".into(),
-            zone: TimeZone::get("Europe/Berlin").unwrap(),
-            week,
-            holidays: vec!["DE-BY".into()],
-        };
-        ReactionTimes { hours, within: ReactionTimes::USUAL }
-    }
-
-    fn due(times: &ReactionTimes, class: u8, since: &str) -> Option<String> {
-        let at: jiff::Timestamp = since.parse().unwrap();
-        let due = times.due(class, Timestamp::from_millis(at.as_millisecond()))?;
-        let due = jiff::Timestamp::from_millisecond(due.millis()).unwrap();
-        let local = due.to_zoned(times.hours.zone.clone());
-        Some(local.strftime("%a %Y-%m-%d %H:%M %:z").to_string())
-    }
-
-    #[test]
-    fn only_service_hours_count() {
-        let times = support();
-        let due = |class, since| due(&times, class, since).unwrap();
-        // A class-1 fault on Friday at 13:00 is due on Monday at 11:30.
-        assert_eq!(due(1, "2026-11-20T13:00:00+01:00"), "Mon 2026-11-23 11:30 +01:00");
-        assert_eq!(due(1, "2026-11-23T03:21:00+01:00"), "Mon 2026-11-23 12:30 +01:00");
-        assert_eq!(due(2, "2026-11-23T12:00:00+01:00"), "Tue 2026-11-24 09:30 +01:00");
-        assert_eq!(due(3, "2026-11-23T08:30:00+01:00"), "Mon 2026-11-23 16:30 +01:00");
-        assert_eq!(due(1, "2026-11-23T13:00:00+01:00"), "Mon 2026-11-23 17:00 +01:00");
-        // Five service days, of which the day of the fault is none.
-        assert_eq!(due(4, "2026-11-23T09:00:00+01:00"), "Mon 2026-11-30 17:00 +01:00");
-        assert_eq!(due(4, "2026-11-21T09:00:00+01:00"), "Fri 2026-11-27 14:00 +01:00");
-    }
-
-    #[test]
-    fn holidays_are_closed_and_summer_time_moves_the_hours() {
-        let times = support();
-        let due = |class, since| due(&times, class, since).unwrap();
-        // Good Friday and Easter Monday.
-        assert_eq!(due(1, "2026-04-02T16:00:00+02:00"), "Tue 2026-04-07 11:30 +02:00");
-        // The clocks go forward on Sunday the 29th of March, and back on the 25th of October.
-        assert_eq!(due(1, "2026-03-27T13:00:00+01:00"), "Mon 2026-03-30 11:30 +02:00");
-        assert_eq!(due(1, "2026-10-23T13:00:00+02:00"), "Mon 2026-10-26 11:30 +01:00");
-    }
-
-    #[test]
-    fn around_the_clock_a_day_of_23_hours_is_one() {
-        let mut times = support();
-        times.hours.week.fill(vec![DaySpan::parse("00:00-24:00").unwrap()]);
-        times.hours.holidays.clear();
-        let due = |class, since| due(&times, class, since).unwrap();
-        assert_eq!(due(1, "2026-03-29T00:30:00+01:00"), "Sun 2026-03-29 05:30 +02:00");
-        assert_eq!(due(1, "2026-10-25T00:30:00+02:00"), "Sun 2026-10-25 03:30 +01:00");
-    }
-
-    #[test]
-    fn what_never_opens_has_no_deadline() {
-        let mut times = support();
-        assert_eq!(due(&times, 0, "2026-11-20T13:00:00Z"), None);
-        assert_eq!(due(&times, 5, "2026-11-20T13:00:00Z"), None);
-        times.hours.week.fill(Vec::new());
-        for class in 1..=4 {
-            assert_eq!(due(&times, class, "2026-11-20T13:00:00Z"), None);
-            assert_eq!(times.due(class, Timestamp::MAX), None);
-        }
-    }
-
-    #[test]
-    fn service_days_are_read() {
-        assert_eq!(Within::parse_days("5 days"), Some(Within::Days(5)));
-        assert_eq!(Within::parse_days("1 day"), Some(Within::Days(1)));
-        for bad in ["5", "5d", "0 days", "1000 days", "-1 days", "five days", ""] {
-            assert_eq!(Within::parse_days(bad), None, "{bad}");
-        }
-    }
-}
+#[path = "reaction_tests.rs"]
+mod tests;

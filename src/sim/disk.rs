@@ -195,6 +195,7 @@ mod tests {
             messages: 1,
             alerts,
             acknowledged: None,
+            reacted: None,
             digest: false,
         }
     }

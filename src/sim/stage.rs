@@ -193,7 +193,6 @@ pub(super) fn directory(cast: &Cast, guest: bool) -> Directory {
             .then(|| ("office".into(), hours(bug)))
             .into_iter()
             .collect(),
-        ..Directory::default()
     }
 }
 

@@ -86,6 +86,10 @@ CREATE TABLE letter (serial INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
 -- Incidents of earlier versions have theirs in `incident_alert`.
 CREATE TABLE incident_alerts (incident TEXT PRIMARY KEY, alerts BLOB NOT NULL) STRICT;
 ",
+    "
+-- When somebody knew of it last, before it got worse.
+ALTER TABLE incident ADD COLUMN reacted INTEGER;
+",
 ];
 
 /// The version a file has.

@@ -91,8 +91,8 @@ fn put_incident(transaction: &Transaction<'_>, incident: &Incident) -> rusqlite:
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO incident (id, route, grouped, receiver, opened, told, messages,
-             ended, ack_by, ack_kind, ack_at, ack_way, digest)
-             VALUES (?1,?2,?3,?4,?5,?6,?7,NULL,?8,?9,?10,?11,?12)",
+             ended, ack_by, ack_kind, ack_at, ack_way, digest, reacted)
+             VALUES (?1,?2,?3,?4,?5,?6,?7,NULL,?8,?9,?10,?11,?12,?13)",
         )?
         .execute(params![
             incident.id,
@@ -107,6 +107,7 @@ fn put_incident(transaction: &Transaction<'_>, incident: &Incident) -> rusqlite:
             known.map(|known| known.at.millis()),
             known.map(|known| known.way.name()),
             incident.digest,
+            incident.reacted.map(Timestamp::millis),
         ])?;
     transaction
         .prepare_cached("INSERT OR REPLACE INTO incident_alerts VALUES (?1, ?2)")?
@@ -117,7 +118,7 @@ fn put_incident(transaction: &Transaction<'_>, incident: &Incident) -> rusqlite:
 fn incidents(connection: &Connection) -> rusqlite::Result<Vec<Incident>> {
     let mut all = connection.prepare(
         "SELECT id, route, grouped, receiver, opened, told, messages, ack_by, ack_kind, ack_at,
-         ack_way, digest, alerts FROM incident LEFT JOIN incident_alerts ON incident = id
+         ack_way, digest, alerts, reacted FROM incident LEFT JOIN incident_alerts ON incident = id
          WHERE ended IS NULL ORDER BY opened, id",
     )?;
     let mut rows = connection.prepare(
@@ -139,6 +140,7 @@ fn incidents(connection: &Connection) -> rusqlite::Result<Vec<Incident>> {
             alerts: Vec::new(),
             acknowledged: acknowledgement(row)?,
             digest: row.get(11)?,
+            reacted: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_millis),
         };
         Ok((incident, alerts.transpose()?))
     })?;

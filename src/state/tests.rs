@@ -34,6 +34,7 @@ fn incident(id: &str) -> Incident {
         messages: 2,
         alerts: vec![alert("Down", Some(0.1)), alert("Slow", None)],
         acknowledged: None,
+        reacted: None,
         digest: false,
     }
 }
@@ -229,6 +230,7 @@ fn silences_acknowledgements_and_the_log_outlive_the_process() {
     let state = SqliteState::open(&path).unwrap();
     let mut known = incident("a1");
     known.digest = true;
+    known.reacted = Some(at(8));
     known.acknowledged = Some(Acknowledgement {
         by: "anna".into(),
         kind: AckKind::Claimed,

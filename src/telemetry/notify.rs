@@ -24,6 +24,8 @@ pub struct NotifyTelemetry {
     makeshift_messages: Counter,
     dead_letters: Gauge,
     incidents_open: Gauge,
+    overdue_incidents: Gauge,
+    deadlines_missed: Counter,
     state_durable: Gauge,
     state_failures: Counter,
     clock_jumps: Counter,
@@ -46,6 +48,8 @@ impl NotifyTelemetry {
             makeshift_messages: Counter::default(),
             dead_letters: Gauge::default(),
             incidents_open: Gauge::default(),
+            overdue_incidents: Gauge::default(),
+            deadlines_missed: Counter::default(),
             state_durable: Gauge::default(),
             state_failures: Counter::default(),
             clock_jumps: Counter::default(),
@@ -127,6 +131,17 @@ impl NotifyTelemetry {
             "Signed links in messages that were used: accepted, forged, expired, over, foreign",
             self.links.clone(),
         );
+        let registry = registry.of("reaction");
+        registry.register(
+            "overdue_incidents",
+            "Incidents whose reaction deadline has passed and which nobody has acknowledged",
+            self.overdue_incidents.clone(),
+        );
+        registry.register(
+            "deadlines_missed",
+            "Reaction deadlines that passed without an acknowledgement",
+            self.deadlines_missed.clone(),
+        );
     }
 
     /// What is on its way.
@@ -134,6 +149,12 @@ impl NotifyTelemetry {
         self.tickets_open.set(i64::try_from(tickets).unwrap_or(i64::MAX));
         self.oldest_ticket_age_seconds.set(oldest_age_seconds);
         self.incidents_open.set(i64::try_from(incidents).unwrap_or(i64::MAX));
+    }
+
+    /// Nobody has reacted in time to so many incidents; so many deadlines passed since the start.
+    pub fn reactions(&self, overdue: usize, missed: u64) {
+        self.overdue_incidents.set(i64::try_from(overdue).unwrap_or(i64::MAX));
+        raise(&self.deadlines_missed, missed);
     }
 
     /// Messages lost within the last 24 hours.

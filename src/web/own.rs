@@ -87,11 +87,14 @@ pub(super) fn name(text: &str) -> Result<Arc<str>, Problem> {
 }
 
 async fn incidents(State(shared): State<Arc<Shared>>) -> Response {
-    let seen = look(&shared, |desk, now| desk.status(now)).await;
-    respond(seen.ok_or_else(stopping).map(|groups| groups.iter().map(group).collect()))
+    let seen = look(&shared, |desk, now| (desk.status(now), now)).await;
+    let list = |(groups, now): (Vec<GroupStatus>, Timestamp)| {
+        groups.iter().map(|one| group(one, now)).collect::<Value>()
+    };
+    respond(seen.ok_or_else(stopping).map(list))
 }
 
-fn group(group: &GroupStatus) -> Value {
+fn group(group: &GroupStatus, now: Timestamp) -> Value {
     let alert = |alert: &AlertStatus| {
         json!({
             "labels": object(&alert.alert.labels),
@@ -109,6 +112,8 @@ fn group(group: &GroupStatus) -> Value {
         "group": object(&group.group),
         "opened": group.opened.map(|at| at.to_string()),
         "told": group.told.map(|at| at.to_string()),
+        "react_by": group.react_by.map(|at| at.to_string()),
+        "overdue": group.react_by.is_some_and(|by| by <= now),
         "next_look": group.next_look.to_string(),
         "digest": group.digest,
         "acknowledged": group.acknowledged.as_ref().map(|known| json!({

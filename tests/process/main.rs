@@ -6,6 +6,7 @@ mod full;
 mod harness;
 mod hostile;
 mod look;
+mod reactions;
 mod sla;
 mod verbs;
 mod world;

@@ -55,17 +55,18 @@ impl Desk {
             let flapping =
                 !faithful && firing.iter().any(|alert| self.is_flapping(&alert.labels, false, now));
             let others = self.receivers_of(firing.iter().chain(&over), &group.receiver);
-            if let Some(group) = self.groups.get_mut(&id) {
-                let (decision, memory) =
-                    group.tell(why, firing, over, others, flapping, max_alerts, now);
-                decided.journal.push(reasons::told(&decision.notice));
-                decided.decisions.push(decision);
-                match memory {
-                    Memory::Open(incident) => decided.incidents.push(incident),
-                    Memory::Over(incident) => {
-                        decided.journal.push(group.entry(Event::Ended, now).of(&incident));
-                        decided.ended.push(incident);
-                    }
+            let react_by = self.react_by(group, &seen.firing, now);
+            self.watch.note(react_by);
+            let Some(group) = self.groups.get_mut(&id) else { return };
+            let (decision, memory) =
+                group.tell(why, firing, over, others, flapping, react_by, max_alerts, now);
+            decided.journal.push(reasons::told(&decision.notice));
+            decided.decisions.push(decision);
+            match memory {
+                Memory::Open(incident) => decided.incidents.push(incident),
+                Memory::Over(incident) => {
+                    decided.journal.push(group.entry(Event::Ended, now).of(&incident));
+                    decided.ended.push(incident);
                 }
             }
         }

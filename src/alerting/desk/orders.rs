@@ -98,6 +98,7 @@ impl Desk {
         let entry = group.entry(event, now).done_by(&by.name, by.way);
         let (decision, memory) =
             group.acknowledge(&said, by.seen_at.clone(), most).ok_or_else(missing)?;
+        self.watch.look_again();
         self.pending.journal.push(entry);
         self.pending.decisions.push(decision);
         self.pending.incidents.push(memory);
@@ -131,6 +132,7 @@ impl Desk {
         let Some(group) = self.groups.get_mut(&id) else { return };
         let Some(open) = group.incident.as_mut() else { return };
         if let Some(was) = open.acknowledged.take() {
+            open.reacted = open.reacted.max(Some(was.at));
             let mut entry = group.entry(Event::Lapsed, now).because("new-alerts", String::new());
             entry.who = was.by;
             decided.journal.push(entry);

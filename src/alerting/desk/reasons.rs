@@ -74,11 +74,14 @@ pub(super) fn told(notice: &Notice) -> Entry {
     let named = notice.alerts.iter().filter(|alert| !(ends_only && alert.is_firing()));
     let named = named.take(NAMED);
     let more = notice.alerts.len().saturating_sub(NAMED) + notice.left_out;
+    let more = (more > 0).then(|| format!("and {more} more alerts"));
+    let react_by = notice.react_by.map(|by| format!("reaction due by {by}"));
+    let detail: Vec<String> = more.into_iter().chain(react_by).collect();
     Entry {
         at: notice.at,
         event: Event::Told,
         reason: notice.why.name().into(),
-        detail: if more > 0 { format!("and {more} more alerts") } else { String::new() },
+        detail: detail.join(", "),
         incident: Some(notice.incident.clone()),
         receiver: notice.receiver.clone(),
         group: notice.group.clone(),

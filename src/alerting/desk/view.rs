@@ -37,6 +37,8 @@ pub struct GroupStatus {
     pub told: Option<Timestamp>,
     /// Who knows of it.
     pub acknowledged: Option<Acknowledgement>,
+    /// By when somebody must react, as in [`Notice::react_by`](crate::alerting::Notice).
+    pub react_by: Option<Timestamp>,
     /// The next look at it; news wait for it.
     pub next_look: Timestamp,
     /// It tells together what other groups had to hold back.
@@ -105,6 +107,7 @@ impl Desk {
                 Some(AlertStatus { alert, told: group.was_told(labels), why_not })
             });
             let alerts = alerts.collect();
+            let react_by = self.react_by(group, &seen.firing, now);
             let open = group.incident.as_ref();
             GroupStatus {
                 receiver: group.receiver.clone(),
@@ -116,6 +119,7 @@ impl Desk {
                 opened: open.map(|open| open.opened),
                 told: open.map(|open| open.told),
                 acknowledged: open.and_then(|open| open.acknowledged.clone()),
+                react_by,
                 next_look: self.hold.map_or(group.due, |until| until.max(group.due)),
                 digest: group.digest,
             }

@@ -128,11 +128,14 @@ impl Desk {
             }
         }
         let most = self.plan.max_alerts;
+        let told: Vec<Labels> = all.iter().copied().cloned().collect();
+        let react_by = self.groups.get(&id).and_then(|group| self.react_by(group, &told, now));
+        self.watch.note(react_by);
         if let Some(group) = self.groups.get_mut(&id) {
-            group.members = all.into_iter().cloned().collect();
+            group.members = told.into_iter().collect();
             group.flushed = true;
             let (decision, memory) =
-                group.tell(Why::Digest, alerts, Vec::new(), others, flapping, most, now);
+                group.tell(Why::Digest, alerts, Vec::new(), others, flapping, react_by, most, now);
             decided.journal.push(reasons::told(&decision.notice));
             decided.decisions.push(decision);
             if let Memory::Open(incident) = memory {

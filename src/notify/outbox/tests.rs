@@ -65,6 +65,7 @@ fn decision(to: &str, number: u32, why: Why, alerts: &[(&str, bool)]) -> Decisio
         flapping: false,
         left_out: 0,
         acknowledged: None,
+        react_by: None,
     };
     Decision { notice, number, seen_at: None }
 }

@@ -76,6 +76,8 @@ struct Block {
     incident: Option<String>,
     opened: Option<Moment>,
     known: Option<String>,
+    /// By when somebody must react, and whether that is over.
+    react_by: Option<(Moment, bool)>,
     alerts: Vec<Line>,
 }
 
@@ -362,10 +364,12 @@ pub(in crate::web) async fn incidents(
     let mut frame = frame(&shared, &wishes, &headers, "");
     let terms = Terms::of(frame.words.tag);
     frame.title = format!("{} – {}", terms.incidents, frame.instance);
-    let groups = look(&shared, |desk, now| desk.status(now)).await.unwrap_or_default();
+    let seen = look(&shared, |desk, now| (desk.status(now), now)).await;
+    let (groups, now) = seen.unwrap_or((Vec::new(), Timestamp::MIN));
     let block = |group: GroupStatus| Block {
         known: known(terms, &group),
         opened: group.opened.map(|at| frame.moment(at)),
+        react_by: group.react_by.map(|by| (frame.moment(by), by <= now)),
         alerts: group
             .alerts
             .iter()

@@ -35,6 +35,8 @@ pub(super) struct Terms {
     pub(super) begins_later: &'static str,
     pub(super) end_it: &'static str,
     pub(super) what_happens: &'static str,
+    pub(super) react_by: &'static str,
+    pub(super) overdue: &'static str,
     verdicts: [&'static str; 6],
 }
 
@@ -69,6 +71,8 @@ const ENGLISH: Terms = Terms {
     until_resolved: "or until its alerts are over",
     begins_later: "begins later",
     end_it: "End it",
+    react_by: "Reaction due by",
+    overdue: "Reaction was due by",
     what_happens: "It is not repeated until it gets worse; the others who were told hear that you know.",
     verdicts: [
         "told",
@@ -111,6 +115,8 @@ const GERMAN: Terms = Terms {
     until_resolved: "oder bis ihre Alarme vorbei sind",
     begins_later: "beginnt später",
     end_it: "Beenden",
+    react_by: "Reaktion fällig bis",
+    overdue: "Die Reaktion war fällig bis",
     what_happens: "Es wird nicht wiederholt, bis es schlimmer wird; die anderen erfahren, dass du Bescheid weißt.",
     verdicts: [
         "benachrichtigt",

@@ -53,10 +53,10 @@ pub struct Desk {
     /// Nothing is told before: what inhibits and silences may not be known yet.
     hold: Option<Timestamp>,
     windows: Windows,
-    /// Deadlines of what nobody knows of.
-    watch: Watch,
     /// Groups that a reload opened, none of whose alerts was reported since.
     unconfirmed: BTreeSet<GroupId>,
+    /// Deadlines of what nobody knows of.
+    watch: Watch,
     /// When silences that end with their alerts are looked at again.
     resolved_check: Timestamp,
     /// What was done on somebody's order, until the next look.
@@ -153,8 +153,8 @@ impl Desk {
             open: 0,
             hold: None,
             windows: Windows::default(),
-            watch: Watch::default(),
             unconfirmed: BTreeSet::new(),
+            watch: Watch::default(),
             resolved_check: Timestamp::MIN,
             pending: Decided::default(),
         }

@@ -144,10 +144,28 @@ fn number(expr: &Expr) -> Option<f64> {
 }
 
 fn chart(plot: &Plot, language: &str, store: &dyn Select, stop: &AtomicBool) -> Option<Chart> {
-    let expr = promql::parse(&plot.expression).ok()?;
-    let (shown, threshold) = looked_at(&expr);
     let lasts = plot.until.since(plot.since).unwrap_or_default();
     let length = (lasts * 2).clamp(SHORTEST, LONGEST);
+    let drawn = course(plot, language, store, stop, length)?;
+    // A line in the last corner shows nobody anything.
+    let first = drawn.curves.iter().filter_map(|curve| curve.first()).map(|(at, _)| *at).min();
+    let known = first.and_then(|first| plot.until.since(first)).map(|known| known.max(LEAST));
+    match known.filter(|known| *known < length / 2) {
+        Some(known) => course(plot, language, store, stop, known),
+        None => Some(drawn),
+    }
+}
+
+/// The last `length` of it.
+fn course(
+    plot: &Plot,
+    language: &str,
+    store: &dyn Select,
+    stop: &AtomicBool,
+    length: Duration,
+) -> Option<Chart> {
+    let expr = promql::parse(&plot.expression).ok()?;
+    let (shown, threshold) = looked_at(&expr);
     let (from, step) = (plot.until - length, length / POINTS);
     let interrupt = || stop.load(Ordering::Relaxed).then_some(Interrupt::Canceled);
     let options = Options { max_samples: SAMPLES, interrupt: &interrupt, ..Options::default() };
@@ -165,10 +183,6 @@ fn chart(plot: &Plot, language: &str, store: &dyn Select, stop: &AtomicBool) -> 
         });
         curves.extend(points.take(CURVES - curves.len()));
     }
-    // A line in the last corner shows nobody anything.
-    let first = curves.iter().filter_map(|curve| curve.first()).map(|(at, _)| *at).min();
-    let begins_late = first.filter(|first| from + length / 2 < *first);
-    let from = begins_late.map_or(from, |first| from.max(first.min(plot.until - LEAST)));
     Some(Chart {
         curves,
         from,

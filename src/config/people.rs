@@ -87,26 +87,32 @@ pub fn owners(
                 }
             }
         }
-        match addresses.map(NonEmpty::from_vec) {
-            Some(Some(addresses)) => owners.push((
-                Owner {
-                    name: key.text.as_str().into(),
-                    addresses,
-                    language: language.unwrap_or_else(|| basics.language.clone()),
-                    timezone: timezone.unwrap_or_else(|| basics.timezone.clone()),
-                },
-                key.at,
-            )),
-            // A list with nothing usable in it has told its problems already.
-            Some(None) if notify.is_some_and(|node| !reader.list(node).is_empty()) => {}
-            _ => {
-                let message = format!(
-                    "owner `{}` cannot be reached: it needs `notify: [{{email: …}}]` or another channel",
-                    key.text
-                );
-                reader.problem(key.at, message);
+        let addresses = match addresses.map(NonEmpty::from_vec) {
+            Some(Some(addresses)) => addresses,
+            usable => {
+                // A list with nothing usable in it has told its problems already.
+                let told =
+                    usable.is_some() && notify.is_some_and(|node| !reader.list(node).is_empty());
+                if !told {
+                    let message = format!(
+                        "owner `{}` cannot be reached: it needs `notify: [{{email: …}}]` or another channel",
+                        key.text
+                    );
+                    reader.problem(key.at, message);
+                }
+                // A stand-in, so that nobody is told that there is no such owner.
+                NonEmpty::of(Address::Webhook("".into()))
             }
-        }
+        };
+        owners.push((
+            Owner {
+                name: key.text.as_str().into(),
+                addresses,
+                language: language.unwrap_or_else(|| basics.language.clone()),
+                timezone: timezone.unwrap_or_else(|| basics.timezone.clone()),
+            },
+            key.at,
+        ));
     }
     if owners.is_empty()
         && let Some(node) = node

@@ -323,6 +323,16 @@ services: {}
 }
 
 #[test]
+fn an_owner_with_a_wrong_address_is_an_owner() {
+    let text = "owners: {a: {notify: [{email: x}]}, b: {notify: []}}\n\
+                services: {s: {owner: a, probes: []}, t: {owner: b, probes: []}}\n";
+    let problems = problems(text).join("\n");
+    assert!(problems.contains("`email` should be a mail address"), "{problems}");
+    assert!(problems.contains("owner `b` cannot be reached"), "{problems}");
+    assert!(!problems.contains("there is no owner"), "{problems}");
+}
+
+#[test]
 fn a_room_that_begins_with_any_letter_is_a_problem_and_no_crash() {
     for room in ["\u{fc}#web:example.org", "\u{1f600}", "\u{20ac}"] {
         let text =

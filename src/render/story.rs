@@ -241,6 +241,11 @@ impl Reader<'_> {
         let since = alert.phase.since();
         let mut said = vec![("since", self.language.instant(since, &self.zone).into())];
         let name = match alert.phase {
+            // The clock was set back meanwhile: nobody knows how long it lasted.
+            Phase::Resolved { resolved, .. } if resolved < since => {
+                said.push(("until", self.language.instant(resolved, &self.zone).into()));
+                "lead-over".to_owned()
+            }
             Phase::Resolved { resolved, .. } => {
                 let lasted = alert.phase.lasted().unwrap_or_default();
                 said.push(("duration", self.language.duration(lasted).into()));
@@ -361,10 +366,13 @@ pub(super) fn class_of(alert: &Alert) -> Option<u8> {
     }
 }
 
-/// A link that a person can follow.
+/// A link that a person can follow: not one to the machine on which it is read.
 fn page(text: &str) -> Option<String> {
     let text = text.trim();
-    let fine = text.starts_with("https://") || text.starts_with("http://");
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let host = host.split(['/', '?', '#']).next()?.rsplit('@').next()?;
+    let here = ["localhost", "127.0.0.", "[::1]", "0.0.0.0", "[::]"];
+    let fine = !host.is_empty() && !here.iter().any(|here| host.starts_with(here));
     (fine && visible_line(text) == text && !text.contains(' ')).then(|| redacted(text))
 }
 

@@ -249,36 +249,6 @@ fn a_broken_template_costs_nobody_the_message() {
     assert!(message.html.contains(says), "{}", message.html);
 }
 
-#[test]
-fn a_message_says_by_when_somebody_must_react() {
-    // Monday in Berlin, two days later.
-    let due = Some(at(48 * 60 - 30));
-    let firing = Notice { react_by: due, ..notice(vec![down(FIRING)], Why::First) };
-    let german = renderer().message(&firing, &owner("de"));
-    insta::assert_snapshot!(read(&german));
-    let english = renderer().message(&firing, &owner("en"));
-    insta::assert_snapshot!(read(&english));
-    let strong = "<p><strong>Reaktion fällig bis Mo. 24.11.2025, 10:30 Uhr (+01:00).</strong></p>";
-    assert!(german.html.contains(strong), "{}", german.html);
-    let late = Notice { react_by: Some(at(-10)), ..notice(vec![down(FIRING)], Why::Repeat) };
-    let late = renderer().message(&late, &owner("en"));
-    let says = "Reaction was due by Sat 2025-11-22, 10:50 (+01:00); nobody has said yet";
-    assert!(late.text.contains(says), "{}", late.text);
-    let over = Notice { react_by: due, ..notice(vec![down(OVER)], Why::AllResolved) };
-    assert!(!renderer().message(&over, &owner("en")).text.contains("due"));
-}
-
-#[test]
-fn programs_read_it_too_and_alertmanagers_payload_stays_as_it_is() {
-    let plain = notice(vec![down(FIRING)], Why::First);
-    let without = payload::payload(&plain, "https://mon.example");
-    assert!(!without.contains("reactBy"), "{without}");
-    let due = Notice { react_by: Some(at(60)), ..plain };
-    let with = payload::payload(&due, "https://mon.example");
-    let more = r#","reactBy":"2025-11-22T11:00:00Z"}"#;
-    assert_eq!(with, without.strip_suffix('}').unwrap().to_owned() + more);
-}
-
 /// Labels of alerts that others report are theirs: none of them begins a line, turns one around, or
 /// gives away whom it is about.
 #[test]
@@ -349,4 +319,65 @@ fn the_first_line_says_it_all() {
          11:00 (+01:00), for 5 minutes."
     );
     assert_eq!(message.text.matches("anna has it").count(), 1, "{}", message.text);
+}
+
+#[test]
+fn a_message_says_by_when_somebody_must_react() {
+    // Monday in Berlin, two days later.
+    let due = Some(at(48 * 60 - 30));
+    let firing = Notice { react_by: due, ..notice(vec![down(FIRING)], Why::First) };
+    let german = renderer().message(&firing, &owner("de"));
+    insta::assert_snapshot!(read(&german));
+    let english = renderer().message(&firing, &owner("en"));
+    insta::assert_snapshot!(read(&english));
+    let strong = "<p><strong>Reaktion fällig bis Mo. 24.11.2025, 10:30 Uhr (+01:00).</strong></p>";
+    assert!(german.html.contains(strong), "{}", german.html);
+    let late = Notice { react_by: Some(at(-10)), ..notice(vec![down(FIRING)], Why::Repeat) };
+    let late = renderer().message(&late, &owner("en"));
+    let says = "Reaction was due by Sat 2025-11-22, 10:50 (+01:00); nobody has said yet";
+    assert!(late.text.contains(says), "{}", late.text);
+    let over = Notice { react_by: due, ..notice(vec![down(OVER)], Why::AllResolved) };
+    assert!(!renderer().message(&over, &owner("en")).text.contains("due"));
+}
+
+#[test]
+fn programs_read_it_too_and_alertmanagers_payload_stays_as_it_is() {
+    let plain = notice(vec![down(FIRING)], Why::First);
+    let without = payload::payload(&plain, "https://mon.example");
+    assert!(!without.contains("reactBy"), "{without}");
+    let due = Notice { react_by: Some(at(60)), ..plain };
+    let with = payload::payload(&due, "https://mon.example");
+    let more = r#","reactBy":"2025-11-22T11:00:00Z"}"#;
+    assert_eq!(with, without.strip_suffix('}').unwrap().to_owned() + more);
+}
+
+#[test]
+fn an_end_before_its_beginning_has_no_length() {
+    let back = Phase::Resolved { fired: at(60), resolved: at(1) };
+    let message = renderer().message(&notice(vec![down(back)], Why::AllResolved), &owner("en"));
+    let first = message.text.lines().next().unwrap();
+    assert!(first.ends_with("Over since Sat 2025-11-22, 11:01 (+01:00)."), "{first}");
+}
+
+#[test]
+fn no_link_leads_to_the_readers_own_machine() {
+    let mut renderer = renderer();
+    for (pages, shown) in [("http://127.0.0.1:9797", false), ("https://mon.example", true)] {
+        renderer.links.pages = Some(pages.into());
+        let mut alert = slow();
+        alert.generator = format!("{pages}/graph?g0.expr=up").into();
+        let message = renderer.message(&notice(vec![alert], Why::First), &owner("en"));
+        assert_eq!(message.text.contains("Details: "), shown, "{}", message.text);
+    }
+    for (text, fine) in [
+        ("http://[::1]:9/x", false),
+        ("http://localhost:9090/graph", false),
+        ("https://", false),
+        ("https://a.example/?b=c", true),
+    ] {
+        let mut alert = slow();
+        alert.generator = text.into();
+        let message = renderer.message(&notice(vec![alert], Why::First), &owner("en"));
+        assert_eq!(message.text.contains("Details: "), fine, "{text}");
+    }
 }

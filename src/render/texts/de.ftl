@@ -13,6 +13,7 @@ lead-firing = Seit { $since }, seit { $duration }.
 lead-firing-value = Seit { $since }, seit { $duration }. Wert: { $value }.
 lead-new = Seit { $since }.
 lead-new-value = Seit { $since }. Wert: { $value }.
+lead-over = Vorbei seit { $until }.
 lead-resolved = Nach { $duration } vorbei: { $since } bis { $until }.
 
 head-mixed = { $service }: { $firing ->

@@ -13,6 +13,7 @@ lead-firing = Since { $since }, for { $duration }.
 lead-firing-value = Since { $since }, for { $duration }. Value: { $value }.
 lead-new = Since { $since }.
 lead-new-value = Since { $since }. Value: { $value }.
+lead-over = Over since { $until }.
 lead-resolved = Over after { $duration }: { $since } to { $until }.
 
 head-mixed = { $service }: { $firing ->
@@ -49,7 +50,7 @@ templates-broken = Templates of your own are broken ({ $names }); the shipped te
 why-fallback = You get this here because the way before it could not be reached.
 why-acknowledged = { $name } knows of it.
 why-claimed = { $name } has it.
-why-digest = This was held back until now, because it is outside the times in which you want messages.
+why-digest = This was held back until now, because it was outside the times in which you want messages.
 why-repeat = A reminder: nothing has changed.
 footer = { $instance } to { $receiver }
 

@@ -163,7 +163,8 @@ pub(super) fn instant(text: &str) -> Option<Timestamp> {
     }
     let days = date.duration_since(jiff::civil::date(1970, 1, 1));
     let millis = days.as_secs() * 1000 + millis_of_day(time)? - seconds * 1000;
-    let latest = jiff::Timestamp::MAX.as_millisecond();
+    // Whole seconds: the milliseconds of the last one have no calendar date any more.
+    let latest = jiff::Timestamp::MAX.as_second() * 1000;
     Some(Timestamp::from_millis(millis.min(latest)))
 }
 

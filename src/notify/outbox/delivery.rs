@@ -266,17 +266,18 @@ impl Outbox {
             return;
         }
         self.counts.escalated += 1;
+        let message = match self.for_fallback.get(&story(ticket)) {
+            Some(notice) => render.notice(notice, fallback),
+            None => Message::clone(&ticket.message),
+        };
+        let message = Arc::new(render.escalated(message, &unreached, fallback));
         for to in fallback.addresses.iter() {
             let escalated = Ticket {
                 key: self.key(&ticket.incident, ticket.number, to),
                 serial: self.next_serial,
                 owner: fallback.name.clone(),
                 to: to.clone(),
-                message: Arc::new(render.escalated(
-                    Message::clone(&ticket.message),
-                    &unreached,
-                    fallback,
-                )),
+                message: message.clone(),
                 created: now,
                 escalated: true,
                 ..ticket.clone()

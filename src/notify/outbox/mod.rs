@@ -43,6 +43,9 @@ pub struct Outbox {
     /// Channels that do not work now.
     gates: BTreeMap<Channel, Gate>,
     stories: BTreeMap<Story, Progress>,
+    /// What the fallback owner may have to be told in an owner's place: in words of their own. What
+    /// an earlier process decided on goes to them as it was written for the owner.
+    for_fallback: BTreeMap<Story, Arc<Notice>>,
     /// No story's deadline is earlier.
     next_deadline: Timestamp,
     incidents: HashMap<String, Audience>,
@@ -120,6 +123,7 @@ impl Outbox {
             in_flight: BTreeMap::new(),
             gates: BTreeMap::new(),
             stories: BTreeMap::new(),
+            for_fallback: BTreeMap::new(),
             next_deadline: Timestamp::MAX,
             incidents: HashMap::new(),
             change: Change::default(),
@@ -210,12 +214,22 @@ impl Outbox {
             };
             self.issue(ticket, now);
         }
+        self.keep_for_fallback(decision, directory);
         // Whoever does not hear that somebody knows need not be stood in for.
         if notice.why == Why::Acknowledged
             && let Some(progress) =
                 self.stories.get_mut(&(notice.incident.clone(), decision.number))
         {
             progress.reached = true;
+        }
+    }
+
+    fn keep_for_fallback(&mut self, decision: &Decision, directory: &Directory) {
+        let story = (decision.notice.incident.clone(), decision.number);
+        let others =
+            directory.fallback.as_ref().is_some_and(|name| *name != decision.notice.receiver);
+        if others && self.stories.contains_key(&story) {
+            self.for_fallback.insert(story, Arc::new(decision.notice.clone()));
         }
     }
 
@@ -346,6 +360,7 @@ impl Outbox {
             progress.reached |= how == Settlement::Delivered;
             if progress.open == 0 {
                 self.stories.remove(&story);
+                self.for_fallback.remove(&story);
             }
         }
         self.change.settled.push(Settled { key: ticket.key, at: now, how, heard, evidence });

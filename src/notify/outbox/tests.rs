@@ -147,6 +147,7 @@ fn the_end_goes_to_those_who_heard_the_beginning() {
     bench.answer(&sent[MAIL], yes());
     assert_eq!(bench.outbox.open_count(), 0);
     assert!(bench.outbox.incidents.is_empty() && bench.outbox.stories.is_empty());
+    assert!(bench.outbox.for_fallback.is_empty());
     assert_eq!(bench.outbox.dead_letters().count(), 1);
 }
 
@@ -214,6 +215,7 @@ fn a_refused_owner_is_told_through_the_fallback_owner() {
     assert_eq!(sent.to, Address::Matrix("#all:x".into()));
     assert!(sent.message.text.contains("office could not be reached"), "{}", sent.message.text);
     assert!(sent.message.text.contains("no such user"), "{}", sent.message.text);
+    assert_eq!(sent.message.subject, "First for dispatcher", "in their words, not in the office's");
     bench.answer(&sent, yes());
     bench.tell(&decision("office", 2, Why::AllResolved, &[("A", false)]));
     let ends = bench.turn();

@@ -30,6 +30,8 @@ pub struct Plan {
     pub ends: Ends,
     /// By when somebody must react to what.
     pub reactions: Arc<Reactions>,
+    /// The receivers of an `alertmanager.yml` in its order, also those that no route names.
+    pub receivers: Vec<Arc<str>>,
 }
 
 /// Who hears that something is over.
@@ -82,6 +84,7 @@ impl Plan {
             intervals: HashMap::new(),
             ends,
             reactions: Arc::default(),
+            receivers: Vec::new(),
         }
     }
 

@@ -136,6 +136,7 @@ fn read(root: &Node, reader: &mut Reader<'_>) -> Option<AlertmanagerFile> {
     let mut plan = Plan::new(tree, Ends::AsAlertmanager);
     plan.inhibit = inhibit;
     plan.intervals = intervals;
+    plan.receivers = receivers.iter().map(|receiver| receiver.name.clone()).collect();
     if let Some(timeout) = global.resolve_timeout {
         plan.resolve_timeout = timeout;
     }

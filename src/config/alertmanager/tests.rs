@@ -418,3 +418,11 @@ receivers:
         assert!(!refused.iter().any(|to| judge(from, to)), "{from}: {refused:?}");
     }
 }
+
+#[test]
+fn the_receivers_stand_in_the_order_of_the_file() {
+    let text = "route: {receiver: b, routes: [{receiver: a}]}\n\
+                receivers: [{name: c}, {name: b}, {name: a}]\n";
+    let file = AlertmanagerFile::parse(text, Path::new("am.yml"), &System).unwrap();
+    assert_eq!(file.plan.receivers, ["c", "b", "a"].map(Into::into), "also what no route names");
+}

@@ -50,6 +50,11 @@ pub(super) async fn receivers(
     Ok(good(&list))
 }
 
-fn names(desk: &Desk) -> BTreeSet<Arc<str>> {
-    desk.plan().routes.iter().map(|(_, route)| route.receiver.clone()).collect()
+/// In the order of the file, as Alertmanager has them; owners behind them, by name.
+fn names(desk: &Desk) -> Vec<Arc<str>> {
+    let mut names = desk.plan().receivers.clone();
+    let routes = desk.plan().routes.iter();
+    let others: BTreeSet<Arc<str>> = routes.map(|(_, route)| route.receiver.clone()).collect();
+    names.extend(others.into_iter().filter(|name| !desk.plan().receivers.contains(name)));
+    names
 }

@@ -3,8 +3,8 @@
 mod holidays;
 mod hours;
 mod interval;
-mod open;
 mod opening;
+pub mod ranges;
 
 pub use holidays::Region;
 pub use hours::{DaySpan, ServiceHours, parse_days};

@@ -1,11 +1,13 @@
-//! Service hours as instants: what is open on a local date, also across changes of the clocks.
+//! Service hours as instants: what is open on a local date or over longer, also across changes of
+//! the clocks.
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Span};
 
+use super::ranges::tidy;
 use super::{DaySpan, Region, ServiceHours};
-use crate::model::Timestamp;
+use crate::model::{TimeRange, Timestamp};
 
 /// No zone is further from UTC.
 const FAR: SignedDuration = SignedDuration::from_hours(26);
@@ -27,12 +29,24 @@ impl ServiceHours {
         self.week.iter().all(Vec::is_empty)
     }
 
-    /// The stretches `[start, end)` that are open on a local date, in their order; none on a public
-    /// holiday.
+    /// When these hours are open within a range, as [`open_on`](Self::open_on) has it for its days:
+    /// in order, apart from each other.
+    pub fn open(&self, within: TimeRange) -> Vec<TimeRange> {
+        let (from, to) = (self.date_at(within.start()), self.date_at(within.end()));
+        // Where clocks are put back over midnight, a date comes twice.
+        let first = from.and_then(|date| date.yesterday().ok());
+        let last = to.and_then(|date| date.tomorrow().ok());
+        let (Some(first), Some(last)) = (first, last) else { return Vec::new() };
+        let days = first.series(Span::new().days(1)).take_while(|day| *day <= last);
+        let open = days.flat_map(|day| self.open_on(day));
+        tidy(open.filter_map(|range| range.intersect(within)).collect())
+    }
+
+    /// What is open on a local date, in order, apart from each other; nothing on a public holiday.
     ///
     /// What is open is what the wall clock shows: where clocks are put forward, an hour that does
     /// not exist is not open; where they are put back, an hour that comes twice is open twice.
-    pub fn open_on(&self, date: Date) -> Vec<(Timestamp, Timestamp)> {
+    pub fn open_on(&self, date: Date) -> Vec<TimeRange> {
         let spans = &self.week[usize::from(date.weekday().to_monday_zero_offset().unsigned_abs())];
         let rests = || {
             let regions = self.holidays.iter().filter_map(|name| Region::parse(name));
@@ -41,26 +55,15 @@ impl ServiceHours {
         if spans.is_empty() || rests() {
             return Vec::new();
         }
-        let mut open: Vec<(Timestamp, Timestamp)> = Vec::with_capacity(spans.len());
+        let mut open = Vec::with_capacity(spans.len());
         for (from, to, offset) in stretches(&self.zone, date) {
             for span in spans {
                 let Some((start, end)) = instants(*span, date, offset) else { continue };
-                let (start, end) = (start.max(from), end.min(to));
-                if start < end {
-                    open.push((start, end));
-                }
+                open.extend(TimeRange::new(start.max(from), end.min(to)));
             }
         }
-        open.sort_unstable();
-        // One that goes on while the clocks change.
-        open.dedup_by(|next, before| {
-            let joins = next.0 <= before.1;
-            if joins {
-                before.1 = before.1.max(next.1);
-            }
-            joins
-        });
-        open
+        // One may go on while the clocks change.
+        tidy(open)
     }
 }
 
@@ -116,9 +119,9 @@ mod tests {
         }
     }
 
-    fn shown(open: &[(Timestamp, Timestamp)]) -> Vec<String> {
-        let text = |at: &Timestamp| at.to_string().replace(".000Z", "Z");
-        open.iter().map(|(start, end)| format!("{} {}", text(start), text(end))).collect()
+    fn shown(open: &[TimeRange]) -> Vec<String> {
+        let text = |at: Timestamp| at.to_string().replace(".000Z", "Z");
+        open.iter().map(|open| format!("{} {}", text(open.start()), text(open.end()))).collect()
     }
 
     #[test]
@@ -140,7 +143,7 @@ mod tests {
         let length = |day| {
             let open = night.open_on(day);
             assert_eq!(open.len(), 1);
-            open[0].1.since(open[0].0).unwrap().as_secs() / 3600
+            open[0].length().as_secs() / 3600
         };
         assert_eq!(length(date(2026, 3, 29)), 23);
         assert_eq!(length(date(2026, 10, 25)), 25);
@@ -166,5 +169,32 @@ mod tests {
         let samoa = hours("Pacific/Apia", &["00:00-24:00"], &[]);
         assert_eq!(samoa.open_on(date(2011, 12, 30)), []);
         assert_eq!(samoa.open_on(date(2011, 12, 31)).len(), 1);
+    }
+
+    #[test]
+    fn days_and_nights_tile_the_time() {
+        let day = hours("Europe/Berlin", &["07:00-18:00"], &[]);
+        let night = hours("Europe/Berlin", &["00:00-07:00", "18:00-24:00"], &[]);
+        // The clock goes back in the night to the 25th of October 2026.
+        let at = |text: &str| {
+            Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
+        };
+        let within = TimeRange::new(at("2026-10-24T00:00:00Z"), at("2026-10-26T00:00:00Z"));
+        let within = within.unwrap();
+        assert_eq!(
+            shown(&day.open(within)),
+            [
+                "2026-10-24T05:00:00Z 2026-10-24T16:00:00Z",
+                "2026-10-25T06:00:00Z 2026-10-25T17:00:00Z"
+            ]
+        );
+        assert_eq!(
+            shown(&night.open(within)),
+            [
+                "2026-10-24T00:00:00Z 2026-10-24T05:00:00Z",
+                "2026-10-24T16:00:00Z 2026-10-25T06:00:00Z",
+                "2026-10-25T17:00:00Z 2026-10-26T00:00:00Z"
+            ]
+        );
     }
 }

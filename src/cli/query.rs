@@ -13,7 +13,6 @@ pub mod time;
 mod tests;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ use crate::ports::{Clock, SystemClock};
 use crate::promql;
 use answer::Answered;
 use show::{Form, Screen};
-use source::{Source, Trouble};
+use source::{Place, Trouble};
 
 /// `augenmass query …`
 #[derive(Debug, Args)]
@@ -102,19 +101,8 @@ struct Span {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Ask this server, ours or any that speaks Prometheus' HTTP API; a user and a password may
-    /// stand in the URL
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9797")]
-    server: url::Url,
-    /// Send the token in this file
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// Read this data folder instead, also while a server uses it
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "token_file"])]
-    data: Option<PathBuf>,
-    /// Give up after so long
-    #[arg(long, value_name = "LENGTH", default_value = "2m", value_parser = length)]
-    timeout: Duration,
+    #[command(flatten)]
+    place: Place,
     /// How to write it; a table, or for ranges a plot, when absent
     #[arg(short, long, value_enum, value_name = "FORM")]
     output: Option<Form>,
@@ -138,14 +126,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
                 }
                 ExitCode::SUCCESS
             }
-            Err(Trouble::Usage(message)) => {
-                complain(&message);
-                ExitCode::from(2)
-            }
-            Err(Trouble::Failed(message)) => {
-                complain(&message);
-                ExitCode::FAILURE
-            }
+            Err(trouble) => trouble.said(),
         }
     })
 }
@@ -155,7 +136,7 @@ async fn ask(what: What, now: Timestamp) -> Result<String, Trouble> {
     match what {
         What::Instant { expr, at, common } => {
             let at = time::instant(&at, now).map_err(usage)?;
-            let source = source(&common)?;
+            let source = common.place.source()?;
             let form = [("query", expr.clone()), ("time", time::for_api(at))];
             let answered = source.get("query", &form).await;
             let answered = answered.map_err(|trouble| marked(trouble, &expr))?;
@@ -166,7 +147,7 @@ async fn ask(what: What, now: Timestamp) -> Result<String, Trouble> {
             let (from, to) = span.read(now)?;
             let screen = screen();
             let step = step.unwrap_or_else(|| time::step_for(from, to, screen.width));
-            let source = source(&common)?;
+            let source = common.place.source()?;
             let answered = pieces::range(&source, &expr, (from, to), step).await;
             let answered = answered.map_err(|trouble| marked(trouble, &expr))?;
             remark(&answered);
@@ -174,14 +155,14 @@ async fn ask(what: What, now: Timestamp) -> Result<String, Trouble> {
         }
         What::Series { matches, span, common } => {
             let (from, to) = span.read(now)?;
-            let source = source(&common)?;
+            let source = common.place.source()?;
             let answered = source.get("series", &named(matches, from, to)).await?;
             remark(&answered);
             show::series(&answered.data, common.output.unwrap_or(Form::Table), &screen())
         }
         What::Labels { name, matches, span, common } => {
             let (from, to) = span.read(now)?;
-            let source = source(&common)?;
+            let source = common.place.source()?;
             let path = match &name {
                 Some(name) => format!("label/{}/values", source::path_word(name)),
                 None => "labels".to_owned(),
@@ -208,13 +189,6 @@ impl Span {
 fn named(matches: Vec<String>, from: Timestamp, to: Timestamp) -> Vec<(&'static str, String)> {
     let matches = matches.into_iter().map(|text| ("match[]", text));
     matches.chain([("start", time::for_api(from)), ("end", time::for_api(to))]).collect()
-}
-
-fn source(common: &Common) -> Result<Source, Trouble> {
-    match &common.data {
-        Some(folder) => Source::store(folder, common.timeout),
-        None => Source::server(&common.server, common.token_file.as_deref(), common.timeout),
-    }
 }
 
 /// Warnings and infos are not data.

@@ -9,10 +9,10 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::output::{Output, complain, say};
+use super::output::{Output, say};
 use super::query::answer::{Series, series};
-use super::query::source::{Source, Trouble};
-use super::query::{length, time};
+use super::query::source::{Place, Source, Trouble};
+use super::query::time;
 use crate::config::{Config, Promised, System, show_duration};
 use crate::model::{TimeRange, Timestamp};
 use crate::ports::{Clock, SystemClock};
@@ -51,18 +51,8 @@ struct ReportArguments {
     /// The language: `de` or `en`; that of the configuration, when absent
     #[arg(long, value_name = "LANGUAGE", value_parser = ["de", "en"])]
     language: Option<String>,
-    /// Ask this server; a user and a password may stand in the URL
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9797")]
-    server: url::Url,
-    /// Send the token in this file
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// Read this data folder instead, also while a server uses it
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "token_file"])]
-    data: Option<PathBuf>,
-    /// Give up on a question after so long
-    #[arg(long, value_name = "LENGTH", default_value = "2m", value_parser = length)]
-    timeout: Duration,
+    #[command(flatten)]
+    place: Place,
     /// How to write it
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -84,22 +74,11 @@ pub fn run(arguments: Arguments) -> ExitCode {
     super::block_on(async move {
         let now = SystemClock::start().wall();
         match report(&arguments, now).await {
-            Ok((text, true)) => {
+            Ok((text, good)) => {
                 say(text.trim_end());
-                ExitCode::SUCCESS
+                if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
             }
-            Ok((text, false)) => {
-                say(text.trim_end());
-                ExitCode::FAILURE
-            }
-            Err(Trouble::Usage(message)) => {
-                complain(&message);
-                ExitCode::from(2)
-            }
-            Err(Trouble::Failed(message)) => {
-                complain(&message);
-                ExitCode::FAILURE
-            }
+            Err(trouble) => trouble.said(),
         }
     })
 }
@@ -109,13 +88,7 @@ async fn report(arguments: &ReportArguments, now: Timestamp) -> Result<(String, 
     let config = Config::load(&arguments.config, &System);
     let config = config.map_err(|problems| Trouble::Failed(problems.to_string()))?;
     let wanted = chosen(&config, &arguments.service)?;
-    let source = match &arguments.data {
-        Some(folder) => Source::store(folder, arguments.timeout)?,
-        None => {
-            let token = arguments.token_file.as_deref();
-            Source::server(&arguments.server, token, arguments.timeout)?
-        }
-    };
+    let source = arguments.place.source()?;
     let (mut texts, mut values, mut good) = (Vec::new(), Vec::new(), true);
     for promised in wanted {
         let month = span_of(arguments.month, promised, now)?;

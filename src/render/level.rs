@@ -72,11 +72,13 @@ fn level_lines(level: &Level, goes_on: bool, voice: &Voice<'_>) -> Vec<String> {
         Standing::NotKnown => "level-not-known",
         Standing::Open => "level-open",
     };
-    let (least, most) = (percent(level.at_least(), voice), percent(level.at_most(), voice));
-    let available = if least == most {
-        voice.say("level-available", &[("part", most.into())])
-    } else {
-        voice.say("level-between", &[("least", least.into()), ("most", most.into())])
+    let part = |part: Option<f64>| part.map(|part| percent(part, voice));
+    let available = match (part(level.at_least()), part(level.at_most())) {
+        (Some(least), Some(most)) if least != most => {
+            voice.say("level-between", &[("least", least.into()), ("most", most.into())])
+        }
+        (_, Some(most)) => voice.say("level-available", &[("part", most.into())]),
+        _ => voice.say("level-nothing-yet", &[]),
     };
     let promised = percent(level.promised, voice);
     let promised = voice.say("level-promised", &[("part", promised.into())]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ranges::{span, tidy};
+use crate::calendar::ranges::{span, tidy};
 use crate::model::{TimeRange, Timestamp};
 
 /// What one look at a target said.

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use super::availability::{Availability, Outage};
 use super::promise::{Cause, Excuse, Promise, ServiceTime};
-use super::ranges::{both, split, tidy, total, without};
+use crate::calendar::ranges::{both, split, tidy, total, without};
 use crate::model::{TimeRange, Timestamp};
 
 /// Whether, and why, a part of an outage counts.
@@ -102,20 +102,19 @@ pub enum Standing {
 }
 
 impl Level {
-    fn ratio(&self, down: Duration) -> f64 {
-        match self.passed.as_secs_f64() {
-            0.0 => 1.0,
-            passed => 1.0 - down.as_secs_f64() / passed,
-        }
+    fn ratio(&self, down: Duration) -> Option<f64> {
+        let passed = Some(self.passed).filter(|passed| !passed.is_zero())?;
+        Some(1.0 - down.as_secs_f64() / passed.as_secs_f64())
     }
 
-    /// The available part of the time that has passed, when it was up whenever nobody looked.
-    pub fn at_most(&self) -> f64 {
+    /// The available part of the time that has passed, 0–1, when it was up whenever nobody looked.
+    /// `None` when nothing has passed.
+    pub fn at_most(&self) -> Option<f64> {
         self.ratio(self.counted)
     }
 
     /// The same when it was down whenever nobody looked.
-    pub fn at_least(&self) -> f64 {
+    pub fn at_least(&self) -> Option<f64> {
         self.ratio(self.counted + self.unknown)
     }
 
@@ -124,12 +123,10 @@ impl Level {
         if self.passed < self.whole {
             return if self.counted > self.allowed() { Standing::Broken } else { Standing::Open };
         }
-        if self.at_least() >= self.promised {
-            Standing::Kept
-        } else if self.at_most() < self.promised {
-            Standing::Broken
-        } else {
-            Standing::NotKnown
+        match (self.at_least(), self.at_most()) {
+            (Some(least), _) if least >= self.promised => Standing::Kept,
+            (_, Some(most)) if most < self.promised => Standing::Broken,
+            _ => Standing::NotKnown,
         }
     }
 

@@ -50,7 +50,7 @@ fn a_month_without_outages_is_kept() {
     assert_eq!(report.levels[0].whole, Duration::from_secs(30 * 11 * HOUR));
     assert_eq!(report.levels[1].passed, Duration::from_secs(30 * 13 * HOUR));
     for level in &report.levels {
-        assert_eq!((level.at_least(), level.standing()), (1.0, Standing::Kept));
+        assert_eq!((level.at_least(), level.standing()), (Some(1.0), Standing::Kept));
     }
     // Two per cent of 330 hours.
     assert_eq!(report.levels[0].left(), Duration::from_secs_f64(6.6 * HOUR as f64));
@@ -61,7 +61,7 @@ fn an_outage_counts_in_each_time_it_lies_in() {
     let report = report(vec![outage("2026-11-10T17:00", 90)], vec![], &[]);
     let counts = Reckoning::Counts;
     assert_eq!(parts(&report), [(Some(0), 60, counts.clone()), (Some(1), 30, counts)]);
-    assert_eq!(report.levels[0].at_most(), 1.0 - 1.0 / 330.0);
+    assert_eq!(report.levels[0].at_most(), Some(1.0 - 1.0 / 330.0));
     let broken = super::tests::report(vec![outage("2026-11-10T08:00", 6 * 60 + 37)], vec![], &[]);
     assert_eq!(broken.levels[0].standing(), Standing::Broken, "more than 6.6 hours");
     assert_eq!(broken.levels[0].left(), Duration::ZERO);
@@ -159,7 +159,7 @@ fn full_availability_is_never_claimed_from_no_data() {
     let found = report(vec![], dark, &[]);
     let level = &found.levels[0];
     assert_eq!(level.unknown, Duration::from_secs(8 * HOUR));
-    assert_eq!((level.at_most(), level.at_least()), (1.0, 1.0 - 8.0 / 330.0));
+    assert_eq!((level.at_most(), level.at_least()), (Some(1.0), Some(1.0 - 8.0 / 330.0)));
     assert_eq!(level.standing(), Standing::NotKnown);
     assert_eq!(found.levels[1].standing(), Standing::Kept);
 }
@@ -172,6 +172,9 @@ fn a_month_that_goes_on_is_judged_so_far() {
     assert_eq!(found.levels[0].passed, Duration::from_secs(10 * 11 * HOUR));
     assert_eq!(found.levels[0].whole, Duration::from_secs(30 * 11 * HOUR));
     assert_eq!(found.levels[0].standing(), Standing::Open);
+    // Two hours after midnight no day time has passed: nothing is said of it, least of all 100 %.
+    let night = judge(&promise(), november(), at("2026-11-01T02:00"), &availability, &[]).unwrap();
+    assert_eq!((night.levels[0].at_most(), night.levels[0].standing()), (None, Standing::Open));
     let early = |minutes| Availability {
         outages: vec![outage("2026-11-01T08:00", minutes)],
         unknown: vec![],

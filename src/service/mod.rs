@@ -3,5 +3,4 @@
 pub mod availability;
 pub mod level;
 pub mod promise;
-pub mod ranges;
 pub mod reaction;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::civil::{Date, DateTime};
 
 use crate::calendar::ServiceHours;
-use crate::model::{Labels, Timestamp};
+use crate::model::{Labels, TimeRange, Timestamp};
 
 /// A calendar that is closed for so many days never opens again, as far as anybody waits for it:
 /// two years.
@@ -51,16 +51,13 @@ fn dates(hours: &ServiceHours, since: Timestamp) -> Option<impl Iterator<Item = 
 
 fn after(hours: &ServiceHours, since: Timestamp, time: Duration) -> Option<Timestamp> {
     let mut left = time;
-    for (start, end) in dates(hours, since)?.flat_map(|date| hours.open_on(date)) {
-        if end <= since {
-            continue;
+    let ahead = TimeRange::new(since, Timestamp::MAX)?;
+    let open = dates(hours, since)?.flat_map(|date| hours.open_on(date));
+    for open in open.filter_map(|open| open.intersect(ahead)) {
+        if left <= open.length() {
+            return Some(open.start() + left);
         }
-        let start = start.max(since);
-        let open = end.since(start)?;
-        if left <= open {
-            return Some(start + left);
-        }
-        left -= open;
+        left -= open.length();
     }
     None
 }
@@ -73,12 +70,12 @@ fn days_after(hours: &ServiceHours, since: Timestamp, days: NonZeroU16) -> Optio
         .filter(|date| !hours.open_on(*date).is_empty());
     let last = service_days.into_iter().nth(usize::from(days.get()) - 1)?;
     let open = hours.open_on(last);
-    let (first, _) = *open.first()?;
+    let first = open.first()?.start();
     let same_time = DateTime::from_parts(last, began.time());
     let same_time = hours.zone.to_ambiguous_timestamp(same_time).compatible().ok()?;
     let same_time = Timestamp::from_millis(same_time.as_millisecond());
-    let opened = open.iter().rev().find(|(start, _)| *start <= same_time);
-    Some(opened.map_or(first, |(_, end)| same_time.min(*end)))
+    let opened = open.iter().rev().find(|open| open.start() <= same_time);
+    Some(opened.map_or(first, |open| same_time.min(open.end())))
 }
 
 /// Which faults somebody must react to by when: the fault class of an alert (its label `class`)

@@ -258,13 +258,13 @@ proptest! {
     #[test]
     fn open_stretches_are_what_the_intervals_contain(hours in any_hours(96), at in any_minute()) {
         let date = hours.date_at(at).unwrap();
-        for (start, end) in hours.open_on(date) {
-            let length = end.since(start).unwrap().as_secs() / 60;
-            prop_assert_eq!(open_minutes(&hours, start, end), length);
+        for open in hours.open_on(date) {
+            let length = open.length().as_secs() / 60;
+            prop_assert_eq!(open_minutes(&hours, open.start(), open.end()), length);
         }
         let around = [date.yesterday().unwrap(), date, date.tomorrow().unwrap()];
         let mut all = around.into_iter().flat_map(|date| hours.open_on(date));
-        let open = all.any(|(start, end)| start <= at && at < end);
+        let open = all.any(|open| open.contains(at));
         prop_assert_eq!(u64::from(open), open_minutes(&hours, at, at + Duration::from_secs(60)));
     }
 }

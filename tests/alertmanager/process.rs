@@ -63,6 +63,19 @@ fn run(folder: &Path, arguments: &[&str]) -> Running {
     Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
 }
 
+/// What the program answers, at the address that its log names.
+fn ask(folder: &Path, path: &str) -> Value {
+    let log = log(folder);
+    let address = log.split("metrics at http://").nth(1).and_then(|rest| rest.split('/').next());
+    let mut stream = std::net::TcpStream::connect(address.unwrap()).unwrap();
+    let head = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap()
+}
+
 fn log(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("log")).unwrap_or_default()
 }
@@ -103,6 +116,7 @@ receivers:
     headers: {{Subject: '{{{{ template "subject" . }}}}', X-Team: '{{{{ .GroupLabels.alertname }}}}'}}
     text: 'It is {{{{ .CommonAnnotations.summary }}}}.'
 - name: nobody
+- name: archive
 "#
     )
 }
@@ -146,6 +160,14 @@ async fn routes_receivers_and_templates_work_for_real() {
     }
     to.sort();
     assert_eq!(to, ["one@example.org", "two@example.org"]);
+    // As Alertmanager: in the file's order, also those that no route names.
+    let names: Vec<_> = ask(folder, "/api/v2/receivers")
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["hook", "mail", "nobody", "archive"]);
 
     // A broken file is refused, what runs goes on; then the alert is over.
     let good = std::fs::read_to_string(folder.join("alertmanager.yml")).unwrap();

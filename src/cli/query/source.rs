@@ -1,12 +1,16 @@
 //! Where answers come from: a server, or a data folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::answer::Answered;
+use super::length;
 use super::server::Server;
+use crate::cli::output::complain;
 use crate::model::{Labels, Matcher, Timestamp, Window};
 use crate::ports::{Clock, Snapshot, SystemClock};
 use crate::promql::{self, Annotation, EvalErrorKind, Interrupt, Options};
@@ -20,6 +24,49 @@ pub enum Trouble {
     Usage(String),
     /// The answer could not be had.
     Failed(String),
+}
+
+impl Trouble {
+    /// Says it; 2 for a question that makes no sense, else 1.
+    pub fn said(self) -> ExitCode {
+        let (message, code) = match self {
+            Self::Usage(message) => (message, ExitCode::from(2)),
+            Self::Failed(message) => (message, ExitCode::FAILURE),
+        };
+        complain(&message);
+        code
+    }
+}
+
+/// Where to ask, on the command line.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// Ask this server, ours or any that speaks Prometheus' HTTP API; a user and a password may
+    /// stand in the URL
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9797")]
+    server: url::Url,
+    /// Send the token in this file
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Read this data folder instead, also while a server uses it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "token_file"])]
+    data: Option<PathBuf>,
+    /// Give up after so long
+    #[arg(long, value_name = "LENGTH", default_value = "2m", value_parser = length)]
+    timeout: Duration,
+}
+
+impl Place {
+    /// Does not connect.
+    ///
+    /// # Errors
+    /// The folder, or the file with the token, cannot be read.
+    pub fn source(&self) -> Result<Source, Trouble> {
+        match &self.data {
+            Some(folder) => Source::store(folder, self.timeout),
+            None => Source::server(&self.server, self.token_file.as_deref(), self.timeout),
+        }
+    }
 }
 
 /// Where answers come from.

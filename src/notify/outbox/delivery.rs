@@ -266,7 +266,8 @@ impl Outbox {
             return;
         }
         self.counts.escalated += 1;
-        let message = match self.for_fallback.get(&story(ticket)) {
+        let progress = self.stories.get(&story(ticket));
+        let message = match progress.and_then(|progress| progress.notice.as_ref()) {
             Some(notice) => render.notice(notice, fallback),
             None => Message::clone(&ticket.message),
         };

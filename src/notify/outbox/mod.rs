@@ -43,9 +43,6 @@ pub struct Outbox {
     /// Channels that do not work now.
     gates: BTreeMap<Channel, Gate>,
     stories: BTreeMap<Story, Progress>,
-    /// What the fallback owner may have to be told in an owner's place: in words of their own. What
-    /// an earlier process decided on goes to them as it was written for the owner.
-    for_fallback: BTreeMap<Story, Arc<Notice>>,
     /// No story's deadline is earlier.
     next_deadline: Timestamp,
     incidents: HashMap<String, Audience>,
@@ -84,6 +81,16 @@ struct Progress {
     /// Of an owner who is told by the first way that works: the last one that was tried.
     tried: usize,
     deadline: Timestamp,
+    /// What the fallback owner may have to be told in the owner's place, in words of their own; not
+    /// known of what an earlier process decided on.
+    notice: Option<Arc<Notice>>,
+}
+
+impl Progress {
+    fn until(deadline: Timestamp) -> Self {
+        let (open, reached, escalated, tried) = (0, false, false, 0);
+        Self { open, reached, escalated, tried, deadline, notice: None }
+    }
 }
 
 /// Who has been told of an incident.
@@ -123,7 +130,6 @@ impl Outbox {
             in_flight: BTreeMap::new(),
             gates: BTreeMap::new(),
             stories: BTreeMap::new(),
-            for_fallback: BTreeMap::new(),
             next_deadline: Timestamp::MAX,
             incidents: HashMap::new(),
             change: Change::default(),
@@ -228,8 +234,8 @@ impl Outbox {
         let story = (decision.notice.incident.clone(), decision.number);
         let others =
             directory.fallback.as_ref().is_some_and(|name| *name != decision.notice.receiver);
-        if others && self.stories.contains_key(&story) {
-            self.for_fallback.insert(story, Arc::new(decision.notice.clone()));
+        if let Some(progress) = self.stories.get_mut(&story).filter(|_| others) {
+            progress.notice = Some(Arc::new(decision.notice.clone()));
         }
     }
 
@@ -277,7 +283,7 @@ impl Outbox {
         let progress = self
             .stories
             .entry((ticket.incident.clone(), ticket.number))
-            .or_insert(Progress { open: 0, reached: false, escalated: false, tried: 0, deadline });
+            .or_insert_with(|| Progress::until(deadline));
         progress.open += 1;
         progress.escalated |= ticket.escalated;
         let open = Open { ticket, stage, attempts: 0, perhaps, trouble: String::new() };
@@ -360,7 +366,6 @@ impl Outbox {
             progress.reached |= how == Settlement::Delivered;
             if progress.open == 0 {
                 self.stories.remove(&story);
-                self.for_fallback.remove(&story);
             }
         }
         self.change.settled.push(Settled { key: ticket.key, at: now, how, heard, evidence });

@@ -104,6 +104,7 @@ level-not-known = nicht feststellbar
 level-open = bisher im Rahmen
 level-promised = Zugesagt { $part }
 level-available = verfügbar { $part }
+level-nothing-yet = von dieser Zeit ist noch nichts vergangen
 level-between = verfügbar zwischen { $least } und { $most }
 level-passed = { $length } insgesamt
 level-counted = { $length } Ausfall

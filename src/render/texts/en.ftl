@@ -104,6 +104,7 @@ level-not-known = cannot be said
 level-open = within the promise so far
 level-promised = Promised { $part }
 level-available = available { $part }
+level-nothing-yet = none of this time has passed
 level-between = available between { $least } and { $most }
 level-passed = { $length } in all
 level-counted = { $length } down

@@ -344,7 +344,9 @@ mod tests {
         let ended = at_once(first_to_fall(&mut floors)).await;
         assert_eq!(ended, None, "one that ends well does not fall");
         floors[1].tasks.spawn(async { panic!("as planned") });
-        assert_eq!(first_to_fall(&mut floors).await, "bad");
+        let patience = std::time::Duration::from_secs(10);
+        let fallen = tokio::time::timeout(patience, first_to_fall(&mut floors)).await;
+        assert_eq!(fallen, Ok("bad"));
     }
 
     /// What is there without waiting.

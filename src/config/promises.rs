@@ -244,6 +244,7 @@ services:
 maintenance:
   - {service: info, from: 2026-11-20T16:00, to: '2026-11-20 20:00', announced: 2026-11-10, reason: disks}
   - {service: [info], from: 2026-11-21T16:00:00Z, to: 2026-11-21T17:00:00Z, cause: force_majeure}
+  - {service: info, from: 2026-11-22T16:00, to: 2026-11-22T17:00}
 ";
 
     fn problems(text: &str) -> Vec<String> {
@@ -265,7 +266,9 @@ maintenance:
         let at = |text: &str| {
             Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
         };
-        let [(service, planned), (_, storm)] = &config.maintenance[..] else { panic!() };
+        let [(service, planned), (_, storm), (_, silent)] = &config.maintenance[..] else {
+            panic!()
+        };
         assert_eq!((&**service, &*planned.reason), ("info", "disks"));
         assert_eq!(planned.cause, Cause::Planned { announced: at("2026-11-09T23:00:00Z") });
         assert_eq!(planned.range.start(), at("2026-11-20T15:00:00Z"));

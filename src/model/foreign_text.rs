@@ -155,6 +155,7 @@ mod tests {
         assert_eq!(visible("a\r\nb\u{1b}[2J\u{7}c\u{202e}gpj\u{2066}\0"), "a\nb [2J cgpj ");
         assert_eq!(visible("👩\u{200d}👩 ü\u{200f}א"), "👩\u{200d}👩 ü\u{200f}א");
         assert_eq!(visible_line(" a\r\n\t b\u{2028}c \u{85}"), "a b c");
+        assert_eq!(["a  b", " a", "a ", "a b"].map(visible_line), ["a b", "a", "a", "a b"]);
     }
 
     #[test]

@@ -285,7 +285,7 @@ fn sections(
     let common = Labels::from_pairs(common).unwrap_or_default();
     let services = if routed { top.get("services") } else { top.need("services", reader) };
     let promised = promises::read(top.get("promises"), services, &calendars, &basics, reader);
-    let maintenance = promises::maintenance(top.get("maintenance"), &promised, &basics, reader);
+    let maintenance = promises::maintenance(top.get("maintenance"), services, &basics, reader);
     let services = services::read(services, &owners, &calendars, &defaults, &common, reader);
     let reactions = reactions::read(top.get("reactions"), &calendars, services.hours, reader);
     let (alerting, fallback) = process::alerting(top.get("alerting"), &owners, reader);

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::problem::{Position, suggestion};
 use super::reader::Reader;
-use super::yaml::{Kind, Node};
+use super::yaml::{Key, Kind, Node};
 use super::{Basics, Promised};
 use crate::calendar::ServiceHours;
 use crate::model::{TimeRange, Timestamp};
@@ -17,7 +17,18 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Nobody promises more than a month.
 const MONTH: Duration = Duration::from_secs(31 * 86_400);
 
-/// `promises:`, and which service has which. `kinds` are the kinds of probes there are.
+/// The services that name a promise, each with what it names.
+fn naming(services: Option<&Node>) -> Vec<(&Key, &Node)> {
+    let Some(Kind::Map(services)) = services.map(|node| &node.kind) else { return Vec::new() };
+    let named = services.iter().filter_map(|(key, service)| {
+        let Kind::Map(entries) = &service.kind else { return None };
+        let (_, node) = entries.iter().find(|(key, _)| key.text == "promise")?;
+        Some((key, &**node))
+    });
+    named.collect()
+}
+
+/// `promises:`, and which service has which.
 pub fn read(
     node: Option<&Node>,
     services: Option<&Node>,
@@ -25,30 +36,22 @@ pub fn read(
     basics: &Basics,
     reader: &mut Reader<'_>,
 ) -> Vec<Promised> {
-    let mut promises: Vec<Arc<Promise>> = Vec::new();
-    if let Some(mut fields) = node.and_then(|node| reader.fields(node, "promises")) {
-        for (key, node) in fields.all() {
-            let found = promise(&key.text, node, calendars, basics, reader);
-            promises.extend(found.map(Arc::new));
-        }
-    }
+    let fields = node.and_then(|node| reader.fields(node, "promises"));
+    let entries = fields.map(|mut fields| fields.all()).unwrap_or_default();
+    let read = entries.iter().filter_map(|(key, node)| {
+        promise(&key.text, node, calendars, basics, reader).map(Arc::new)
+    });
+    let promises: Vec<Arc<Promise>> = read.collect();
     let mut promised = Vec::new();
-    let Some(Kind::Map(services)) = services.map(|node| &node.kind) else { return promised };
-    for (key, service) in services {
-        let Kind::Map(entries) = &service.kind else { continue };
-        let named = entries.iter().find(|(key, _)| key.text == "promise");
-        let Some((_, node)) = named else { continue };
+    for (key, node) in naming(services) {
         let Some(name) = reader.text(node, "promise") else { continue };
-        match promises.iter().find(|promise| promise.name == name) {
-            Some(promise) => {
-                let (service, promise) = (key.text.as_str().into(), promise.clone());
-                promised.push(Promised { service, promise });
-            }
-            None => {
-                let near = suggestion(&name, promises.iter().map(|promise| &*promise.name));
-                let message = format!("there is no promise `{name}` in `promises`{near}");
-                reader.problem(node.at, message);
-            }
+        let known = || entries.iter().map(|(key, _)| key.text.as_str());
+        if let Some(promise) = promises.iter().find(|promise| promise.name == name) {
+            let (service, promise) = (key.text.as_str().into(), promise.clone());
+            promised.push(Promised { service, promise });
+        } else if !known().any(|known| *known == *name) {
+            let near = suggestion(&name, known());
+            reader.problem(node.at, format!("there is no promise `{name}` in `promises`{near}"));
         }
     }
     promised
@@ -159,7 +162,7 @@ fn short(node: &Node, reader: &mut Reader<'_>) -> Option<Short> {
 /// `maintenance:`: services, and times in which their outages may not count.
 pub fn maintenance(
     node: Option<&Node>,
-    services: &[Promised],
+    services: Option<&Node>,
     basics: &Basics,
     reader: &mut Reader<'_>,
 ) -> Vec<(Arc<str>, Excuse)> {
@@ -169,16 +172,17 @@ pub fn maintenance(
         ("customer", Some(Cause::ByCustomer)),
     ];
     let zone = TimeZone::get(&basics.timezone).unwrap_or(TimeZone::UTC);
+    let known: Vec<&str> = naming(services).iter().map(|(key, _)| key.text.as_str()).collect();
     let mut found = Vec::new();
     for node in node.map(|node| reader.list(node)).unwrap_or_default() {
         let Some(mut one) = reader.fields(node, "maintenance") else { continue };
         let mut names = Vec::new();
         for node in one.need("service", reader).map(|node| reader.list(node)).unwrap_or_default() {
             let Some(name) = reader.text(node, "service") else { continue };
-            if services.iter().any(|known| known.service == name) {
+            if known.contains(&&*name) {
                 names.push(name);
             } else {
-                let near = suggestion(&name, services.iter().map(|known| &*known.service));
+                let near = suggestion(&name, known.iter().copied());
                 let message = format!("there is no service `{name}` with a `promise`{near}");
                 reader.problem(node.at, message);
             }
@@ -272,6 +276,8 @@ maintenance:
         assert_eq!((&**service, &*planned.reason), ("info", "disks"));
         assert_eq!(planned.cause, Cause::Planned { announced: at("2026-11-09T23:00:00Z") });
         assert_eq!(planned.range.start(), at("2026-11-20T15:00:00Z"));
+        let never = Cause::Planned { announced: silent.range.end() };
+        assert_eq!(silent.cause, never, "what nobody announced was not announced in time");
         assert_eq!(
             (storm.cause, storm.range.end()),
             (Cause::ForceMajeure, at("2026-11-21T17:00:00Z"))
@@ -307,7 +313,8 @@ maintenance:
             ),
             ("per_day", "per_dya", "`per_dya` is not known in short, did you mean `per_day`?"),
         ] {
-            let found = problems(&GOOD.replace(good, bad));
+            let found = problems(&GOOD.replacen(good, bad, 1));
+            assert_eq!(found.len(), 1, "one mistake, one problem: {found:?}");
             assert!(found.iter().any(|problem| problem.contains(expected)), "{bad}: {found:?}");
         }
     }
